@@ -1,0 +1,1 @@
+"""The camera process: acquisition through harvesters, checks, and the copy into the ring."""

@@ -1,0 +1,1 @@
+"""Engines: from a raw frame to a score, one file for each runtime."""

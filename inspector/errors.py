@@ -1,0 +1,134 @@
+"""Every error a user can meet, as one tree; each has a stable code that logs, registers and manuals quote.
+
+    InspectorError                      XXX-000
+    ├── ConfigError (ValueError)        CFG-001  the YAML is wrong: all problems at once, with file:line:column
+    ├── RingError                       RNG-001  the shared frame ring is not what was agreed
+    ├── CameraError                     CAM-001  the camera process failed
+    ├── ModelError                      MOD-001  fitting, evaluating, or reading a model pack failed
+    ├── EngineError                     ENG-001  the engine cannot be opened or gave no usable score
+    │   ├── EngineUnavailableError      ENG-002  the backend needs something this machine lacks: named in the message
+    │   ├── GraphError                  ENG-003  the graph or plan file is damaged, unsupported, or not of our contract
+    │   ├── ScoreError                  ENG-004  what came out is no score: not finite
+    │   ├── EngineInputError (ValueError)      ENG-005  the frame or the geometry is not what the engine takes
+    │   ├── EngineTimeoutError (TimeoutError)  ENG-006  the device did not finish in time
+    │   └── EngineClosedError           ENG-007  used after close
+    ├── PlcError                        PLC-001  the PLC cannot be reached or answered wrongly
+    └── ServiceError                    SVC-001  the surroundings: processes, sockets, folders
+
+A message is one line: what was expected, what came, what to do next. No user sees a traceback.
+"""
+
+
+class InspectorError(Exception):
+    """Root of the tree. `code` is stable; `str(error)` is one line for the user."""
+
+    code = "XXX-000"
+
+
+# -- configuration ------------------------------------------------------------------------------
+
+
+class ConfigError(InspectorError, ValueError):
+    """The configuration cannot be used. `problems` holds one line for each fault found."""
+
+    code = "CFG-001"
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+# -- ring ---------------------------------------------------------------------------------------
+
+
+class RingError(InspectorError):
+    """The shared memory does not hold the ring that was agreed."""
+
+    code = "RNG-001"
+
+
+# -- camera -------------------------------------------------------------------------------------
+
+
+class CameraError(InspectorError):
+    """The camera cannot be opened, refused a feature, or was lost."""
+
+    code = "CAM-001"
+
+
+# -- model --------------------------------------------------------------------------------------
+
+
+class ModelError(InspectorError):
+    """Fitting, evaluating, or reading a model pack failed."""
+
+    code = "MOD-001"
+
+
+# -- engine -------------------------------------------------------------------------------------
+
+
+class EngineError(InspectorError):
+    """The engine cannot be opened, or what it answered is no score."""
+
+    code = "ENG-001"
+
+
+class EngineUnavailableError(EngineError):
+    """The backend needs a package, a driver or a device that this machine lacks; the message names it."""
+
+    code = "ENG-002"
+
+
+class GraphError(EngineError):
+    """The graph (or the plan built from it) is missing, damaged, unsupported, or breaks the graph contract."""
+
+    code = "ENG-003"
+
+
+class ScoreError(EngineError):
+    """The graph ran, but what came out is not finite: never a number to compare with a threshold."""
+
+    code = "ENG-004"
+
+
+class EngineInputError(EngineError, ValueError):
+    """A frame or a geometry is not what the engine takes: data type, shape, channels or region of interest."""
+
+    code = "ENG-005"
+
+
+class EngineTimeoutError(EngineError, TimeoutError):
+    """The device did not finish in time. It may still be busy: close the engine and open another."""
+
+    code = "ENG-006"
+
+
+class EngineClosedError(EngineError):
+    """The engine was used after `close`."""
+
+    code = "ENG-007"
+
+
+# -- PLC ----------------------------------------------------------------------------------------
+
+
+class PlcError(InspectorError):
+    """The PLC cannot be reached, or its answer is wrong."""
+
+    code = "PLC-001"
+
+
+class PlcTimeoutError(PlcError, TimeoutError):
+    """No answer within the call's time-out: the connection is closed, since a late answer would be taken for the next."""
+
+    code = "PLC-002"
+
+
+# -- service ------------------------------------------------------------------------------------
+
+
+class ServiceError(InspectorError):
+    """The surroundings fail: a process does not start, a port is busy, a folder cannot be written."""
+
+    code = "SVC-001"

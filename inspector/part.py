@@ -1,0 +1,85 @@
+"""The values that travel through the station: frames, verdicts and the reasons for them. Frozen, no behaviour."""
+
+import enum
+from dataclasses import dataclass
+
+PART_ID_MAX = 65535
+
+
+def next_part_id(part_id: int, step: int = 1) -> int:
+    """Return the id `step` parts later: 1..65535 and round again, 0 is never a part."""
+    return (part_id - 1 + step) % PART_ID_MAX + 1
+
+
+def part_distance(older: int, newer: int) -> int:
+    """Return how many parts `newer` is ahead of `older`, 0..65534. With older = 0 (no part yet): `newer` itself."""
+    return newer if older == 0 else (newer - older) % PART_ID_MAX
+
+
+class Outcome(enum.IntEnum):
+    """The verdict word of a results slot. Anything else is no verdict, and rejects."""
+
+    PASS = 0x5A5A
+    REJECT = 0xA5A5
+
+
+class Reason(enum.IntEnum):
+    """Why a part got its verdict: the reason word of a results slot. Codes are stable."""
+
+    NONE = 0  # a PASS
+    SCORE = 1  # unlike the good parts
+    LATE = 2  # a frame was there, the score was not in time
+    FRAME_LOST = 3  # no frame of this part arrived
+    FRAME_BAD = 4  # incomplete, or not of the agreed shape and format
+    OVERRUN = 5  # parts came faster than they could be scored
+    ENGINE = 6  # the engine failed or hangs
+    CAMERA = 7  # the camera process or device is down
+    HANDSHAKE = 8  # in doubt which part the frame shows
+    NOT_READY = 9  # the station was not ready or not enabled
+    CHALLENGE = 10  # a challenge part that must be rejected
+    LINK = 11  # the PLC could not be reached before the deadline
+
+
+class FrameStatus(enum.IntEnum):
+    """What the camera process found when it checked a frame."""
+
+    OK = 0
+    INCOMPLETE = 1  # the producer delivered only a part of it
+    WRONG_FORMAT = 2  # other shape or pixel format than agreed
+    OVERRUN = 3  # no free slot in the ring: announced without pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One image as announced by the ring: its header, not its pixels.
+
+    `generation` counts camera (re)starts and new geometries; frame ids are comparable only within one generation.
+    `sequence` is the ring's own count. `slot` is -1 where there are no pixels.
+    """
+
+    generation: int
+    sequence: int
+    frame_id: int
+    t_arrival_ns: int
+    status: FrameStatus
+    slot: int
+    width: int
+    height: int
+    pixel_format: str
+    t_device_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The one final word about one part. Times are monotonic nanoseconds; scores are NaN where there is none."""
+
+    part_id: int
+    outcome: Outcome
+    reason: Reason
+    t_trigger_ns: int  # the earliest moment the trigger can have been, so that the deadline is never too late
+    t_deadline_ns: int
+    t_decided_ns: int
+    frame_id: int = -1
+    score: float = float("nan")
+    relative_score: float = float("nan")
+    engine_ms: float = float("nan")

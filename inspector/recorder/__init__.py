@@ -1,0 +1,1 @@
+"""The recorder process: everything slow, away from the parts."""
