@@ -5,6 +5,9 @@
     ├── RingError                       RNG-001  the shared frame ring is not what was agreed
     ├── CameraError                     CAM-001  the camera process failed
     ├── ModelError                      MOD-001  fitting, evaluating, or reading a model pack failed
+    │   ├── WeightsError                MOD-002  the backbone's weight file is missing, altered or not plain weights
+    │   ├── ImagesError                 MOD-003  a folder of images cannot be used: missing, empty, too few, unreadable
+    │   └── PackError                   MOD-004  a model pack is missing, truncated, altered or of a newer format
     ├── EngineError                     ENG-001  the engine cannot be opened or gave no usable score
     │   ├── EngineUnavailableError      ENG-002  the backend needs something this machine lacks: named in the message
     │   ├── GraphError                  ENG-003  the graph or plan file is damaged, unsupported, or not of our contract
@@ -63,6 +66,24 @@ class ModelError(InspectorError):
     """Fitting, evaluating, or reading a model pack failed."""
 
     code = "MOD-001"
+
+
+class WeightsError(ModelError):
+    """The backbone's weight file is missing, altered, or asks for more than plain weights need."""
+
+    code = "MOD-002"
+
+
+class ImagesError(ModelError):
+    """A folder of images cannot be used: missing, empty, too few for a threshold, or with an unreadable image."""
+
+    code = "MOD-003"
+
+
+class PackError(ModelError):
+    """A model pack is missing, truncated, altered, or of a newer format. Nothing of it was used."""
+
+    code = "MOD-004"
 
 
 # -- engine -------------------------------------------------------------------------------------
