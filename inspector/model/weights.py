@@ -8,7 +8,6 @@ names, and they are inert markers. Whatever else a file asks for is refused befo
 
 import hashlib
 import io
-import math
 import pickletools
 import struct
 from collections.abc import Callable
@@ -116,16 +115,118 @@ def _read_storages(
 
 def _view(tensor: _Tensor, storages: dict[str, NDArray[Any]]) -> NDArray[Any]:
     flat = storages[tensor.storage.key]
-    count = math.prod(tensor.shape)
-    contiguous = tuple(math.prod(tensor.shape[i + 1 :]) for i in range(len(tensor.shape)))
-    if tensor.offset < 0 or tensor.offset + count > flat.size:
+    last = tensor.offset + sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True))
+    if min((tensor.offset, *tensor.strides)) < 0 or min(tensor.shape, default=1) < 1 or last >= flat.size:
         raise WeightsError("a tensor reaches outside its storage; reinstall its package")
-    if (
-        count == flat.size
-        and sorted(tensor.strides, reverse=True) != list(contiguous)
-        and tensor.strides != contiguous
-    ):
-        return _strided(flat, tensor)
-    if tensor.strides == contiguous:
-        return flat[tensor.offset : tensor.offset + count].reshape(tensor.shape)
-    return _strided(flat, tensor)
+    strides = [stride * flat.itemsize for stride in tensor.strides]
+    view = np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides, writeable=False)
+    return np.ascontiguousarray(view)  # the file keeps convolutions transposed, as its authors' framework had them
+
+
+def _interpret(stream: io.BytesIO) -> Any:  # noqa: ANN401 - what a stream holds is only known afterwards
+    """Rebuild the value of the next pickle in `stream` out of plain data and the markers above."""
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
+    for opcode, argument, _position in pickletools.genops(stream):
+        name = opcode.name
+        if name in _LITERALS:
+            stack.append(_LITERALS[name](argument))
+        elif name in {"BINPUT", "LONG_BINPUT"}:
+            memo[argument] = stack[-1]
+        elif name in {"BINGET", "LONG_BINGET"}:
+            stack.append(memo[argument])
+        elif name in _ACTIONS:
+            _ACTIONS[name](stack)
+        elif name == "STOP":
+            return stack.pop()
+        elif name != "PROTO":
+            raise WeightsError(f"the file asks for the pickle operation {name}, which plain weights never need; do not use it")
+    raise WeightsError("a pickle without its end; reinstall its package")
+
+
+def _known_name(name: str) -> _Global:
+    if name not in _DTYPES and name not in {_REBUILD, _ORDERED_DICT}:
+        raise WeightsError(f"the file asks for the name {name!r}, which plain weights never need; do not use it")
+    return _Global(name)
+
+
+def _pop_to_mark(stack: list[Any]) -> list[Any]:
+    start = len(stack) - 1 - next(i for i, item in enumerate(reversed(stack)) if isinstance(item, _Mark))
+    items = stack[start + 1 :]
+    del stack[start:]
+    return items
+
+
+def _tuple_of(count: int) -> Callable[[list[Any]], None]:
+    def action(stack: list[Any]) -> None:
+        items = tuple(stack[len(stack) - count :])
+        del stack[len(stack) - count :]
+        stack.append(items)
+
+    return action
+
+
+def _reduce(stack: list[Any]) -> None:
+    """Stand-in for "call this with that": only a tensor record or an empty dictionary can come of it."""
+    arguments, function = stack.pop(), stack.pop()
+    if function == _Global(_ORDERED_DICT) and arguments == ():
+        stack.append({})
+    elif function == _Global(_REBUILD):
+        storage, offset, shape, strides, *_ = arguments
+        if not isinstance(storage, _Storage):
+            raise WeightsError("a tensor without storage; reinstall its package")
+        stack.append(_Tensor(storage, offset, shape, strides))
+    else:
+        raise WeightsError("the file asks for a call that plain weights never need; do not use it")
+
+
+def _persistent(stack: list[Any]) -> None:
+    kind, storage_type, key, _device, length, _view_metadata = stack.pop()
+    if kind != "storage" or not isinstance(storage_type, _Global):
+        raise WeightsError("a reference to something other than a storage; reinstall its package")
+    stack.append(_Storage(key, _DTYPES[storage_type.name], length))
+
+
+def _set_items(stack: list[Any]) -> None:
+    items = _pop_to_mark(stack)
+    stack[-1].update(zip(items[::2], items[1::2], strict=True))
+
+
+def _set_item(stack: list[Any]) -> None:
+    value, key = stack.pop(), stack.pop()
+    stack[-1].update({key: value})
+
+
+def _append_items(stack: list[Any]) -> None:
+    items = _pop_to_mark(stack)
+    stack[-1].extend(items)
+
+
+def _ignore_state(stack: list[Any]) -> None:
+    """Drop what BUILD would set on an object: version notes of PyTorch's state dictionary."""
+    stack.pop()
+
+
+_LITERALS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE"), lambda value: value),
+    "NONE": lambda _: None,
+    "NEWTRUE": lambda _: True,
+    "NEWFALSE": lambda _: False,
+    "EMPTY_TUPLE": lambda _: (),
+    "EMPTY_DICT": lambda _: {},
+    "EMPTY_LIST": lambda _: [],
+    "MARK": lambda _: _Mark(),
+    "GLOBAL": _known_name,
+}
+_ACTIONS: dict[str, Callable[[list[Any]], None]] = {
+    "TUPLE": lambda stack: stack.append(tuple(_pop_to_mark(stack))),
+    "TUPLE1": _tuple_of(1),
+    "TUPLE2": _tuple_of(2),
+    "TUPLE3": _tuple_of(3),
+    "REDUCE": _reduce,
+    "BINPERSID": _persistent,
+    "SETITEM": _set_item,
+    "SETITEMS": _set_items,
+    "APPENDS": _append_items,
+    "BUILD": _ignore_state,
+}
