@@ -1,0 +1,176 @@
+"""The schema of a station's YAML file: every key, its type, its range, its default. Strict, unknown keys refused.
+
+`config/station.example.yaml` shows every key with a comment; `inspector.config.loading` reads a file against this.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
+
+from inspector.clock import NS_PER_MS
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Address = Annotated[int, Field(ge=0, le=65535)]
+Milliseconds = Annotated[float, Field(gt=0, le=3_600_000)]
+FeatureValue = StrictBool | StrictInt | StrictFloat | StrictStr
+
+
+class Section(BaseModel):
+    """What all sections share: strict types, no unknown keys, frozen once read."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class StationConfig(Section):
+    """`station`: what this station is called and what it promises."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+    budget_ms: Annotated[float, Field(ge=2, le=60_000)]  # trigger to verdict in the PLC
+    simulated: bool = False  # the camera shows images from files: verdicts carry the simulated bit
+    part_source: Literal["plc_count", "frame_id"] = "plc_count"
+    state_folder: str = "state"  # counters that outlive a crash
+
+
+class DeviceConfig(Section):
+    """`camera.device`: exactly one way to find the camera."""
+
+    serial_number: str | None = None
+    model: str | None = None
+    user_defined_name: str | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(v is not None for v in (self.serial_number, self.model, self.user_defined_name)) != 1:
+            raise ValueError("expected exactly one of serial_number, model, user_defined_name")
+        return self
+
+
+class LatencyConfig(Section):
+    """`camera.latency_ms`: from the trigger to the frame's arrival, at least and at most."""
+
+    min: Annotated[float, Field(ge=0, le=60_000)] = 0.0
+    max: Annotated[float, Field(gt=0, le=60_000)] | None = None  # default: half the budget
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.max is not None and self.max <= self.min:
+            raise ValueError(f"expected min < max, got {self.min} and {self.max}")
+        return self
+
+
+class CameraConfig(Section):
+    """`camera`: the GenTL producer, the device behind it, and the SFNC features to set, in the order given."""
+
+    producer: str  # path of the .cti file
+    device: DeviceConfig
+    features: dict[str, FeatureValue] = {}
+    buffers: Annotated[int, Field(ge=3, le=256)] = 16  # announced to the producer
+    ring_slots: Annotated[int, Field(ge=2, le=64)] = 8  # frames that may wait for the engine
+    latency_ms: LatencyConfig = LatencyConfig()
+    silence_ms: Annotated[float, Field(ge=10, le=3_600_000)] | None = (
+        None  # no frame for so long = camera is lost
+    )
+    restart_first_ms: Milliseconds = 200.0
+    restart_max_ms: Milliseconds = 5000.0
+
+
+class ModelConfig(Section):
+    """`model`: the pack that decides, and the engine that runs it."""
+
+    pack: str
+    engine: Literal["auto", "openvino", "tensorrt"] = "auto"
+    threshold_factor: Annotated[float, Field(gt=0, le=10)] = (
+        1.0  # a part is rejected above threshold x factor
+    )
+    recipe: Annotated[int, Field(ge=1, le=65535)] = 1  # number of this recipe
+
+
+class RegistersConfig(Section):
+    """`plc.registers`: where the blocks stand; see config/registers.md."""
+
+    results_address: Address = 0
+    status_address: Address = 200
+    control_address: Address = 300
+    slots: Annotated[int, Field(ge=2, le=1024)] = 16
+    word_order: Literal["high_first", "low_first"] = "high_first"
+
+
+class PlcConfig(Section):
+    """`plc`: the Modbus TCP server that is the PLC."""
+
+    host: str = "127.0.0.1"
+    port: Port = 502
+    unit_id: Annotated[int, Field(ge=0, le=255)] = 1
+    timeout_ms: Milliseconds | None = None  # default and most: half the budget
+    poll_ms: Milliseconds = 5.0  # how often the control block is read, at least
+    status_ms: Milliseconds = 100.0  # how often status and heartbeat are written, at least
+    heartbeat_timeout_ms: Milliseconds = 3000.0  # the PLC's heartbeat stands still for so long = not enabled
+    write_margin_ms: Annotated[float, Field(ge=0, le=1000)] = (
+        2.0  # the verdict leaves so long before the deadline
+    )
+    reconnect_first_ms: Milliseconds = 50.0
+    reconnect_max_ms: Milliseconds = 1000.0
+    allow_simulated: bool = False  # a simulated station may write to this PLC
+    registers: RegistersConfig = RegistersConfig()
+
+
+class RecorderConfig(Section):
+    """`recorder`: the log files, one JSON object a line."""
+
+    folder: str = "logs"
+    file_mb: Annotated[float, Field(gt=0, le=10_000)] = 64.0  # a file is closed at this size
+    files: Annotated[int, Field(ge=2, le=10_000)] = 16  # and so many are kept
+    queue: Annotated[int, Field(ge=16, le=1_000_000)] = (
+        4096  # entries that may wait; beyond they are dropped and counted
+    )
+
+
+class RealtimeConfig(Section):
+    """`realtime`: what the daemon asks of Linux; what is refused is logged once and done without."""
+
+    fifo_priority: Annotated[int, Field(ge=0, le=99)] = 0  # SCHED_FIFO of camera and PLC thread; 0 = leave
+    lock_memory: bool = False
+    cpus: list[Annotated[int, Field(ge=0)]] = []  # empty = all
+
+
+class Config(Section):
+    """One station's whole configuration. Relative paths count from the folder of the file."""
+
+    station: StationConfig
+    camera: CameraConfig
+    model: ModelConfig
+    plc: PlcConfig = PlcConfig()
+    recorder: RecorderConfig = RecorderConfig()
+    realtime: RealtimeConfig = RealtimeConfig()
+
+    @property
+    def budget_ns(self) -> int:
+        """Trigger to verdict in the PLC, nanoseconds."""
+        return round(self.station.budget_ms * NS_PER_MS)
+
+    @property
+    def timeout_ms(self) -> float:
+        """Time-out of one Modbus call: never longer than half the budget."""
+        half = self.station.budget_ms / 2
+        return half if self.plc.timeout_ms is None else min(self.plc.timeout_ms, half)
+
+    @property
+    def latency_max_ms(self) -> float:
+        """Longest time from trigger to frame: half the budget unless stated."""
+        stated = self.camera.latency_ms.max
+        return self.station.budget_ms / 2 if stated is None else stated
+
+
+def resolve(folder: Path, path: str) -> Path:
+    """Return `path` as the configuration file in `folder` means it."""
+    return (folder / Path(path).expanduser()).resolve()
