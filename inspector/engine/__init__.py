@@ -1,1 +1,1 @@
-"""Engines: from a raw frame to a score, one file for each runtime."""
+"""The engine room: one small interface in `base.py`, one file for each backend; `preprocess.py` fits frames to the graph."""

@@ -1,0 +1,144 @@
+"""What every engine promises, the contract of the graph, and the table of backends.
+
+An engine scores one frame at a time and is called from one thread, the engine thread. The graph does everything
+from normalisation to score; an engine only fits the frame to the graph's input (preprocess.py), runs it, and refuses
+to hand out anything that is not a finite number.
+
+    graph input     image    uint8   [1, H, W, C]   C = 1 or 3 (RGB); every shape static
+    graph outputs   score    float32 [1] or []      higher = less like the good parts
+                    heatmap  float32 [1, h, w]      the same per place, any resolution
+"""
+
+import importlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.engine.preprocess import Geometry
+from inspector.errors import EngineError, EngineUnavailableError, GraphError, ScoreError
+
+log = logging.getLogger(__name__)
+
+# name -> (module, class), best first: `auto` takes the first one this machine can run. Imported only when asked for.
+BACKENDS = {
+    "tensorrt": ("inspector.engine.tensorrt", "TensorRTEngine"),
+    "openvino": ("inspector.engine.openvino", "OpenVinoEngine"),
+}
+
+TENSOR_NAMES = ("image", "score", "heatmap")
+Signature = Mapping[str, tuple[str, tuple[int, ...]]]  # tensor name -> (NumPy data type name, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What the graph says of one frame: finite `value`, and `heatmap` float32 (h, w), the caller's own copy."""
+
+    value: float
+    heatmap: NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """One compiled graph. All calls come from one thread at a time; `score` and `warm_up` from the engine thread."""
+
+    name: str
+
+    def warm_up(self) -> None:
+        """Run until first-run costs are paid. The station is ready only after this returned."""
+        ...
+
+    def score(self, image: NDArray[np.uint8]) -> Score:
+        """Score a raw frame: uint8, (H, W) mono or Bayer, or (H, W, 3) RGB, of any size that holds the region of interest.
+
+        Raises EngineInputError for a frame that does not fit, ScoreError where the result is not finite,
+        EngineTimeoutError where the device hangs, EngineClosedError after `close`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back the device. A second call does nothing."""
+        ...
+
+
+def open_engine(kind: str, graph: Path, geometry: Geometry, *, threads: int = 0) -> Engine:
+    """Compile `graph` (ONNX) on the backend `kind`: "openvino", "tensorrt", or "auto" for the best this machine can run.
+
+    `threads` limits a CPU backend, 0 leaves it to the backend. `auto` passes over a backend only because this machine lacks
+    something (EngineUnavailableError), never because a graph is broken, and logs once what was chosen and why.
+    """
+    if kind != "auto":
+        return _open(kind, graph, geometry, threads)
+    passed_over: list[str] = []
+    for name in BACKENDS:
+        try:
+            engine = _open(name, graph, geometry, threads)
+        except EngineUnavailableError as error:
+            passed_over.append(f"{name} not usable: {error}")
+            continue
+        log.info("engine_chosen", extra={"engine": name, "why": "; ".join([*passed_over, f"{name} chosen"])})
+        return engine
+    raise EngineUnavailableError(f"no engine can run on this machine: {'; '.join(passed_over)}")
+
+
+def _open(name: str, graph: Path, geometry: Geometry, threads: int) -> Engine:
+    if name not in BACKENDS:
+        raise EngineError(f"engine is one of auto, {', '.join(sorted(BACKENDS))}, not {name!r}")
+    if not graph.is_file():
+        raise GraphError(f"no graph file at {graph}: fit the model pack again, or correct its path")
+    module, class_name = BACKENDS[name]
+    engine: Engine = getattr(importlib.import_module(module), class_name)(graph, geometry, threads=threads)
+    return engine
+
+
+def check_contract(inputs: Signature, outputs: Signature, geometry: Geometry, graph: Path) -> None:
+    """Raise GraphError unless the graph has exactly the tensors of our contract, for this geometry."""
+    wanted = {"image": ("uint8", geometry.input_shape)}
+    if dict(inputs) != wanted:
+        raise GraphError(
+            f"{graph}: expected the input {_text(wanted)}, found {_text(inputs)}: fit the pack again"
+        )
+    shapes = {name: shape for name, (dtype, shape) in outputs.items() if dtype == "float32"}
+    heatmap = shapes.get("heatmap", ())
+    fits = (
+        set(shapes) == set(outputs) == {"score", "heatmap"}
+        and shapes["score"] in {(), (1,)}
+        and len(heatmap) == 3
+        and heatmap[0] == 1
+        and min(heatmap) > 0
+    )
+    if not fits:
+        raise GraphError(
+            f"{graph}: expected the outputs score float32 [1] and heatmap float32 [1, h, w] of fixed size, "
+            f"found {_text(outputs)}: fit the pack again"
+        )
+
+
+def to_score(score: NDArray[np.float32], heatmap: NDArray[np.float32]) -> Score:
+    """Copy the graph's outputs ([1] or [], and [1, h, w]) out of the engine's memory, or raise ScoreError.
+
+    The heat map is checked as well: a maximum on x86 may drop a NaN and leave a score that looks healthy.
+    """
+    value = float(score.reshape(-1)[0])
+    if not np.isfinite(value):
+        raise ScoreError(
+            f"the score is {value}, expected a finite number: the frame or the model is outside its range"
+        )
+    if not np.isfinite(heatmap).all():
+        raise ScoreError(
+            "the heat map holds a value that is not finite, though the score looks like a number"
+        )
+    return Score(value, heatmap[0].copy())
+
+
+def one_line(error: BaseException) -> str:
+    """Return a vendor's exception as one line of at most 200 characters: their messages span many."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _text(signature: Signature) -> str:
+    return ", ".join(f"{name} {dtype} {list(shape)}" for name, (dtype, shape) in signature.items()) or "none"

@@ -1,0 +1,101 @@
+"""The CPU engine: OpenVINO on the fused graph, in float32, tuned for the latency of a single frame.
+
+Three settings matter (measured on two cores with AVX-512 BF16): without INFERENCE_PRECISION_HINT=f32 OpenVINO picks bf16 there
+and is 1.7 to 2 times slower; LATENCY gives all threads to the one request; pinned threads triple their latency as soon as anything
+else runs on their core, so pinning is off.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from inspector.engine.base import TENSOR_NAMES, Score, Signature, check_contract, one_line, to_score
+from inspector.engine.preprocess import Geometry, to_input
+from inspector.errors import EngineClosedError, EngineError, GraphError
+
+_WARM_UP_RUNS = 5  # the first run allocates and settles the thread pool; the second is already at speed
+
+
+class OpenVinoEngine:
+    """One compiled graph with one infer request; input and outputs live in arrays that the request shares.
+
+    `threads` 0 leaves the number to OpenVINO (one for each physical core). Raises GraphError for a file that is no usable graph.
+    """
+
+    name = "openvino"
+
+    def __init__(self, graph: Path, geometry: Geometry, *, threads: int = 0) -> None:
+        self._geometry = geometry
+        compiled = _compile(graph, threads)
+        outputs = _signature(compiled.outputs, graph)
+        check_contract(_signature(compiled.inputs, graph), outputs, geometry, graph)
+        self._input = np.zeros(geometry.input_shape, np.uint8)
+        self._score = np.zeros(outputs["score"][1], np.float32)
+        self._heatmap = np.zeros(outputs["heatmap"][1], np.float32)
+        self._request: Any = compiled.create_infer_request()
+        for tensor, array in (("image", self._input), ("score", self._score), ("heatmap", self._heatmap)):
+            self._request.set_tensor(tensor, openvino.Tensor(array, shared_memory=True))
+        # OpenCV's own pool would fight OpenVINO's for the cores and gains nothing at these sizes.
+        cv2.setNumThreads(1)
+
+    def warm_up(self) -> None:
+        """Run a few times over a pattern: a uniform image has no contrast for a graph to normalise."""
+        self._input[...] = (
+            np.arange(self._input.size, dtype=np.uint32).astype(np.uint8).reshape(self._input.shape)
+        )
+        for _ in range(_WARM_UP_RUNS):
+            self._run()
+
+    def score(self, image: NDArray[np.uint8]) -> Score:
+        """Score one raw frame; see Engine.score. Engine thread only: input and outputs are the request's own memory."""
+        to_input(image, self._geometry, out=self._input)
+        return self._run()
+
+    def close(self) -> None:
+        """Drop the request and, with it, the compiled graph and its threads."""
+        self._request = None
+
+    def _run(self) -> Score:
+        if self._request is None:
+            raise EngineClosedError("the engine was closed: open another")
+        try:
+            # The plain pair: the wrapper's infer() would build a dictionary of copied outputs that nobody reads.
+            self._request.start_async()
+            self._request.wait()
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed while scoring: {one_line(error)}") from error
+        return to_score(self._score, self._heatmap)
+
+
+def _compile(graph: Path, threads: int) -> Any:
+    settings: dict[str, object] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+        "ENABLE_CPU_PINNING": False,
+    }
+    if threads:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    try:
+        core = openvino.Core()
+        return core.compile_model(core.read_model(graph), "CPU", settings)
+    except RuntimeError as error:  # everything OpenVINO raises derives from it
+        raise GraphError(
+            f"{graph}: OpenVINO cannot use this graph, fit the pack again: {one_line(error)}"
+        ) from error
+
+
+def _signature(ports: Any, graph: Path) -> Signature:
+    """Return the tensors of compiled ports, or raise GraphError where one has no fixed shape."""
+    signature = {}
+    for port in ports:
+        names = port.get_names()  # several where OpenVINO removed a node between two tensors
+        name = min(names, key=lambda name: (name not in TENSOR_NAMES, name))
+        shape = port.get_partial_shape()
+        if shape.is_dynamic:
+            raise GraphError(f"{graph}: {name} has no fixed size ({shape}): fit the pack again")
+        signature[name] = (np.dtype(port.get_element_type().to_dtype()).name, tuple(port.get_shape()))
+    return signature
