@@ -67,21 +67,24 @@ class Engine(Protocol):
 def open_engine(kind: str, graph: Path, geometry: Geometry, *, threads: int = 0) -> Engine:
     """Compile `graph` (ONNX) on the backend `kind`: "openvino", "tensorrt", or "auto" for the best this machine can run.
 
-    `threads` limits a CPU backend, 0 leaves it to the backend. `auto` passes over a backend only because this machine lacks
-    something (EngineUnavailableError), never because a graph is broken, and logs once what was chosen and why.
+    `threads` limits a CPU backend, 0 leaves it to the backend. `auto` passes over a backend that this machine lacks something for
+    (EngineUnavailableError) or that cannot take this graph (GraphError), and logs once what was chosen and why. Any other
+    EngineError is a backend that is there and broken: that is raised, not hidden by a slower one.
     """
     if kind != "auto":
         return _open(kind, graph, geometry, threads)
     passed_over: list[str] = []
+    failure: EngineError = EngineUnavailableError("no engine is known")
     for name in BACKENDS:
         try:
             engine = _open(name, graph, geometry, threads)
-        except EngineUnavailableError as error:
+        except (EngineUnavailableError, GraphError) as error:
             passed_over.append(f"{name} not usable: {error}")
+            failure = error
             continue
         log.info("engine_chosen", extra={"engine": name, "why": "; ".join([*passed_over, f"{name} chosen"])})
         return engine
-    raise EngineUnavailableError(f"no engine can run on this machine: {'; '.join(passed_over)}")
+    raise failure  # of the last: the one that runs on any machine
 
 
 def _open(name: str, graph: Path, geometry: Geometry, threads: int) -> Engine:
@@ -90,7 +93,11 @@ def _open(name: str, graph: Path, geometry: Geometry, threads: int) -> Engine:
     if not graph.is_file():
         raise GraphError(f"no graph file at {graph}: fit the model pack again, or correct its path")
     module, class_name = BACKENDS[name]
-    engine: Engine = getattr(importlib.import_module(module), class_name)(graph, geometry, threads=threads)
+    try:
+        backend = getattr(importlib.import_module(module), class_name)
+    except ImportError as error:
+        raise EngineUnavailableError(f"{module} does not load: {one_line(error)}") from error
+    engine: Engine = backend(graph, geometry, threads=threads)
     return engine
 
 

@@ -1,0 +1,149 @@
+"""What every engine promises, run against each backend; a backend that this machine cannot run is skipped by name of what is missing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inspector.engine.base import Engine, open_engine
+from inspector.engine.preprocess import Geometry, to_input
+from inspector.errors import (
+    EngineClosedError,
+    EngineInputError,
+    EngineUnavailableError,
+    GraphError,
+    ScoreError,
+)
+from tests.unit.engine.graphs import SmallGraph
+
+
+def noise(*shape: int, seed: int = 1) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+class EngineContract:
+    """Subclass with the backend's name in `kind`."""
+
+    kind: str
+
+    @pytest.fixture
+    def opened(self) -> Iterator[list[Engine]]:
+        engines: list[Engine] = []
+        yield engines
+        for engine in engines:
+            engine.close()
+
+    def open(
+        self, graph: SmallGraph, folder: Path, opened: list[Engine], geometry: Geometry | None = None
+    ) -> Engine:
+        geometry = geometry or Geometry(graph.channels, graph.height, graph.width)
+        engine = open_engine(self.kind, graph.save(folder / "graph.onnx"), geometry)
+        opened.append(engine)
+        engine.warm_up()
+        return engine
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_score_and_heatmap_are_those_of_the_graph(
+        self, channels: int, tmp_path: Path, opened: list[Engine]
+    ) -> None:
+        graph = SmallGraph(channels=channels)
+        image = noise(32, 48) if channels == 1 else noise(32, 48, 3)
+        score = self.open(graph, tmp_path, opened).score(image)
+        value, heatmap = graph.reference(image.reshape(1, 32, 48, channels))
+        assert score.value == pytest.approx(value, rel=1e-3)
+        assert score.heatmap.dtype == np.float32
+        assert score.heatmap.shape == graph.grid
+        np.testing.assert_allclose(score.heatmap, heatmap, rtol=1e-3, atol=1e-3)
+
+    @pytest.mark.parametrize("shape", [(100, 150), (77, 201, 3)])
+    def test_a_frame_of_another_size_is_prepared_as_for_fitting(
+        self, shape: tuple[int, ...], tmp_path: Path, opened: list[Engine]
+    ) -> None:
+        graph = SmallGraph(channels=3)
+        geometry = Geometry(3, 32, 48, roi=(3, 5, 64, 51))
+        image = noise(*shape)
+        score = self.open(graph, tmp_path, opened, geometry).score(image)
+        assert score.value == pytest.approx(graph.reference(to_input(image, geometry))[0], rel=1e-3)
+
+    def test_the_same_frame_gives_the_same_score_whatever_came_between(
+        self, tmp_path: Path, opened: list[Engine]
+    ) -> None:
+        engine = self.open(SmallGraph(), tmp_path, opened)
+        first, other = engine.score(noise(32, 48)), engine.score(noise(32, 48, seed=2))
+        again = engine.score(noise(32, 48))
+        assert first.value == again.value != other.value
+        np.testing.assert_array_equal(first.heatmap, again.heatmap)
+        assert not np.array_equal(first.heatmap, other.heatmap), "a score must not share the engine's memory"
+
+    @pytest.mark.parametrize("poison", ["nan", "inf", "heatmap"])
+    def test_what_is_not_finite_is_refused_and_the_next_frame_is_scored(
+        self, poison: str, tmp_path: Path, opened: list[Engine]
+    ) -> None:
+        engine = self.open(SmallGraph(poison=poison), tmp_path, opened)
+        with pytest.raises(ScoreError, match="finite"):
+            engine.score(np.zeros((32, 48), np.uint8))
+        assert np.isfinite(engine.score(np.full((32, 48), 200, np.uint8)).value)
+
+    @pytest.mark.parametrize(
+        "image",
+        [np.zeros((32, 48), np.float32), np.zeros((32, 48, 4), np.uint8), np.zeros((0, 0), np.uint8)],
+        ids=["float", "four channels", "empty"],
+    )
+    def test_what_is_no_frame_is_refused(
+        self, image: NDArray[np.uint8], tmp_path: Path, opened: list[Engine]
+    ) -> None:
+        engine = self.open(SmallGraph(), tmp_path, opened)
+        with pytest.raises(EngineInputError, match="a frame is uint8"):
+            engine.score(image)
+
+    def test_a_graph_of_another_size_is_refused_when_opened(
+        self, tmp_path: Path, opened: list[Engine]
+    ) -> None:
+        with pytest.raises(GraphError, match=r"expected the input image uint8 \[1, 64, 48, 1\]"):
+            self.open(SmallGraph(), tmp_path, opened, Geometry(1, 64, 48))
+
+    @pytest.mark.parametrize("rank", [2, 4])
+    def test_an_output_of_the_wrong_shape_is_refused_when_opened(
+        self, rank: int, tmp_path: Path, opened: list[Engine]
+    ) -> None:
+        with pytest.raises(GraphError, match="expected the outputs score"):
+            self.open(SmallGraph(heatmap_rank=rank), tmp_path, opened)
+
+    @pytest.mark.parametrize("keep", [0, 100, -40])
+    def test_a_truncated_graph_is_refused_in_one_line(self, keep: int, tmp_path: Path) -> None:
+        path = SmallGraph().save(tmp_path / "graph.onnx")
+        path.write_bytes(path.read_bytes()[:keep])
+        with pytest.raises(GraphError) as caught:
+            open_engine(self.kind, path, Geometry(1, 32, 48))
+        assert "\n" not in str(caught.value)
+        assert str(path) in str(caught.value)
+
+    def test_close_twice_is_fine_and_a_score_afterwards_is_an_error(
+        self, tmp_path: Path, opened: list[Engine]
+    ) -> None:
+        engine = self.open(SmallGraph(), tmp_path, opened)
+        engine.close()
+        engine.close()
+        with pytest.raises(EngineClosedError):
+            engine.score(noise(32, 48))
+        with pytest.raises(EngineClosedError):
+            engine.warm_up()
+
+
+class TestOpenVino(EngineContract):
+    kind = "openvino"
+
+
+class TestTensorRT(EngineContract):
+    kind = "tensorrt"
+
+    @pytest.fixture(autouse=True)
+    def _needs_a_gpu(self) -> None:
+        from inspector.engine.tensorrt import require_device
+
+        try:
+            require_device()
+        except EngineUnavailableError as error:
+            pytest.skip(f"TensorRT cannot run here: {error}")

@@ -1,0 +1,140 @@
+"""A small graph with every part of the fused one (normalise, convolve, match against a bank, minimum, maximum), and its twin in NumPy."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+STRIDE = 4
+FEATURES = 8
+BANK = 64
+
+
+@dataclass(frozen=True)
+class SmallGraph:
+    """Weights of one small fused graph; `poison` adds a value that is not finite once the image is dark.
+
+    poison: "" none, "nan" or "inf" in the score, "heatmap" NaN in one place of the heat map while the score stays healthy.
+    """
+
+    height: int = 32
+    width: int = 48
+    channels: int = 1
+    poison: str = ""
+    heatmap_rank: int = 3
+    seed: int = 7
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return self.height // STRIDE, self.width // STRIDE
+
+    @property
+    def heatmap_shape(self) -> list[int]:
+        """[1, h, w] by the contract; with another `heatmap_rank` one dimension less or more."""
+        return [1] * (self.heatmap_rank - 2) + list(self.grid)
+
+    def weights(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return kernels [F, C, s, s] and bank [F, N]."""
+        rng = np.random.default_rng(self.seed)
+        kernels = rng.normal(0, 0.1, (FEATURES, self.channels, STRIDE, STRIDE)).astype(np.float32)
+        bank = rng.normal(0, 1, (FEATURES, BANK)).astype(np.float32)
+        return kernels, bank
+
+    def reference(self, image: NDArray[np.uint8]) -> tuple[float, NDArray[np.float64]]:
+        """Return (score, heat map) in float64 for a graph input [1, H, W, C]."""
+        kernels, bank = (array.astype(np.float64) for array in self.weights())
+        rows, columns = self.grid
+        x = (image[0].astype(np.float64) - 127) / 128
+        patches = x.reshape(rows, STRIDE, columns, STRIDE, self.channels)
+        features = np.einsum("aibjc,fcij->abf", patches, kernels).reshape(-1, FEATURES)
+        distances = ((features[:, :, None] - bank[None]) ** 2).sum(axis=1)
+        heatmap = distances.min(axis=1).reshape(rows, columns)
+        return float(heatmap.max()), heatmap
+
+    def save(self, path: Path) -> Path:
+        """Write the ONNX file and return its path."""
+        kernels, bank = self.weights()
+        rows, columns = self.grid
+        patches = rows * columns
+        constants = {
+            "offset": np.array(127, np.float32),
+            "scale": np.array(128, np.float32),
+            "kernels": kernels,
+            "flat": np.array([FEATURES, patches], np.int64),
+            "bank": bank,
+            "bank_norms": (bank**2).sum(axis=0, keepdims=True),
+            "minus_two": np.array(-2, np.float32),
+            "heatmap_shape": np.array(self.heatmap_shape, np.int64),
+            "axis_1": np.array([1], np.int64),
+            "one_score": np.array([1], np.int64),
+            "dark": np.array(-0.5, np.float32),
+            "one": np.array(1, np.float32),
+        }
+        nodes = [
+            helper.make_node("Cast", ["image"], ["as_float"], to=TensorProto.FLOAT),
+            helper.make_node("Sub", ["as_float", "offset"], ["centred"]),
+            helper.make_node("Div", ["centred", "scale"], ["normalised"]),
+            helper.make_node("Transpose", ["normalised"], ["planes"], perm=[0, 3, 1, 2]),
+            helper.make_node("Conv", ["planes", "kernels"], ["convolved"], strides=[STRIDE, STRIDE]),
+            helper.make_node("Reshape", ["convolved", "flat"], ["by_feature"]),
+            helper.make_node("Transpose", ["by_feature"], ["features"], perm=[1, 0]),
+            helper.make_node("Mul", ["features", "features"], ["squares"]),
+            helper.make_node("ReduceSum", ["squares", "axis_1"], ["feature_norms"]),
+            helper.make_node("MatMul", ["features", "bank"], ["products"]),
+            helper.make_node("Mul", ["products", "minus_two"], ["cross"]),
+            helper.make_node("Add", ["cross", "bank_norms"], ["partial"]),
+            helper.make_node("Add", ["partial", "feature_norms"], ["distances"]),
+            helper.make_node("ReduceMin", ["distances", "axis_1"], ["nearest"], keepdims=0),
+            helper.make_node("Reshape", ["nearest", "heatmap_shape"], ["clean_heatmap"]),
+            helper.make_node("ReduceMax", ["nearest"], ["maximum"], keepdims=0),
+            helper.make_node("Reshape", ["maximum", "one_score"], ["clean_score"]),
+            *self._poison_nodes(),
+        ]
+        outputs = [
+            helper.make_tensor_value_info("score", TensorProto.FLOAT, [1]),
+            helper.make_tensor_value_info("heatmap", TensorProto.FLOAT, self.heatmap_shape),
+        ]
+        image = helper.make_tensor_value_info(
+            "image", TensorProto.UINT8, [1, self.height, self.width, self.channels]
+        )
+        initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+        graph = helper.make_graph(nodes, "small_fused", [image], outputs, initializers)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+        onnx.checker.check_model(model)
+        path.write_bytes(model.SerializeToString())
+        return path
+
+    def _poison_nodes(self) -> list[onnx.NodeProto]:
+        """Name the outputs, by way of sqrt(mean + 0.5) (NaN below a quarter of the grey scale) or 1 / sum (infinite on black)."""
+        mean = helper.make_node("ReduceMean", ["normalised"], ["mean"], keepdims=0)
+        above_dark = helper.make_node("Sub", ["mean", "dark"], ["above_dark"])
+        root = helper.make_node("Sqrt", ["above_dark"], ["root"])
+        clean_score = helper.make_node("Identity", ["clean_score"], ["score"])
+        clean_heatmap = helper.make_node("Identity", ["clean_heatmap"], ["heatmap"])
+        if self.poison == "nan":
+            return [
+                mean,
+                above_dark,
+                root,
+                helper.make_node("Add", ["clean_score", "root"], ["score"]),
+                clean_heatmap,
+            ]
+        if self.poison == "heatmap":
+            return [
+                mean,
+                above_dark,
+                root,
+                helper.make_node("Add", ["clean_heatmap", "root"], ["heatmap"]),
+                clean_score,
+            ]
+        if self.poison == "inf":
+            return [
+                helper.make_node("ReduceSum", ["as_float"], ["sum"], keepdims=0),
+                helper.make_node("Div", ["one", "sum"], ["inverse"]),
+                helper.make_node("Add", ["clean_score", "inverse"], ["score"]),
+                clean_heatmap,
+            ]
+        return [clean_score, clean_heatmap]

@@ -1,0 +1,163 @@
+"""The table of backends, `auto`, and what counts as a score."""
+
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inspector.engine import base
+from inspector.engine.base import check_contract, one_line, open_engine, to_score
+from inspector.engine.preprocess import Geometry
+from inspector.errors import EngineError, EngineUnavailableError, GraphError, ScoreError
+from tests.unit.engine.graphs import SmallGraph
+
+GEOMETRY = Geometry(1, 32, 48)
+
+
+class Backend:
+    """A backend that this machine can run; subclasses cannot be opened."""
+
+    name = "stand-in"
+
+    def __init__(self, graph: Path, geometry: Geometry, *, threads: int = 0) -> None:
+        self.opened_with = (graph, geometry, threads)
+
+
+class NoDriver(Backend):
+    def __init__(self, graph: Path, geometry: Geometry, *, threads: int = 0) -> None:
+        raise EngineUnavailableError("no libcuda.so.1")
+
+
+class WrongGraph(Backend):
+    def __init__(self, graph: Path, geometry: Geometry, *, threads: int = 0) -> None:
+        raise GraphError("no float32 on this GPU")
+
+
+class Broken(Backend):
+    def __init__(self, graph: Path, geometry: Geometry, *, threads: int = 0) -> None:
+        raise EngineError("the GPU fell off the bus")
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> Path:
+    path = tmp_path / "graph.onnx"
+    path.write_bytes(b"not looked at")
+    return path
+
+
+def use_backends(monkeypatch: pytest.MonkeyPatch, *classes: type[Backend]) -> None:
+    table = {cls.__name__.lower(): (__name__, cls.__name__) for cls in classes}
+    monkeypatch.setattr(base, "BACKENDS", table)
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[Backend.__module__])
+
+
+@pytest.mark.parametrize(
+    ("first", "why"), [(NoDriver, "no libcuda.so.1"), (WrongGraph, "no float32 on this GPU")]
+)
+def test_auto_passes_over_what_cannot_run_and_says_so_once(
+    first: type[Backend],
+    why: str,
+    graph: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    use_backends(monkeypatch, first, Backend)
+    with caplog.at_level(logging.INFO):
+        engine = open_engine("auto", graph, GEOMETRY, threads=2)
+    assert isinstance(engine, Backend)
+    assert engine.opened_with == (graph, GEOMETRY, 2)
+    [record] = caplog.records
+    assert record.getMessage() == "engine_chosen"
+    assert record.__dict__["engine"] == "backend"
+    assert record.__dict__["why"] == f"{first.__name__.lower()} not usable: {why}; backend chosen"
+
+
+def test_auto_does_not_hide_a_broken_backend_behind_a_slower_one(
+    graph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_backends(monkeypatch, Broken, Backend)
+    with pytest.raises(EngineError, match="fell off the bus"):
+        open_engine("auto", graph, GEOMETRY)
+
+
+def test_auto_without_any_usable_backend_raises_the_reason_of_the_last(
+    graph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_backends(monkeypatch, NoDriver, WrongGraph)
+    with pytest.raises(GraphError, match="no float32"):
+        open_engine("auto", graph, GEOMETRY)
+
+
+def test_a_named_backend_is_taken_or_refused_never_replaced(
+    graph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_backends(monkeypatch, NoDriver, Backend)
+    with pytest.raises(EngineUnavailableError):
+        open_engine("nodriver", graph, GEOMETRY)
+
+
+def test_a_backend_whose_package_is_missing_is_named(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "BACKENDS", {"other": ("inspector.engine.not_there", "Engine")})
+    with pytest.raises(EngineUnavailableError, match=r"inspector\.engine\.not_there does not load"):
+        open_engine("other", graph, GEOMETRY)
+
+
+def test_an_unknown_engine_is_answered_with_the_known_ones(graph: Path) -> None:
+    with pytest.raises(EngineError, match="one of auto, openvino, tensorrt, not 'cuda'"):
+        open_engine("cuda", graph, GEOMETRY)
+
+
+@pytest.mark.parametrize("kind", ["auto", "openvino", "tensorrt"])
+def test_a_missing_graph_file_is_named(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(GraphError, match=r"no graph file at .*gone\.onnx"):
+        open_engine(kind, tmp_path / "gone.onnx", GEOMETRY)
+
+
+def test_auto_opens_a_real_graph_on_this_machine(tmp_path: Path) -> None:
+    engine = open_engine("auto", SmallGraph().save(tmp_path / "graph.onnx"), GEOMETRY)
+    engine.warm_up()
+    assert np.isfinite(engine.score(np.full((32, 48), 9, np.uint8)).value)
+    engine.close()
+
+
+@pytest.mark.parametrize("score_shape", [(), (1,)])
+def test_a_score_may_be_a_scalar_or_a_vector_of_one(score_shape: tuple[int, ...]) -> None:
+    outputs = {"score": ("float32", score_shape), "heatmap": ("float32", (1, 8, 12))}
+    check_contract({"image": ("uint8", (1, 32, 48, 1))}, outputs, GEOMETRY, Path("g.onnx"))
+    assert to_score(np.full(score_shape, 2, np.float32), np.zeros((1, 8, 12), np.float32)).value == 2
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {},
+        {"score": ("float32", (1,))},
+        {"score": ("float32", (1,)), "heatmap": ("float16", (1, 8, 12))},
+        {"score": ("float32", (2,)), "heatmap": ("float32", (1, 8, 12))},
+        {"score": ("float32", (1,)), "heatmap": ("float32", (2, 8, 12))},
+        {"score": ("float32", (1,)), "heatmap": ("float32", (1, 0, 12))},
+        {"score": ("float32", (1,)), "heatmap": ("float32", (1, 8, 12)), "extra": ("float32", (1,))},
+        {"score": ("float32", (1,)), "heatmap": ("float32", (1, 8, 12)), "extra": ("int64", (1,))},
+    ],
+)
+def test_outputs_that_break_the_contract(outputs: base.Signature) -> None:
+    with pytest.raises(GraphError, match=r"g\.onnx: expected the outputs score float32 \[1\]"):
+        check_contract({"image": ("uint8", (1, 32, 48, 1))}, outputs, GEOMETRY, Path("g.onnx"))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_no_score_and_no_heatmap_value_may_be_other_than_finite(bad: float) -> None:
+    heatmap = np.zeros((1, 4, 4), np.float32)
+    with pytest.raises(ScoreError, match="the score is"):
+        to_score(np.array([bad], np.float32), heatmap)
+    heatmap[0, 3, 1] = bad
+    with pytest.raises(ScoreError, match="the heat map"):
+        to_score(np.array([0.5], np.float32), heatmap)
+
+
+def test_vendor_messages_become_one_line() -> None:
+    assert one_line(RuntimeError("Check failed\n  at src/core.cpp:12\n")) == "Check failed at src/core.cpp:12"
+    assert one_line(KeyError()) == "KeyError"
+    assert len(one_line(RuntimeError("x" * 999))) == 200
