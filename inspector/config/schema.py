@@ -28,7 +28,7 @@ FeatureValue = StrictBool | StrictInt | StrictFloat | StrictStr
 class Section(BaseModel):
     """What all sections share: strict types, no unknown keys, frozen once read."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class StationConfig(Section):
@@ -130,8 +130,8 @@ class RecorderConfig(Section):
     folder: str = "logs"
     file_mb: Annotated[float, Field(gt=0, le=10_000)] = 64.0  # a file is closed at this size
     files: Annotated[int, Field(ge=2, le=10_000)] = 16  # and so many are kept
-    queue: Annotated[int, Field(ge=16, le=1_000_000)] = (
-        4096  # entries that may wait; beyond they are dropped and counted
+    queue_kb: Annotated[int, Field(ge=4, le=1024)] = (
+        1024  # entries that may wait, about four to a kibibyte; what comes beyond is dropped and counted
     )
 
 

@@ -1,0 +1,110 @@
+"""Faults that no key shows alone: what one value demands of another, and of the files it names."""
+
+import ipaddress
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from inspector.config.document import KeyPath
+from inspector.config.schema import Config, resolve
+from inspector.plc.registers import RegisterMap
+
+Finding = tuple[KeyPath, str]
+
+
+def contradictions(config: Config) -> Iterator[Finding]:
+    """Yield each value that another value forbids, with its key."""
+    yield from _timing(config)
+    yield from _backoff(config)
+    for text in RegisterMap(**config.plc.registers.model_dump()).problems():
+        yield ("plc", "registers"), f"expected blocks that stand apart, came: {text}"
+    if config.station.simulated and not is_loopback(config.plc.host) and not config.plc.allow_simulated:
+        yield (
+            ("plc", "host"),
+            (
+                f"expected a PLC of this machine, since the station is simulated, came {config.plc.host}; "
+                "a simulated verdict must not move a real gate: set plc.allow_simulated: true only if it may"
+            ),
+        )
+
+
+def missing_files(config: Config, folder: Path) -> Iterator[Finding]:
+    """Yield each file or folder that the configuration names and this machine lacks."""
+    producer = resolve(folder, config.camera.producer)
+    if not producer.is_file():
+        yield (
+            ("camera", "producer"),
+            f"expected a GenTL producer (.cti file), but there is no file {producer}",
+        )
+    pack = resolve(folder, config.model.pack)
+    if not pack.is_dir():
+        hint = f"make it with `inspector fit --good DIR --out {pack}`"
+        yield ("model", "pack"), f"expected a model pack, but there is no folder {pack}; {hint}"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether `host` can only be this machine, without asking a name server."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _timing(config: Config) -> Iterator[Finding]:
+    budget, plc, latency = config.station.budget_ms, config.plc, config.camera.latency_ms
+    if plc.timeout_ms is not None and plc.timeout_ms > budget / 2:
+        yield (
+            ("plc", "timeout_ms"),
+            (
+                f"expected at most half of station.budget_ms ({budget / 2:g}), came {plc.timeout_ms:g}; "
+                "leave it out for exactly that"
+            ),
+        )
+    if latency.max is None and latency.min >= budget / 2:
+        yield (
+            ("camera", "latency_ms", "min"),
+            (
+                f"expected below latency_ms.max, which is half of station.budget_ms ({budget / 2:g}) unless stated, "
+                f"came {latency.min:g}"
+            ),
+        )
+    if config.latency_max_ms >= budget:
+        yield (
+            ("camera", "latency_ms", "max"),
+            (
+                f"expected below station.budget_ms ({budget:g}), came {config.latency_max_ms:g}; "
+                "a frame that late cannot be scored in time"
+            ),
+        )
+    elif config.latency_max_ms + plc.write_margin_ms >= budget:
+        left = budget - config.latency_max_ms
+        yield (
+            ("plc", "write_margin_ms"),
+            (
+                f"expected less than what station.budget_ms leaves after camera.latency_ms.max ({left:g}), "
+                f"came {plc.write_margin_ms:g}; no time would be left to score"
+            ),
+        )
+    if plc.heartbeat_timeout_ms <= plc.poll_ms:
+        yield (
+            ("plc", "heartbeat_timeout_ms"),
+            f"expected more than plc.poll_ms ({plc.poll_ms:g}), came {plc.heartbeat_timeout_ms:g}",
+        )
+    if config.camera.silence_ms is not None and config.camera.silence_ms <= config.latency_max_ms:
+        yield (
+            ("camera", "silence_ms"),
+            f"expected more than camera.latency_ms.max ({config.latency_max_ms:g}), came {config.camera.silence_ms:g}",
+        )
+
+
+def _backoff(config: Config) -> Iterator[Finding]:
+    for section, name in (("camera", "restart"), ("plc", "reconnect")):
+        values = getattr(config, section)
+        first, most = getattr(values, f"{name}_first_ms"), getattr(values, f"{name}_max_ms")
+        if not math.isfinite(most) or first > most:
+            yield (
+                (section, f"{name}_first_ms"),
+                f"expected at most {name}_max_ms ({most:g}), came {first:g}",
+            )

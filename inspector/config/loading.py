@@ -1,0 +1,99 @@
+"""The one reader of configuration files: everything that is wrong with a file, at once, each with its place."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from inspector.config import checks, document, wording
+from inspector.config.document import Document
+from inspector.config.schema import Config, resolve
+from inspector.errors import ConfigError
+
+LARGEST_FILE = 1 << 20  # a station's file has some hundred lines; more is another file by mistake
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A configuration and the file it came from; `sha256` (hexadecimal) is what the record names (I6)."""
+
+    config: Config
+    path: Path
+    sha256: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths count from."""
+        return self.path.parent
+
+    def resolve(self, path: str) -> Path:
+        """Return a path of the configuration as an absolute one."""
+        return resolve(self.folder, path)
+
+
+def load(path: Path | str, *, check_files: bool = True) -> LoadedConfig:
+    """Return the configuration in the file `path`.
+
+    Raises ConfigError with all problems, in the order of the file, each `file:line:column: key: expected, came`.
+    With `check_files`, files and folders that must be there (producer, model pack) and are not count as problems too.
+    """
+    path = Path(path)
+    raw = _read(path)
+    found = document.read(_text(path, raw), Config)
+    config = _validated(found)
+    if config is not None and not found.problems:
+        _cross_check(found, config, path.resolve().parent if check_files else None)
+    if config is None or found.problems:
+        lines = [
+            f"{path}:{p.line}:{p.column}: {p.key + ': ' if p.key else ''}{p.text}"
+            for p in sorted(found.problems)
+        ]
+        raise ConfigError(lines)
+    return LoadedConfig(config, path.resolve(), hashlib.sha256(raw).hexdigest())
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise ConfigError(
+            [f"{path}: expected a station's YAML file, but it cannot be read: {error.strerror}"]
+        ) from error
+    if len(raw) > LARGEST_FILE:
+        raise ConfigError(
+            [f"{path}: expected a station's YAML file of at most 1 MiB, came more: is this the right file?"]
+        )
+    return raw
+
+
+def _text(path: Path, raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        came = f"the byte 0x{error.object[error.start]:02x}"
+        raise ConfigError(
+            [f"{path}:{line}:{column}: expected UTF-8 text, came {came}; save the file as UTF-8"]
+        ) from error
+
+
+def _validated(found: Document) -> Config | None:
+    try:
+        return Config.model_validate(found.data)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            key = wording.key_of(fault)
+            if not any(key[: len(faulty)] == faulty for faulty in found.faulty):
+                found.report(key, wording.text_of(fault, Config))
+        return None
+
+
+def _cross_check(found: Document, config: Config, folder: Path | None) -> None:
+    for key, text in checks.contradictions(config):
+        found.report(key, text)
+    if folder is not None:
+        for key, text in checks.missing_files(config, folder):
+            found.report(key, text)

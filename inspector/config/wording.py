@@ -1,0 +1,73 @@
+"""Pydantic's errors in our words: what was expected, what came."""
+
+from typing import Any, Final, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from inspector.config.document import KeyPath, closest, kinds, shown
+
+_TYPES: Final = {
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "finite_number": "a finite number",
+}
+_BOUNDS: Final = {
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+_PATTERNS: Final[dict[KeyPath, str]] = {
+    ("station", "name"): "1 to 32 letters, digits, - or _, a letter or digit first",
+}
+
+
+def key_of(fault: ErrorDetails) -> KeyPath:
+    """Return the path of the key that the fault is about."""
+    return tuple(fault["loc"])
+
+
+def text_of(fault: ErrorDetails, schema: type[BaseModel]) -> str:
+    """Return one line on the fault: what was expected, what came."""
+    kind, context, value = fault["type"], fault.get("ctx", {}), fault["input"]
+    if kind == "missing":
+        return f"expected {_wanted(key_of(fault), schema)}, came nothing; config/station.example.yaml shows every key"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "literal_error":
+        return f"expected {context['expected']}, came {shown(value)}{closest(str(value), _choices(key_of(fault), schema))}"
+    if kind == "string_pattern_mismatch":
+        return (
+            f"expected {_PATTERNS.get(key_of(fault), 'text like ' + context['pattern'])}, came {shown(value)}"
+        )
+    if kind in _BOUNDS:
+        words, bound = _BOUNDS[kind]
+        return f"expected {words} {context[bound]:g}, came {shown(value)}"
+    if kind in _TYPES:
+        return f"expected {_TYPES[kind]}, came {shown(value)}"
+    return f"{fault['msg']}, came {shown(value)}"
+
+
+def _annotation(path: KeyPath, schema: type[BaseModel]) -> Any:
+    """Return the annotation of the key `path`, whose sections are all models."""
+    section: type[BaseModel] = schema
+    *sections, last = path
+    for name in sections:
+        allowed = kinds(section.model_fields[str(name)].annotation)
+        section = next(k for k in allowed if isinstance(k, type) and issubclass(k, BaseModel))
+    return section.model_fields[str(last)].annotation
+
+
+def _wanted(path: KeyPath, schema: type[BaseModel]) -> str:
+    for kind, words in ((bool, "true or false"), (str, "text"), (float, "a number"), (int, "a whole number")):
+        if kind in kinds(_annotation(path, schema)):
+            return words
+    return "this section"
+
+
+def _choices(path: KeyPath, schema: type[BaseModel]) -> tuple[str, ...]:
+    annotation = _annotation(path, schema)
+    return get_args(annotation) if get_origin(annotation) is not None else ()
