@@ -4,6 +4,10 @@
     ├── ConfigError (ValueError)        CFG-001  the YAML is wrong: all problems at once, with file:line:column
     ├── RingError                       RNG-001  the shared frame ring is not what was agreed
     ├── CameraError                     CAM-001  the camera process failed
+    │   ├── ProducerError               CAM-002  the .cti file is missing, does not load, or offers no devices
+    │   ├── DeviceError                 CAM-003  no camera fits, more than one fits, or it cannot be opened
+    │   ├── FeatureError (ValueError)   CAM-004  the camera refused a feature, or lacks it
+    │   └── CameraLostError             CAM-005  a camera that ran is silent, gone, or sends other frames than agreed
     ├── ModelError                      MOD-001  fitting, evaluating, or reading a model pack failed
     │   ├── WeightsError                MOD-002  the backbone's weight file is missing, altered or not plain weights
     │   ├── ImagesError                 MOD-003  a folder of images cannot be used: missing, empty, too few, unreadable
@@ -57,6 +61,30 @@ class CameraError(InspectorError):
     """The camera cannot be opened, refused a feature, or was lost."""
 
     code = "CAM-001"
+
+
+class ProducerError(CameraError):
+    """The GenTL producer (.cti file) is missing, does not load, or offers no devices."""
+
+    code = "CAM-002"
+
+
+class DeviceError(CameraError):
+    """No camera fits `camera.device`, more than one does, or the one that fits cannot be opened."""
+
+    code = "CAM-003"
+
+
+class FeatureError(CameraError, ValueError):
+    """The camera refused a feature or lacks it; the message names the feature, the value wanted and what is allowed."""
+
+    code = "CAM-004"
+
+
+class CameraLostError(CameraError):
+    """A camera that ran is silent, gone, or sends other frames than agreed. Its process ends and is started anew."""
+
+    code = "CAM-005"
 
 
 # -- model --------------------------------------------------------------------------------------
