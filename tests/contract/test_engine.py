@@ -16,6 +16,7 @@ from inspector.errors import (
     GraphError,
     ScoreError,
 )
+from tests.unit.engine.gpu_standin import StandInGpu
 from tests.unit.engine.graphs import SmallGraph
 
 
@@ -147,3 +148,15 @@ class TestTensorRT(EngineContract):
             require_device()
         except EngineUnavailableError as error:
             pytest.skip(f"TensorRT cannot run here: {error}")
+
+
+class TestTensorRTOnAStandIn(EngineContract):
+    """The same promises with the real builder and a stand-in for the GPU: what our own code does around a device."""
+
+    kind = "tensorrt"
+
+    @pytest.fixture(autouse=True)
+    def _stand_in(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        trt = pytest.importorskip("tensorrt_rtx")
+        gpu = StandInGpu(tmp_path / "graph.onnx", trt)
+        monkeypatch.setattr("inspector.engine.tensorrt.require_device", lambda: (gpu.trt, gpu.cuda))

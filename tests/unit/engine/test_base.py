@@ -1,7 +1,6 @@
 """The table of backends, `auto`, and what counts as a score."""
 
 import logging
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +49,6 @@ def graph(tmp_path: Path) -> Path:
 def use_backends(monkeypatch: pytest.MonkeyPatch, *classes: type[Backend]) -> None:
     table = {cls.__name__.lower(): (__name__, cls.__name__) for cls in classes}
     monkeypatch.setattr(base, "BACKENDS", table)
-    monkeypatch.setitem(sys.modules, __name__, sys.modules[Backend.__module__])
 
 
 @pytest.mark.parametrize(
