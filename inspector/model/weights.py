@@ -22,7 +22,10 @@ from inspector.errors import WeightsError
 
 MAGIC = 0x1950A86A20F9469CFC6C  # torch.serialization.MAGIC_NUMBER
 PROTOCOL = 1001  # torch.serialization.PROTOCOL_VERSION
-_DTYPES = {"torch FloatStorage": np.dtype("<f4"), "torch LongStorage": np.dtype("<i8")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "torch FloatStorage": np.dtype("<f4"),
+    "torch LongStorage": np.dtype("<i8"),
+}
 _REBUILD, _ORDERED_DICT = "torch._utils _rebuild_tensor_v2", "collections OrderedDict"
 
 
@@ -70,30 +73,26 @@ def read_weights(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
 
 def parse_weights(blob: bytes, name: str) -> dict[str, NDArray[Any]]:
     """Return the arrays of a legacy PyTorch file given as bytes; `name` is for messages only."""
-    stream = io.BytesIO(blob)
     try:
-        if _interpret(stream) != MAGIC or _interpret(stream) != PROTOCOL:
-            raise WeightsError(
-                f"{name}: expected PyTorch's legacy weight layout, found another; use the published file"
-            )
-        _interpret(stream)  # system info: sizes of C types on the writer's machine
-        tensors = _interpret(stream)
-        storages = _read_storages(stream, _interpret(stream), _declared(tensors, name))
-        return {key: _view(tensor, storages) for key, tensor in tensors.items()}
+        return _parse(io.BytesIO(blob))
     except WeightsError as error:
         raise WeightsError(f"{name}: {error}") from None
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, StopIteration, struct.error) as error:
         raise WeightsError(
             f"{name}: expected a weight file, its structure breaks off ({error}); reinstall its package"
         ) from error
 
 
-def _declared(tensors: object, name: str) -> dict[str, _Storage]:
-    if not isinstance(tensors, dict) or not all(isinstance(t, _Tensor) for t in tensors.values()):
-        raise WeightsError(
-            f"{name}: expected a dictionary of tensors and nothing else; use the published file"
-        )
-    return {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+def _parse(stream: io.BytesIO) -> dict[str, NDArray[Any]]:
+    if _interpret(stream) != MAGIC or _interpret(stream) != PROTOCOL:
+        raise WeightsError("expected PyTorch's legacy weight layout, found another; use the published file")
+    _interpret(stream)  # system info: sizes of C types on the writer's machine
+    tensors = _interpret(stream)
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, _Tensor) for tensor in tensors.values()):
+        raise WeightsError("expected a dictionary of tensors and nothing else; use the published file")
+    declared = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+    storages = _read_storages(stream, _interpret(stream), declared)
+    return {name: _view(tensor, storages) for name, tensor in tensors.items()}
 
 
 def _read_storages(
@@ -115,18 +114,23 @@ def _read_storages(
 
 def _view(tensor: _Tensor, storages: dict[str, NDArray[Any]]) -> NDArray[Any]:
     flat = storages[tensor.storage.key]
-    last = tensor.offset + sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True))
+    last = tensor.offset + sum(
+        (n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True)
+    )
     if min((tensor.offset, *tensor.strides)) < 0 or min(tensor.shape, default=1) < 1 or last >= flat.size:
         raise WeightsError("a tensor reaches outside its storage; reinstall its package")
     strides = [stride * flat.itemsize for stride in tensor.strides]
     view = np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides, writeable=False)
-    return np.ascontiguousarray(view)  # the file keeps convolutions transposed, as its authors' framework had them
+    return np.ascontiguousarray(
+        view
+    )  # the file keeps convolutions transposed, as its authors' framework had them
 
 
-def _interpret(stream: io.BytesIO) -> Any:  # noqa: ANN401 - what a stream holds is only known afterwards
+def _interpret(stream: io.BytesIO) -> Any:
     """Rebuild the value of the next pickle in `stream` out of plain data and the markers above."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
+    argument: Any
     for opcode, argument, _position in pickletools.genops(stream):
         name = opcode.name
         if name in _LITERALS:
@@ -140,13 +144,17 @@ def _interpret(stream: io.BytesIO) -> Any:  # noqa: ANN401 - what a stream holds
         elif name == "STOP":
             return stack.pop()
         elif name != "PROTO":
-            raise WeightsError(f"the file asks for the pickle operation {name}, which plain weights never need; do not use it")
+            raise WeightsError(
+                f"the file asks for the pickle operation {name}, which plain weights never need; do not use it"
+            )
     raise WeightsError("a pickle without its end; reinstall its package")
 
 
 def _known_name(name: str) -> _Global:
     if name not in _DTYPES and name not in {_REBUILD, _ORDERED_DICT}:
-        raise WeightsError(f"the file asks for the name {name!r}, which plain weights never need; do not use it")
+        raise WeightsError(
+            f"the file asks for the name {name!r}, which plain weights never need; do not use it"
+        )
     return _Global(name)
 
 

@@ -1,0 +1,207 @@
+"""Fits a model on good parts: features, whitening, bank, fused graph, threshold, pack."""
+
+import json
+import resource
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from inspector.clock import NS_PER_S, SystemClock, utc_label
+from inspector.engine.preprocess import Geometry, to_input
+from inspector.errors import ModelError
+from inspector.model.backbone import LITE0, LITE0_SHA256, read_backbone
+from inspector.model.calibrate import (
+    CONFIDENCE,
+    Folds,
+    Threshold,
+    choose_folds,
+    choose_threshold,
+    clopper_pearson,
+)
+from inspector.model.graph import FeatureSpec
+from inspector.model.images import batch_of, input_size, list_images, read_image, survey
+from inspector.model.nearest import Advance, Plan, collect, fused, held_out_scores
+from inspector.model.pack import CALIBRATION, GRAPH, Pack, save_pack
+from inspector.model.scoring import compiled
+
+METHOD = "nearest"
+TAPS = (4, 7, 10)
+PIXELS = 256  # the input has the area of a square of this side
+BANK = 3000
+
+
+class Progress(Protocol):
+    """Told how far each stage is. Called often, from the fitting thread."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """`done` of `total` steps of `stage` are finished."""
+        ...
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Report to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitOptions:
+    """What a product may choose; the defaults did best on average over several public sets."""
+
+    false_reject_rate: float = 0.01
+    bank: int = BANK
+    pixels: int = PIXELS
+    taps: tuple[int, ...] = TAPS
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """The pack and what fitting took. `peak_rss_mb` is that of the whole process so far."""
+
+    pack: Pack
+    images: int
+    seconds: float
+    peak_rss_mb: float
+    method: str
+    bank: int
+    threshold: float
+    warnings: tuple[str, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """Return the figures under their published names."""
+        names = ("images", "seconds", "peak_rss_mb", "method", "bank", "threshold")
+        return {name: getattr(self, name) for name in names}
+
+
+def fit(good: Path, out: Path, options: FitOptions | None = None, progress: Progress = silent) -> FitResult:
+    """Fit on all images below `good` and write the pack `out`. Raises ImagesError, ModelError, PackError.
+
+    The threshold comes from models that were fitted without the images they judge; the pack's model is fitted on all.
+    """
+    options = options or FitOptions()
+    clock = SystemClock()
+    started_ns = clock.now_ns()
+    _check(options)
+    paths = list_images(good)
+    batches = [batch_of(path, good) for path in paths]
+    folds = choose_folds(batches, np.random.default_rng(options.seed))
+    found = survey(paths)
+    height, width = input_size(found.aspect, options.pixels)
+    spec = FeatureSpec(found.channels, height, width, options.taps)
+    plan = Plan(spec, read_backbone(), options.bank, options.seed)
+
+    patches = collect(plan, paths, folds.fold_of, _stage(progress, "features", len(paths)))
+    held_out = _stage(progress, "held-out models", folds.count * options.bank)
+    scores = held_out_scores(plan, patches, paths, folds.fold_of, held_out)
+    threshold = choose_threshold(scores, options.false_reject_rate)
+    model, bank = fused(plan, patches, _stage(progress, "bank", options.bank))
+
+    warnings = (
+        *found.warnings,
+        *folds.warnings,
+        *threshold.warnings,
+        *_batch_warnings(batches, folds, scores, threshold),
+    )
+    references = _references(paths, scores, model, spec)
+    facts = {
+        "created": utc_label(),
+        "method": METHOD,
+        "backbone": {"name": LITE0, "sha256": LITE0_SHA256, "taps": options.taps},
+        "geometry": {"channels": spec.channels, "height": height, "width": width},
+        "bank": bank,
+        "threshold": threshold.value,
+        "false_reject_rate": options.false_reject_rate,
+        "held_out": _held_out(batches, folds, threshold),
+        "images": len(paths),
+        "seed": options.seed,
+        "warnings": warnings,
+        "references": [{"file": name, "score": score} for name, (_, score) in references.items()],
+    }
+    files = {
+        GRAPH: model.SerializeToString(),
+        CALIBRATION: _calibration(paths, good, batches, folds, scores),
+        **{name: png for name, (png, _) in references.items()},
+    }
+    pack = save_pack(out, facts, files)
+    seconds = (clock.now_ns() - started_ns) / NS_PER_S
+    peak_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return FitResult(pack, len(paths), seconds, peak_rss_mb, METHOD, bank, threshold.value, warnings)
+
+
+def _check(options: FitOptions) -> None:
+    if options.bank < 10:
+        raise ModelError(f"expected a bank of at least 10 patches, got {options.bank}; 3000 is the default")
+    if not 64 <= options.pixels <= 2048:
+        raise ModelError(f"expected a size of 64 to 2048 pixels, got {options.pixels}; 256 is the default")
+
+
+def _stage(progress: Progress, stage: str, total: int) -> Advance:
+    """Return a counter that reports one stage."""
+    done = 0
+    progress(stage, 0, total)
+
+    def advance(steps: int) -> None:
+        nonlocal done
+        done += steps
+        progress(stage, done, total)
+
+    return advance
+
+
+def _batch_warnings(
+    batches: Sequence[str], folds: Folds, scores: NDArray[np.float64], threshold: Threshold
+) -> Iterator[str]:
+    """Name the batches that, held out whole, were rejected far more often than all together."""
+    if not folds.by_batch:
+        return
+    names = np.array(batches)
+    for name in np.unique(names):
+        of_batch = scores[names == name]
+        above = int((of_batch > threshold.value).sum())
+        if clopper_pearson(above, len(of_batch))[0] > threshold.rate:
+            yield f"batch {name}: {above} of {len(of_batch)} images are above the threshold; a new batch may fare like this one"
+
+
+def _held_out(batches: Sequence[str], folds: Folds, threshold: Threshold) -> dict[str, object]:
+    return {
+        "by": "batch" if folds.by_batch else "random",
+        "batches": len(set(batches)),
+        "images": len(batches),
+        "false_reject_rate": threshold.rate,
+        "interval": threshold.interval,
+        "confidence": CONFIDENCE,
+    }
+
+
+def _calibration(
+    paths: Sequence[Path], root: Path, batches: Sequence[str], folds: Folds, scores: NDArray[np.float64]
+) -> bytes:
+    """Return calibration.json: one entry for each good image."""
+    entries = [
+        {"image": str(path.relative_to(root)), "batch": batch, "fold": int(fold), "score": float(score)}
+        for path, batch, fold, score in zip(paths, batches, folds.fold_of, scores, strict=True)
+    ]
+    return json.dumps({"held_out": entries}, indent=1).encode()
+
+
+def _references(
+    paths: Sequence[Path], scores: NDArray[np.float64], model: onnx.ModelProto, spec: FeatureSpec
+) -> dict[str, tuple[bytes, float]]:
+    """Return the best, median and worst good image as PNG of the graph's input size, with the final graph's score of each."""
+    order = np.argsort(scores, kind="stable")
+    chosen = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
+    geometry = Geometry(channels=spec.channels, height=spec.height, width=spec.width)
+    references = {}
+    with compiled(model, spec) as engine:
+        for name, index in chosen.items():
+            pixels = to_input(read_image(paths[index], spec.channels), geometry)[0].squeeze()
+            written, png = cv2.imencode(".png", pixels if pixels.ndim == 2 else pixels[..., ::-1])
+            if not written:
+                raise ModelError(f"{paths[index]}: cannot be encoded as PNG for the pack; replace the image")
+            references[f"reference/{name}.png"] = (png.tobytes(), engine.score(pixels).value)
+    return references

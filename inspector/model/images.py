@@ -1,0 +1,114 @@
+"""Folders of images: what is in them, what they have in common, and reading one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.errors import ImagesError
+from inspector.model.graph import STEP
+
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm", ".jp2"}
+)
+_ASPECT_TOLERANCE = 0.05  # a part that is stretched less than this still looks like itself
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the images of a folder have in common: 1 or 3 channels, median aspect (width / height), and oddities to tell."""
+
+    channels: int
+    aspect: float
+    warnings: tuple[str, ...]
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return all images below `folder`, sorted by path. Raises ImagesError where there are none."""
+    if not folder.is_dir():
+        raise ImagesError(f"{folder}: expected a folder of images, there is none; correct the path")
+    hidden = (
+        path
+        for path in folder.rglob("*")
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    found = sorted(path for path in hidden if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not found:
+        raise ImagesError(
+            f"{folder}: expected images ({', '.join(sorted(SUFFIXES))}), found none; correct the path"
+        )
+    return found
+
+
+def read_image(path: Path, channels: int) -> NDArray[np.uint8]:
+    """Return the image as uint8, (H, W) for one channel or (H, W, 3) RGB for three. Raises ImagesError."""
+    flags = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
+    # A camera knows no EXIF orientation: pixels are taken as they are stored.
+    try:
+        image: NDArray[np.uint8] | None = cv2.imread(str(path), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise ImagesError(
+            f"{path}: expected an image, OpenCV cannot decode it ({error.err}); remove or replace it"
+        ) from error
+    if image is None:
+        raise ImagesError(f"{path}: expected an image, OpenCV cannot decode it; remove or replace it")
+    return image
+
+
+def batch_of(path: Path, root: Path) -> str:
+    """Return the first folder below `root` on the way to `path`: its batch, or its kind of defect; root's name without one."""
+    parts = path.relative_to(root).parts
+    return parts[0] if len(parts) > 1 else root.name
+
+
+def survey(paths: Sequence[Path]) -> Survey:
+    """Read every image once and say what they have in common. Raises ImagesError for the first unreadable one."""
+    sizes, coloured = [], 0
+    for path in paths:
+        image = read_image(path, channels=3)
+        sizes.append(image.shape[:2])
+        coloured += not (
+            np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 1], image[..., 2])
+        )
+    aspects = np.array([width / height for height, width in sizes])
+    aspect = float(np.median(aspects))
+    odd = int((np.abs(np.log(aspects / aspect)) > _ASPECT_TOLERANCE).sum())
+    warnings = []
+    if odd:
+        warnings.append(
+            f"{odd} of {len(paths)} images have another aspect than {aspect:.2f} and are stretched to it; "
+            "fit on images of one camera and one region of interest"
+        )
+    if 0 < coloured < len(paths):
+        warnings.append(
+            f"{len(paths) - coloured} of {len(paths)} images are grey among coloured ones; fit on images of one camera"
+        )
+    return Survey(3 if coloured else 1, aspect, tuple(warnings))
+
+
+def input_size(aspect: float, pixels: int) -> tuple[int, int]:
+    """Return (height, width) of an area of `pixels` squared with this aspect, sides in steps of 32.
+
+    Of the four roundings the one nearest in area and aspect is taken.
+    """
+    exact = pixels / aspect**0.5, pixels * aspect**0.5
+    options = [
+        (max(STEP, STEP * (int(exact[0] // STEP) + i)), max(STEP, STEP * (int(exact[1] // STEP) + j)))
+        for i in (0, 1)
+        for j in (0, 1)
+    ]
+    return min(options, key=lambda side: abs(np.log(side[0] / exact[0])) + abs(np.log(side[1] / exact[1])))
+
+
+def find_mask(image: Path, images: Path, masks: Path) -> Path:
+    """Return the mask of an image: the same place below `masks`, as `<name>_mask.png` or `<name>.png`."""
+    place = masks / image.relative_to(images).parent
+    for candidate in (place / f"{image.stem}_mask.png", place / f"{image.stem}.png"):
+        if candidate.is_file():
+            return candidate
+    raise ImagesError(
+        f"{image}: expected its mask at {place / image.stem}_mask.png, there is none; add it or leave out --masks"
+    )

@@ -1,0 +1,54 @@
+"""A notebook for the nodes of one ONNX graph: write down an operation, get back the name of its result."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+# The oldest set with everything we use; both OpenVINO and TensorRT read it, and reductions still take `axes` as attribute.
+OPSET = 17
+_IR_VERSION = 8
+
+
+class Nodes:
+    """Collects nodes and constants of one graph, with static shapes and batch 1. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, value: NDArray[Any]) -> str:
+        """Store an array under `name` (made unique) and return the name to use."""
+        unique = f"{name}.{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(np.asarray(value, order="C"), unique))
+        return unique
+
+    def scalar(self, name: str, value: float) -> str:
+        """Store a float32 of shape [1]."""
+        return self.constant(name, np.array([value], np.float32))
+
+    def add(self, operation: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        """Append one node and return the name of its only output."""
+        result = output or f"{operation.lower()}_{len(self._nodes)}"
+        self._nodes.append(helper.make_node(operation, list(inputs), [result], name=result, **attributes))
+        return result
+
+    def model(
+        self, name: str, image_shape: tuple[int, ...], outputs: dict[str, tuple[int, ...]]
+    ) -> onnx.ModelProto:
+        """Return the checked model: input `image` uint8, outputs float32 of the given static shapes."""
+        graph = helper.make_graph(
+            self._nodes,
+            name,
+            [helper.make_tensor_value_info("image", TensorProto.UINT8, image_shape)],
+            [helper.make_tensor_value_info(key, TensorProto.FLOAT, shape) for key, shape in outputs.items()],
+            self._constants,
+        )
+        opsets = [helper.make_opsetid("", OPSET)]
+        model = helper.make_model(
+            graph, opset_imports=opsets, producer_name="inspector", ir_version=_IR_VERSION
+        )
+        onnx.checker.check_model(model, full_check=True)
+        return model

@@ -1,0 +1,205 @@
+"""The model pack: a folder with the graph, its manifest, the calibration and a few reference images.
+
+    graph.onnx         what the engine compiles
+    calibration.json   the score of each held-out good image, and which batch it was of
+    reference/*.png    good images as the graph sees them, with their scores in the manifest
+    manifest.json      what the model is, its threshold, and size and SHA-256 of every other file
+
+Written aside and renamed when complete; read only after every hash was checked.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from inspector.engine.preprocess import Geometry
+from inspector.errors import PackError
+from inspector.model.atomic import replace_folder
+
+FORMAT = 1
+GRAPH, MANIFEST, CALIBRATION = "graph.onnx", "manifest.json", "calibration.json"
+_MANIFEST_BYTES_MAX = 1_000_000
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+# Plain names only, at most one folder deep: a manifest must not reach outside its pack.
+FileName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_-]+/)?[A-Za-z0-9_-]+\.(onnx|json|png)$")]
+Rate = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class FileEntry(_Strict):
+    """Size in bytes and SHA-256 of one file of the pack."""
+
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Sha256
+
+
+class InputGeometry(_Strict):
+    """The graph's input: channels (1 mono, 3 RGB), height and width in pixels."""
+
+    channels: Literal[1, 3]
+    height: Annotated[int, Field(ge=1)]
+    width: Annotated[int, Field(ge=1)]
+
+
+class Backbone(_Strict):
+    """The pretrained network, its weight file's SHA-256, and the blocks that are tapped."""
+
+    name: str
+    sha256: Sha256
+    taps: tuple[int, ...]
+
+
+class HeldOut(_Strict):
+    """What the threshold rests on: images held out by whole batch or at random, and the share of them above it."""
+
+    by: Literal["batch", "random"]
+    batches: Annotated[int, Field(ge=1)]
+    images: Annotated[int, Field(ge=1)]
+    false_reject_rate: Rate
+    interval: tuple[Rate, Rate]
+    confidence: Rate
+
+
+class Reference(_Strict):
+    """A good image as the graph sees it, and the score that the graph gave it in float32."""
+
+    file: FileName
+    score: float
+
+
+class Manifest(_Strict):
+    """What a pack says about itself. `model_hash` is the SHA-256 of all the rest, and so of every file."""
+
+    format: Literal[1]
+    created: str
+    method: Literal["nearest"]
+    backbone: Backbone
+    geometry: InputGeometry
+    bank: Annotated[int, Field(ge=1)]
+    threshold: Annotated[float, Field(gt=0)]
+    false_reject_rate: Rate
+    held_out: HeldOut
+    images: Annotated[int, Field(ge=1)]
+    seed: int
+    warnings: tuple[str, ...]
+    references: tuple[Reference, ...]
+    files: dict[FileName, FileEntry]
+    model_hash: Sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A pack whose files all match its manifest."""
+
+    path: Path
+    graph: Path
+    geometry: Geometry
+    threshold: float
+    model_hash: str
+    manifest: Manifest
+
+
+def save_pack(path: Path, facts: Mapping[str, object], files: Mapping[str, bytes]) -> Pack:
+    """Write `files` and the manifest of `facts` to `path`, whole or not at all; an earlier pack there stays until then.
+
+    Raises PackError where `path` is something other than a pack, or cannot be written.
+    """
+    if path.exists() and not (path / MANIFEST).is_file():
+        raise PackError(
+            f"{path}: expected a model pack or nothing, found something else; choose another --out"
+        )
+    entries = {
+        name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+    }
+    content = {"format": FORMAT, **facts, "files": entries}
+    content["model_hash"] = _content_hash(content)
+    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+    try:
+        replace_folder(path, {**files, MANIFEST: text.encode()})
+    except OSError as error:
+        raise PackError(
+            f"{path}: cannot write the model pack, {error.strerror}; check the folder and the free space"
+        ) from error
+    return load_pack(path)
+
+
+def load_pack(path: Path) -> Pack:
+    """Return the pack at `path` after checking every file against its manifest. Raises PackError; nothing is parsed before."""
+    manifest = _read_manifest(path / MANIFEST)
+    for name, entry in manifest.files.items():
+        _check_file(path / name, entry)
+    if GRAPH not in manifest.files:
+        raise PackError(f"{path}: expected {GRAPH} in the manifest, it is not listed; fit the model again")
+    size = manifest.geometry
+    geometry = Geometry(channels=size.channels, height=size.height, width=size.width)
+    return Pack(path, path / GRAPH, geometry, manifest.threshold, manifest.model_hash, manifest)
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        if path.stat().st_size > _MANIFEST_BYTES_MAX:
+            raise PackError(
+                f"{path}: expected a manifest below {_MANIFEST_BYTES_MAX} bytes, it is larger; fit the model again"
+            )
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+    except OSError as error:
+        raise PackError(
+            f"{path}: expected a model pack, {error.strerror}; check the path, or fit the model"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise PackError(
+            f"{path}: expected JSON, it is truncated or damaged; fit the model again or restore the pack"
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+        raise PackError(
+            f"{path}: expected a manifest with its format number, there is none; fit the model again"
+        )
+    if content["format"] > FORMAT:
+        raise PackError(
+            f"{path}: expected pack format {FORMAT}, found {content['format']}; update Inspector or fit the model again"
+        )
+    if content.get("model_hash") != _content_hash(content):
+        raise PackError(
+            f"{path}: expected the content its model_hash names, it was altered; fit the model again or restore the pack"
+        )
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise PackError(f"{path}: {place}: {first['msg']}; fit the model again") from error
+
+
+def _content_hash(content: Mapping[str, object]) -> str:
+    """Return the SHA-256 of everything but `model_hash`, in one canonical spelling."""
+    rest = {key: value for key, value in content.items() if key != "model_hash"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _check_file(path: Path, entry: FileEntry) -> None:
+    try:
+        size = path.stat().st_size
+        if size != entry.bytes:
+            raise PackError(
+                f"{path}: expected {entry.bytes} bytes, found {size}; the file is truncated or altered, restore the pack"
+            )
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise PackError(
+            f"{path}: expected this file of the pack, {error.strerror}; restore the pack or fit the model again"
+        ) from error
+    if found != entry.sha256:
+        raise PackError(
+            f"{path}: expected sha256 {entry.sha256[:12]}..., found {found[:12]}...; the file was altered, restore the pack"
+        )
