@@ -45,9 +45,10 @@ class ManualClock:
         self._t_ns += round(ms * NS_PER_MS)
 
 
-def utc_label() -> str:
-    """Return the wall clock as ISO 8601 UTC with microseconds: a label for people, never a basis for a decision."""
-    return dt.datetime.now(dt.UTC).isoformat(timespec="microseconds")
+def utc_label(age_ns: int = 0) -> str:
+    """Return the wall clock `age_ns` ago as ISO 8601 UTC with microseconds: a label for people, never a basis for a decision."""
+    moment = dt.datetime.now(dt.UTC) - dt.timedelta(microseconds=age_ns / 1000)
+    return moment.isoformat(timespec="microseconds")
 
 
 def sleep_ms(ms: float) -> None:
