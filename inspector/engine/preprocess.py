@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.engine.resize import resize
 from inspector.errors import EngineInputError
 
 PIXEL_FORMATS = ("Mono8", "RGB8", "BayerRG8")  # SFNC names
@@ -58,8 +59,8 @@ def to_input(
     """Return the raw frame `image` as uint8 [1, H, W, C], written into `out` where given.
 
     `image` is (H, W) mono or Bayer, or (H, W, 3) RGB, of any size that holds the region of interest; it is not changed. Mono is
-    repeated for a graph of three channels, RGB weighted to luminance (ITU-R BT.601) for a graph of one. Size is changed
-    by area averaging, which does not alias. Raises EngineInputError. Any thread.
+    repeated for a graph of three channels, RGB weighted to luminance (ITU-R BT.601) for a graph of one. For the
+    size see resize.py. Raises EngineInputError. Any thread.
     """
     _check(image, geometry)
     if out is None:
@@ -74,11 +75,9 @@ def to_input(
         if image.ndim == 3 and geometry.channels == 1:  # before the resize: a third of the bytes to average
             image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     if image.ndim == 2 and geometry.channels == 3:  # after the resize, for the same reason
-        cv2.cvtColor(_resize(image, geometry), cv2.COLOR_GRAY2RGB, dst=target)
-    elif image.shape[:2] == target.shape[:2]:
-        np.copyto(target, image)
+        cv2.cvtColor(resize(image, geometry.height, geometry.width), cv2.COLOR_GRAY2RGB, dst=target)
     else:
-        cv2.resize(image, (geometry.width, geometry.height), dst=target, interpolation=cv2.INTER_AREA)
+        resize(image, geometry.height, geometry.width, out=target)
     return out
 
 
@@ -121,12 +120,3 @@ def _demosaic(image: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]
     raw = image[top : y + height + _BAYER_MARGIN, left : x + width + _BAYER_MARGIN]
     code = cv2.COLOR_BayerRGGB2RGB if geometry.channels == 3 else cv2.COLOR_BayerRGGB2GRAY
     return _crop(cv2.cvtColor(raw, code), (x - left, y - top, width, height))
-
-
-def _resize(image: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]:
-    if image.shape[:2] == (geometry.height, geometry.width):
-        return image
-    resized: NDArray[np.uint8] = cv2.resize(
-        image, (geometry.width, geometry.height), interpolation=cv2.INTER_AREA
-    )
-    return resized
