@@ -1,0 +1,46 @@
+"""One station, one daemon: a lock that the kernel drops with the process that holds it."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Self
+
+from inspector.errors import ServiceError
+
+
+class StationLock:
+    """An exclusive lock on a file that names the holder's process id. Held until `release` or the end of the process."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock; the folder is made if need be. Raises ServiceError if another process holds it."""
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise ServiceError(
+                f"expected to write {path}, but: {error.strerror}; see station.state_folder"
+            ) from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(self._fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._fd)
+            raise ServiceError(
+                f"expected to be the only daemon of this station, but it is already running, pid {holder}; "
+                f"stop that one first ({path})"
+            ) from error
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Give the lock back. The file stays: removing it would let two daemons lock two files of one name."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
