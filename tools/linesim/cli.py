@@ -1,0 +1,208 @@
+"""The command: `python tools/linesim --images FILE --camera SOCKET ...`. Exit status 0, 1 broken promise, 2 bad input."""
+
+import argparse
+import asyncio
+import gc
+import json
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from inspector.plc.registers import RegisterMap
+from tools.linesim.conveyor import InputError, read_items
+from tools.linesim.faults import CameraSocket, read_faults
+from tools.linesim.judge import Judge
+from tools.linesim.line import Line, Plan
+from tools.linesim.plc import Plc
+from tools.linesim.report import PartLog, percentile_ms, result, show, write_json
+
+RECENT = 200  # parts that the live latency speaks of
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the line that the arguments describe."""
+    arguments = _parser().parse_args(argv)
+    try:
+        plan = _plan(arguments)
+        return asyncio.run(_run(arguments, plan))
+    except InputError as error:
+        print(f"linesim: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="linesim",
+        description="A simulated conveyor, its PLC (a Modbus TCP server) and its gate. Judges a station from outside.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    registers = RegisterMap()
+    add = parser.add_argument
+    add(
+        "--images",
+        type=Path,
+        required=True,
+        help='JSON file {"good": [image, ...], "bad": [...]}: the camera\'s names',
+    )
+    add("--camera", type=Path, help="the camera's trigger socket; without it nothing is triggered")
+    add("--parts", type=int, help="how many parts pass (default: each image once)")
+    add("--rate", type=float, default=10.0, metavar="HZ", help="parts per second, on average")
+    add("--min-spacing-ms", type=float, help="least time between two parts (default: 0.6 / rate)")
+    add("--budget-ms", type=float, default=100.0, help="from a part's trigger to its gate")
+    add("--seed", type=int, default=1, help="order and spacing of the parts")
+    add("--first-part-id", type=int, default=1, help="id of the first part, 1..65535")
+    add("--faults", type=Path, help="YAML list of {at_part: N, do: ...}; see faults.py")
+    add("--host", default="127.0.0.1", help="address to listen at")
+    add("--port", type=int, default=5020, help="port to listen at; 0 takes a free one")
+    add(
+        "--results-address",
+        type=int,
+        default=registers.results_address,
+        help="first register of the results",
+    )
+    add("--status-address", type=int, default=registers.status_address, help="first register of the status")
+    add(
+        "--control-address",
+        type=int,
+        default=registers.control_address,
+        help="first register of the control block",
+    )
+    add("--slots", type=int, default=registers.slots, help="result slots")
+    add(
+        "--word-order",
+        choices=("high_first", "low_first"),
+        default=registers.word_order,
+        help="of 32-bit counters",
+    )
+    add(
+        "--ready-timeout",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="how long the station may take to be READY",
+    )
+    add("--settle-timeout", type=float, default=5.0, metavar="S", help="how long the last counters may take")
+    add("--json", type=Path, help="write the result here, as one JSON object")
+    add("--record", type=Path, help="write each part here, as JSON lines")
+    add(
+        "--live",
+        action="store_true",
+        help="say what happens on standard output, as JSON lines, instead of the table",
+    )
+    return parser
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    """Return the plan, or raise InputError for figures that contradict each other."""
+    items = read_items(arguments.images)
+    if arguments.rate <= 0 or arguments.budget_ms <= 0:
+        raise InputError("expected --rate and --budget-ms above zero")
+    least_ms = 600 / arguments.rate if arguments.min_spacing_ms is None else arguments.min_spacing_ms
+    if not 0 < least_ms <= 1000 / arguments.rate:
+        raise InputError(
+            f"expected --min-spacing-ms above zero and at most 1000 / rate = {1000 / arguments.rate:g}, got {least_ms:g}"
+        )
+    if arguments.budget_ms >= least_ms * (arguments.slots - 1):
+        raise InputError(
+            f"expected a budget below {least_ms * (arguments.slots - 1):g} ms, got {arguments.budget_ms:g}: with "
+            f"{arguments.slots} slots and a part every {least_ms:g} ms a slot would be needed again before it is read"
+        )
+    if not 1 <= arguments.first_part_id <= 65535:
+        raise InputError(f"expected --first-part-id in 1..65535, got {arguments.first_part_id}")
+    return Plan(
+        items=items,
+        parts=len(items) if arguments.parts is None else arguments.parts,
+        rate_hz=arguments.rate,
+        min_spacing_ms=least_ms,
+        budget_ms=arguments.budget_ms,
+        seed=arguments.seed,
+        first_part_id=arguments.first_part_id,
+        faults=read_faults(arguments.faults) if arguments.faults else (),
+        ready_timeout_s=arguments.ready_timeout,
+        settle_timeout_s=arguments.settle_timeout,
+    )
+
+
+async def _run(arguments: argparse.Namespace, plan: Plan) -> int:
+    registers = RegisterMap(
+        arguments.results_address,
+        arguments.status_address,
+        arguments.control_address,
+        arguments.slots,
+        arguments.word_order,
+    )
+    if problems := registers.problems():
+        raise InputError("; ".join(problems))
+    plc = Plc(registers, arguments.host, arguments.port)
+    with PartLog(arguments.record) as log:
+        judge = Judge(slots=registers.slots, closed=log.write)
+        tell = _teller(judge, plan) if arguments.live else _silent
+        camera = CameraSocket(arguments.camera, failed=lambda why: tell("pulse_failed", why=why))
+        line = Line(plan, plc, judge, camera, tell)
+        _stop_on_signals(line)
+        await plc.power_on()
+        tell("listening", host=plc.host, port=plc.port)
+        # A collection in the middle of a part would be counted as the station's delay.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            await line.run()
+        finally:
+            await plc.power_off()
+            camera.close()
+    broken = judge.broken_promises() + line.problems
+    outcome = result(judge, uncounted=line.uncounted, lags_ns=line.lags_ns, broken=broken)
+    if arguments.json:
+        write_json(arguments.json, outcome)
+    if arguments.live:
+        tell("result", **outcome)
+    else:
+        show(outcome, Console())
+    return 1 if broken else 0
+
+
+def _stop_on_signals(line: Line) -> None:
+    """End in order on the first SIGTERM or Ctrl-C, at once on the second."""
+    loop = asyncio.get_running_loop()
+
+    def stop(number: signal.Signals) -> None:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)
+        signal.signal(number, signal.SIG_DFL)
+        line.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+
+
+def _silent(event: str, **fields: Any) -> None:
+    """Say nothing."""
+
+
+def _teller(judge: Judge, plan: Plan) -> Callable[..., None]:
+    """Return the function that says each event as one JSON line; progress carries the counts so far."""
+
+    def tell(event: str, **fields: Any) -> None:
+        if event == "progress":
+            tally, recent = judge.tally, judge.latencies_ns[-RECENT:]
+            fields |= {
+                "planned": plan.parts,
+                "parts": tally.parts,
+                "good": tally.good,
+                "bad": tally.bad,
+                "released": tally.released,
+                "released_bad": tally.released_bad,
+                "rejected_good": tally.rejected_good,
+                "rejects": dict(tally.rejects),
+                "late": tally.late,
+                "p50_ms": percentile_ms(recent, 0.5),
+                "p99_ms": percentile_ms(recent, 0.99),
+            }
+        print(json.dumps({"event": event, **fields}), flush=True)
+
+    return tell

@@ -1,0 +1,198 @@
+"""The PLC's memory and its Modbus TCP server (pymodbus): holding registers, written and read by FC 3, 6 and 16.
+
+Every write is stamped in the same step of the event loop that makes it visible, so a stamp is exactly the moment from
+which the gate sees the words. FC 4 reads the same memory; other functions are answered with exception 1, addresses
+outside the blocks, and writes into the PLC's own control block, with exception 2.
+"""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from pymodbus.constants import ExcCodes
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+from inspector.plc.registers import (
+    CONTROL,
+    SLOT_WORDS,
+    STATUS_WORDS,
+    Control,
+    RegisterMap,
+    Status,
+    decode_status,
+    encode_control,
+)
+from inspector.plc.registers import State as StationState
+from tools.linesim.conveyor import InputError
+
+PART_ID_MAX = 65535
+READ_FUNCTIONS = (3, 4, 6)  # pymodbus reads back what FC 6 wrote, for its answer
+WRITE_FUNCTIONS = (6, 16)
+# It tells of connections lost, which is what we do on purpose, and dumps the traffic before them.
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+
+PART_COUNT = next(f.offset for f in CONTROL if f.name == "part_count")
+NO_STATUS = Status(0, StationState(0), 0, 0, 0, 0, 0, 0)
+
+
+class Observer(Protocol):
+    """Who is told of what happens in the PLC. Called in the event loop; must not block."""
+
+    def before_write(self, t_ns: int) -> None:
+        """Hear that a write is about to become visible at `t_ns`."""
+
+    def slot_written(self, slot: int, words: Sequence[int], t_ns: int) -> None:
+        """Hear that the words of one slot have become visible at `t_ns`."""
+
+    def link_lost(self) -> None:
+        """Hear that the last connection has gone."""
+
+    def count_read_again(self, part_count: int) -> None:
+        """Hear that the part count was read for the first time since it began anew at zero."""
+
+
+class Plc:
+    """Memory, server and power switch of the PLC. All methods run in one event loop."""
+
+    def __init__(self, registers: RegisterMap, host: str, port: int) -> None:
+        self.registers = registers
+        self.host, self.port = host, port
+        self.observer: Observer | None = None
+        self.powered = False
+        self.control = Control(enable=True)
+        self.unread_parts = 0  # counted since a client last read the count
+        self.status_writes = 0
+        self._words = [0] * max(block.stop for block in registers.blocks().values())
+        self._count_is_new = False
+        self._server: ModbusTcpServer | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether anybody is connected."""
+        return self._server is not None and bool(self._server.active_connections)
+
+    async def power_on(self) -> None:
+        """Listen. Port 0 takes a free one and keeps it. Raises InputError where the port cannot be had."""
+        memory = SimData(0, count=len(self._words), datatype=DataType.REGISTERS)
+        device = SimDevice(id=0, simdata=[memory], action=self._accessed)
+        server = ModbusTcpServer(
+            device, address=(self.host, self.port), trace_connect=self._connection_changed
+        )
+        try:
+            await server.serve_forever(background=True)
+        except RuntimeError as error:
+            raise InputError(
+                f"expected a free port at {self.host}:{self.port}, got none: stop what uses it, or take --port 0"
+            ) from error
+        self.port = server.transport.sockets[0].getsockname()[1]  # type: ignore[attr-defined]  # it is asyncio's Server
+        self._server = server
+        self.powered = True
+        self.set_control(self.control)
+
+    async def power_off(self) -> None:
+        """Drop all connections and stop listening."""
+        server, self._server, self.powered = self._server, None, False
+        if server is not None:
+            await server.shutdown()  # type: ignore[no-untyped-call]  # pymodbus
+            self._tell_link_lost()
+
+    def forget(self, *, keep_count: bool) -> None:
+        """Zero all memory, as a PLC without retained registers does when power returns."""
+        self._words[:] = [0] * len(self._words)
+        if not keep_count:
+            self.control = Control(enable=True)
+            self.unread_parts = 0
+            self._count_is_new = True
+        self.set_control(self.control)
+
+    def set_control(self, control: Control) -> None:
+        """Write the control block, as the PLC's own program does."""
+        self.control = control
+        words = encode_control(control, self.registers.word_order)
+        first = self.registers.control_address
+        self._words[first : first + len(words)] = words
+
+    def count_part(self) -> tuple[int, int]:
+        """Clear the slot of the next part, then count the part. Return its id and the moment, in nanoseconds.
+
+        In this order nothing older than the part can release it.
+        """
+        part_id = self.control.part_count % PART_ID_MAX + 1
+        self._clear_slot(part_id)
+        t_ns = time.monotonic_ns()
+        self.set_control(dataclasses.replace(self.control, part_count=part_id))
+        self.unread_parts += 1
+        return part_id, t_ns
+
+    def _clear_slot(self, part_id: int) -> None:
+        first = self.registers.slot_address(part_id)
+        self._words[first : first + SLOT_WORDS] = [0] * SLOT_WORDS
+
+    def slot(self, part_id: int) -> tuple[int, ...]:
+        """Return the eight words in the slot of `part_id`, as they stand now."""
+        first = self.registers.slot_address(part_id)
+        return tuple(self._words[first : first + SLOT_WORDS])
+
+    def status(self) -> Status:
+        """Return the status block that the station wrote last; all zero before it did."""
+        first = self.registers.status_address
+        return decode_status(self._words[first : first + STATUS_WORDS], self.registers.word_order)
+
+    async def _accessed(
+        self,
+        function: int,
+        _start: int,
+        address: int,
+        count: int,
+        current: list[int],
+        values: list[int] | list[bool] | None,
+    ) -> ExcCodes | None:
+        """Serve one request from our own memory. pymodbus answers after this in the same step of the loop."""
+        if not self.powered:
+            return ExcCodes.DEVICE_FAILURE  # a request that pymodbus had taken in before the power went
+        blocks = self.registers.blocks()
+        if values is None and function in READ_FUNCTIONS:
+            current[address : address + count] = self._words[address : address + count]
+            if address <= blocks["control"].start + PART_COUNT < address + count:
+                self._count_read()
+            return None
+        if values is None or function not in WRITE_FUNCTIONS:
+            return ExcCodes.ILLEGAL_FUNCTION
+        if not any(
+            address in block and address + count <= block.stop
+            for block in (blocks["results"], blocks["status"])
+        ):
+            return ExcCodes.ILLEGAL_ADDRESS
+        t_ns = time.monotonic_ns()
+        if self.observer is not None:
+            self.observer.before_write(t_ns)
+        self._words[address : address + count] = [int(value) for value in values]
+        if address in blocks["status"]:
+            self.status_writes += 1
+        elif self.observer is not None:
+            self._tell_slots(address - blocks["results"].start, count, t_ns)
+        return None
+
+    def _count_read(self) -> None:
+        self.unread_parts = 0
+        if self._count_is_new:
+            self._count_is_new = False
+            if self.observer is not None:
+                self.observer.count_read_again(self.control.part_count)
+
+    def _tell_slots(self, offset: int, count: int, t_ns: int) -> None:
+        assert self.observer is not None  # noqa: S101  (the one caller asked)
+        for slot in range(offset // SLOT_WORDS, (offset + count - 1) // SLOT_WORDS + 1):
+            first = self.registers.results_address + slot * SLOT_WORDS
+            self.observer.slot_written(slot, self._words[first : first + SLOT_WORDS], t_ns)
+
+    def _connection_changed(self, connected: bool) -> None:
+        if not connected and not self.connected:
+            self._tell_link_lost()
+
+    def _tell_link_lost(self) -> None:
+        if self.observer is not None:
+            self.observer.link_lost()
