@@ -5,6 +5,7 @@ and is 1.7 to 2 times slower; LATENCY gives all threads to the one request; pinn
 else runs on their core, so pinning is off.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,19 @@ import cv2
 import numpy as np
 import openvino
 from numpy.typing import NDArray
+from openvino import frontend
 
 from inspector.engine.base import TENSOR_NAMES, Score, Signature, check_contract, one_line, to_score
 from inspector.engine.preprocess import Geometry, to_input
 from inspector.errors import EngineClosedError, EngineError, GraphError
 
+_READER_ERRORS = (
+    frontend.GeneralFailure,
+    frontend.InitializationFailure,
+    frontend.NotImplementedFailure,
+    frontend.OpConversionFailure,
+    frontend.OpValidationFailure,
+)
 _WARM_UP_RUNS = 5  # the first run allocates and settles the thread pool; the second is already at speed
 
 
@@ -67,7 +76,7 @@ class OpenVinoEngine:
             self._request.start_async()
             self._request.wait()
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed while scoring: {one_line(error)}") from error
+            raise EngineError(f"OpenVINO failed while scoring: {_reason(error)}") from error
         return to_score(self._score, self._heatmap)
 
 
@@ -80,12 +89,20 @@ def _compile(graph: Path, threads: int) -> Any:
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
     try:
-        core = openvino.Core()
-        return core.compile_model(core.read_model(graph), "CPU", settings)
-    except RuntimeError as error:  # everything OpenVINO raises derives from it
+        # Not Core.read_model: it offers a file that is no ONNX to the readers of five other formats.
+        reader = frontend.FrontEndManager().load_by_framework("onnx")
+        model = reader.convert(reader.load(str(graph)))
+        return openvino.Core().compile_model(model, "CPU", settings)
+    except (RuntimeError, *_READER_ERRORS) as error:
         raise GraphError(
-            f"{graph}: OpenVINO cannot use this graph, fit the pack again: {one_line(error)}"
+            f"{graph}: OpenVINO cannot use this graph, fit the pack again: {_reason(error)}"
         ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """Return what an error of OpenVINO says, without the places in its source."""
+    text = str(error).rpartition("Summary:\n")[2]
+    return one_line(Exception(re.sub(r"Exception from \S+:\d+:|Check '.*?' failed at \S+:\d+:", "", text)))
 
 
 def _signature(ports: Any, graph: Path) -> Signature:

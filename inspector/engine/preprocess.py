@@ -17,6 +17,7 @@ PIXEL_FORMATS = ("Mono8", "RGB8", "BayerRG8")  # SFNC names
 
 # Bilinear demosaicing looks one pixel around; two keep the phase of the pattern, and the crop equal to one made afterwards.
 _BAYER_MARGIN = 2
+_BAYER_LEAST = 3  # OpenCV turns anything smaller black, without a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,10 @@ def _check(image: NDArray[np.uint8], geometry: Geometry) -> None:
     if geometry.pixel_format is not None and (geometry.pixel_format == "RGB8") != (image.ndim == 3):
         raise EngineInputError(
             f"{geometry.pixel_format} was agreed, a frame of shape {image.shape} came: check PixelFormat"
+        )
+    if geometry.pixel_format == "BayerRG8" and min(image.shape) < _BAYER_LEAST:
+        raise EngineInputError(
+            f"a BayerRG8 frame has at least {_BAYER_LEAST} pixels a side, this one is {image.shape}"
         )
     if geometry.roi is not None:
         x, y, width, height = geometry.roi

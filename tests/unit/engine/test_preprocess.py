@@ -116,6 +116,11 @@ def test_a_frame_of_another_format_than_agreed_is_refused(pixel_format: str, sha
         to_input(noise(*shape), Geometry(1, 8, 8, pixel_format=pixel_format))
 
 
+def test_a_bayer_frame_too_small_to_have_colours_is_refused() -> None:
+    with pytest.raises(EngineInputError, match="at least 3 pixels a side"):
+        to_input(noise(2, 30), Geometry(1, 8, 8, pixel_format="BayerRG8"))
+
+
 @pytest.mark.parametrize("roi", [(0, 0, 31, 20), (0, 0, 30, 21), (30, 0, 1, 1), (25, 15, 6, 1)])
 def test_a_region_outside_the_frame_is_refused_with_both_sizes(roi: tuple[int, int, int, int]) -> None:
     with pytest.raises(EngineInputError, match="does not fit in a frame of 30 x 20 pixels"):

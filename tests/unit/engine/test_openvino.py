@@ -1,0 +1,71 @@
+"""The CPU engine: its settings, and the graphs it refuses."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from inspector.engine.openvino import OpenVinoEngine, _compile
+from inspector.engine.preprocess import Geometry
+from inspector.errors import EngineError, GraphError
+from tests.unit.engine.graphs import SmallGraph
+
+GEOMETRY = Geometry(1, 32, 48)
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> Path:
+    return SmallGraph().save(tmp_path / "graph.onnx")
+
+
+def test_it_computes_in_float32_for_latency_without_pinning(graph: Path) -> None:
+    compiled = _compile(graph, threads=1)
+    assert compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
+    assert compiled.get_property("PERFORMANCE_HINT") == "LATENCY"
+    assert compiled.get_property("ENABLE_CPU_PINNING") is False
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
+
+
+def test_the_threads_of_opencv_do_not_compete(graph: Path) -> None:
+    cv2.setNumThreads(2)
+    OpenVinoEngine(graph, GEOMETRY).close()
+    assert cv2.getNumThreads() == 1
+
+
+def test_a_graph_without_fixed_sizes_is_refused(graph: Path) -> None:
+    model = onnx.load(graph)
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "height"
+    onnx.save(model, graph)
+    with pytest.raises(GraphError, match="image has no fixed size"):
+        OpenVinoEngine(graph, GEOMETRY)
+
+
+def test_a_graph_with_an_operation_nobody_knows_is_refused_in_one_line(graph: Path) -> None:
+    model = onnx.load(graph)
+    model.graph.node[4].op_type = "Convolute"
+    onnx.save(model, graph)
+    with pytest.raises(GraphError, match="No conversion rule found for operations: Convolute") as caught:
+        OpenVinoEngine(graph, GEOMETRY)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_another_format_is_not_tried_in_other_readers(
+    graph: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    graph.write_bytes(b"node { name: 'image' op: 'Placeholder' }")  # text that TensorFlow's reader would take
+    with pytest.raises(GraphError, match="Model can't be parsed"):
+        OpenVinoEngine(graph, GEOMETRY)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_failure_while_scoring_is_an_engine_error_in_one_line(graph: Path) -> None:
+    class Request:
+        def start_async(self) -> None:
+            raise RuntimeError("Exception from src/inference/src/infer_request.cpp:223:\nbroken\n")
+
+    engine = OpenVinoEngine(graph, GEOMETRY)
+    engine._request = Request()
+    with pytest.raises(EngineError, match=r"OpenVINO failed while scoring: broken$"):
+        engine.score(np.zeros((32, 48), np.uint8))
