@@ -41,7 +41,10 @@ def greedy_coreset(
     current = int(rng.integers(len(candidates)))
     for index in range(size):
         chosen[index] = current
-        squared = norms + (norms[current] - 2.0 * (candidates @ candidates[current]))
+        # einsum stays in this thread: BLAS would meet its other threads at a barrier 3,000 times, and on a busy machine
+        # each meeting waits for a time slice (measured: 32 s instead of 0.6).
+        products = np.einsum("ij,j->i", candidates, candidates[current])
+        squared = norms + (norms[current] - 2.0 * products)
         np.minimum(nearest, squared, out=nearest)
         current = int(nearest.argmax())
         advance(1)

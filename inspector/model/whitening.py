@@ -44,8 +44,7 @@ class Whitening:
 
     def apply(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the whitened rows of `features` (n, d), float32."""
-        white: NDArray[np.float32] = (features - self.mean) @ self.projection
-        return white
+        return ((features - self.mean) @ self.projection).astype(np.float32, copy=False)
 
 
 def whitening(moments: Moments, shrinkage: float = SHRINKAGE) -> Whitening:
