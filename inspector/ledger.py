@@ -1,0 +1,384 @@
+"""The ledger: one final verdict for every part the PLC counted. A pure state machine: no I/O, no threads, no clock.
+
+Whoever owns it reports what happened and when, and gets back the verdicts that became final by it:
+
+    counted ──► open ──frame──► waits for its score ──score──► fate known ──certain, in time──► PASS | REJECT
+                 │                     │                           │
+                 no frame              no score                    in doubt which part the frame shows
+                 FRAME_LOST            LATE at the deadline        HANDSHAKE: all open parts, and out of step
+
+Only a PASS has conditions: counted by the PLC, scored within the threshold, certain to be this part's frame
+(`handshake.py`), before the deadline, with camera, engine and link as they should be. Everything else rejects.
+
+`part_source = "frame_id"` is for lines whose PLC does not count: every frame is a part, and parts follow the frame ids.
+"""
+
+import math
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Literal
+
+from inspector.handshake import PLAUSIBLE_GAP, Handshake, Timing
+from inspector.part import Frame, FrameStatus, Outcome, Reason, Verdict, next_part_id
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the ledger holds parts to. Nanoseconds."""
+
+    budget_ns: int  # trigger to verdict in the PLC
+    timing: Timing
+    write_margin_ns: int = 0  # a verdict is final so long before the deadline, since it has to travel
+    part_source: Literal["plc_count", "frame_id"] = "plc_count"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something worth a log line that is no verdict."""
+
+    event: str
+    fields: dict[str, int | str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A part without a verdict. Until it is counted, only a frame speaks of it, and it may not exist."""
+
+    part_id: int
+    t_trigger_ns: int  # not before this
+    t_deadline_ns: int
+    counted: bool = False
+    t_frame_due_ns: int = 0  # without a frame by then, the frame is lost
+    frame: Frame | None = None
+    fate: Reason | None = None  # what the verdict will be; NONE is a PASS
+    score: float = math.nan
+    relative_score: float = math.nan
+    engine_ms: float = math.nan
+
+
+class Ledger:
+    """The state machine. Not thread-safe: its owner guards it."""
+
+    def __init__(self, rules: Rules, last_part_id: int | None = None) -> None:
+        """Start with nothing up. `last_part_id`: the last part that an earlier run decided, if there was one."""
+        self._rules = rules
+        self._handshake = Handshake(rules.timing, last_part_id)
+        self._by_frame_ids = rules.part_source == "frame_id"
+        self._away = last_part_id is not None  # parts counted while nobody was here
+        self._enabled = False
+        self._engine_ready = False
+        self._link_lost = False
+        self._generation: int | None = None  # of the camera; None = down
+        self._next_frame_id: int | None = None  # for frame_id only
+        self._open: dict[int, _Open] = {}
+        self._by_frame: dict[tuple[int, int], _Open] = {}
+        self._verdicts: list[Verdict] = []
+        self._notes: deque[Note] = deque(maxlen=1000)
+        self.passed = 0
+        self.rejected: Counter[Reason] = Counter()
+        self.discarded_frames = 0
+        self.discarded_scores = 0
+
+    # -- what the owner may ask -------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether a part could pass now: engine and camera are up and the line is in step."""
+        return self._engine_ready and self._generation is not None and self.in_step
+
+    @property
+    def in_step(self) -> bool:
+        """Whether frames are matched to parts."""
+        return self._handshake.in_step or (self._by_frame_ids and self._generation is not None)
+
+    @property
+    def waiting(self) -> int:
+        """How many parts have no verdict yet."""
+        return len(self._open)
+
+    @property
+    def last_part_id(self) -> int:
+        """The last part counted, 0 before the first."""
+        return self._handshake.count or 0
+
+    def next_expiry_ns(self) -> int | None:
+        """Return when `on_tick` is needed next, or None."""
+        return min((self._expiry_ns(part) for part in self._open.values() if part.counted), default=None)
+
+    def deadline_of(self, frame: Frame) -> int | None:
+        """Return the deadline of the part that waits for this frame's score; None = do not score it."""
+        part = self._by_frame.get((frame.generation, frame.sequence))
+        return part.t_deadline_ns if part is not None and part.fate is None else None
+
+    def notes(self) -> list[Note]:
+        """Return what happened since the last call, for the log."""
+        taken = list(self._notes)
+        self._notes.clear()
+        return taken
+
+    # -- what the owner reports -------------------------------------------------------------------
+
+    def on_engine(self, *, ready: bool, t_ns: int) -> list[Verdict]:
+        """Report that the engine is ready, or no longer is."""
+        self._engine_ready = ready
+        if not ready:
+            self._reject_all(Reason.ENGINE, t_ns)
+        return self._taken()
+
+    def on_camera_up(self, generation: int) -> list[Verdict]:
+        """Report that the camera delivers; it counts its frames anew."""
+        self._generation = generation
+        self._next_frame_id = None
+        self._handshake.camera_restarted()
+        return self._taken()
+
+    def on_camera_down(self, t_ns: int) -> list[Verdict]:
+        """Report that no frame will come: parts that wait for one are rejected, parts that have one are still scored."""
+        self._generation = None
+        self._lose_step("camera down")
+        for part in [part for part in self._open.values() if part.frame is None]:
+            self._close(part, Reason.CAMERA, t_ns)
+        return self._taken()
+
+    def on_link_down(self, t_ns: int) -> list[Verdict]:
+        """Report that the PLC cannot be reached: no verdict arrives, and what it counts meanwhile is not seen."""
+        self._link_lost = True
+        self._lose_step("link down")
+        self._reject_all(Reason.LINK, t_ns)
+        return self._taken()
+
+    def on_control(
+        self, count: int, *, enabled: bool, t_sent_ns: int, t_received_ns: int, plc_restarted: bool = False
+    ) -> list[Verdict]:
+        """Report a read of the control block, after every frame that arrived before the read was sent.
+
+        `plc_restarted`: the PLC has lost its memory since the last read, so that it counts from 0 again.
+        """
+        self._enabled = enabled
+        if not self._by_frame_ids:
+            parts, restarted = self._handshake.read(count, t_sent_ns, t_received_ns, plc_restarted)
+            if restarted:
+                self._note("plc_count_restarted", count=count)
+                self._doubt("the PLC's part count went backwards", t_received_ns)
+            for part_id in parts:
+                self._count_part(part_id, t_received_ns)
+            self._check_uncounted(t_received_ns)
+            for part in list(self._open.values()):
+                self._settle(part, t_received_ns)
+            if self._generation is not None and self._handshake.watch_for_an_empty_line(
+                t_sent_ns, t_received_ns
+            ):
+                self._note("in_step", next_part=next_part_id(count))
+        self._away = self._link_lost = False
+        return self._taken()
+
+    def on_frame(self, frame: Frame) -> list[Verdict]:
+        """Report a frame, in the order of the ring."""
+        if frame.generation != self._generation:
+            self.discarded_frames += 1
+        elif self._by_frame_ids:
+            self._count_by_frame(frame)
+        else:
+            self._assign(frame)
+        return self._taken()
+
+    def on_score(
+        self, frame: Frame, *, score: float, relative_score: float, engine_ms: float, t_ns: int
+    ) -> list[Verdict]:
+        """Report the engine's answer. Anything but a relative score of at most 1 rejects; one too late is discarded."""
+        part = self._by_frame.get((frame.generation, frame.sequence))
+        if part is None or part.fate is not None:
+            self.discarded_scores += 1
+            return []
+        part.score, part.relative_score, part.engine_ms = score, relative_score, engine_ms
+        if not math.isfinite(score) or not math.isfinite(relative_score):
+            part.fate = Reason.ENGINE
+        else:
+            part.fate = Reason.NONE if relative_score <= 1.0 else Reason.SCORE
+        self._settle(part, t_ns)
+        return self._taken()
+
+    def on_no_score(self, frame: Frame, reason: Reason, t_ns: int) -> list[Verdict]:
+        """Report that the frame was not scored, and why (ENGINE, OVERRUN)."""
+        part = self._by_frame.get((frame.generation, frame.sequence))
+        if part is not None and part.fate is None:
+            part.fate = reason
+            self._settle(part, t_ns)
+        return self._taken()
+
+    def on_tick(self, t_ns: int) -> list[Verdict]:
+        """Decide the parts whose time is up, after every frame that arrived before `t_ns` was reported."""
+        for part in [part for part in self._open.values() if part.counted]:
+            if t_ns >= self._expiry_ns(part):
+                if part.frame is None:
+                    self._close(part, Reason.FRAME_LOST, t_ns)
+                elif part.fate is None:
+                    self._close(part, Reason.LATE, t_ns)
+                else:  # scored in time, and never certain that the frame is this part's
+                    self._close(part, Reason.HANDSHAKE, t_ns)
+        return self._taken()
+
+    # -- parts ------------------------------------------------------------------------------------
+
+    def _count_part(self, part_id: int, t_ns: int) -> None:
+        window = self._handshake.window(part_id)
+        after_ns, before_ns = (window.after_ns, window.before_ns) if window else (t_ns, t_ns)
+        part = self._open.get(part_id) or self._new_part(part_id, after_ns)
+        if after_ns > part.t_trigger_ns:
+            self._trigger_not_before(part, after_ns)
+        part.counted = True
+        part.t_frame_due_ns = before_ns + self._rules.timing.latency_max_ns
+        closed = self._closed_for() if part.frame is None else None
+        if closed:
+            self._close(part, closed, t_ns)
+
+    def _closed_for(self) -> Reason | None:
+        """Return why a part that is counted now, without a frame, is rejected at once; None where its frame may come."""
+        if self._link_lost:
+            return Reason.LINK
+        if self._away or not self._enabled or not self._engine_ready:
+            return Reason.NOT_READY
+        if self._generation is None:
+            return Reason.CAMERA
+        return None if self.in_step else Reason.HANDSHAKE
+
+    def _check_uncounted(self, t_ns: int) -> None:
+        uncounted = next((part for part in self._open.values() if not part.counted), None)
+        if uncounted is not None and uncounted.frame is not None and self._handshake.overdue(uncounted.frame):
+            self._doubt(f"frame {uncounted.frame.frame_id} came without a counted part", t_ns)
+
+    def _assign(self, frame: Frame) -> None:
+        place = self._handshake.place(frame)
+        if place.doubt:
+            self.discarded_frames += 1
+            self._doubt(place.doubt, frame.t_arrival_ns)
+            return
+        for back in range(place.skipped, 0, -1):
+            skipped = self._open.get(next_part_id(place.part_id, -back))
+            if skipped is not None and skipped.counted and skipped.frame is None:
+                self._close(skipped, Reason.FRAME_LOST, frame.t_arrival_ns)
+        part = self._open.get(place.part_id)
+        if part is None and place.part_id and self._handshake.window(place.part_id) is None:
+            part = self._new_part(place.part_id, frame.t_arrival_ns - self._rules.timing.latency_max_ns)
+        if part is None:
+            self.discarded_frames += 1
+            if place.repeated:
+                self._note("frame_repeated", frame_id=frame.frame_id)
+        else:
+            self._take_frame(part, frame)
+
+    def _count_by_frame(self, frame: Frame) -> None:
+        step = 0 if self._next_frame_id is None else frame.frame_id - self._next_frame_id
+        if not 0 <= step <= PLAUSIBLE_GAP:
+            self.discarded_frames += 1
+            self._note("frame_repeated" if step < 0 else "frame_id_jumped", frame_id=frame.frame_id)
+            self._next_frame_id = self._next_frame_id if step < 0 else frame.frame_id + 1
+            return
+        self._next_frame_id = frame.frame_id + 1
+        for missing in range(step, -1, -1):
+            self._handshake.count = next_part_id(self._handshake.count or 0)
+            part = self._new_part(
+                self._handshake.count, frame.t_arrival_ns - self._rules.timing.latency_max_ns
+            )
+            part.counted = True
+            reason = Reason.FRAME_LOST if missing else self._closed_for()
+            if reason:
+                self._close(part, reason, frame.t_arrival_ns)
+            else:
+                self._take_frame(part, frame)
+
+    def _take_frame(self, part: _Open, frame: Frame) -> None:
+        part.frame = frame
+        self._by_frame[frame.generation, frame.sequence] = part
+        if frame.status is not FrameStatus.OK:
+            part.fate = Reason.OVERRUN if frame.status is FrameStatus.OVERRUN else Reason.FRAME_BAD
+            self._settle(part, frame.t_arrival_ns)
+
+    def _new_part(self, part_id: int, t_trigger_ns: int) -> _Open:
+        part = self._open[part_id] = _Open(part_id, t_trigger_ns, 0)
+        self._trigger_not_before(part, t_trigger_ns)
+        return part
+
+    def _trigger_not_before(self, part: _Open, t_ns: int) -> None:
+        part.t_trigger_ns = t_ns
+        part.t_deadline_ns = t_ns + self._rules.budget_ns - self._rules.write_margin_ns
+
+    def _expiry_ns(self, part: _Open) -> int:
+        if part.frame is None:
+            return min(part.t_deadline_ns, part.t_frame_due_ns)
+        return part.t_deadline_ns
+
+    # -- doubt ------------------------------------------------------------------------------------
+
+    def _doubt(self, why: str, t_ns: int) -> None:
+        """Reject every open part, since it is not certain which part a frame shows; the line must be empty once."""
+        self._lose_step(why)
+        self._reject_all(Reason.HANDSHAKE, t_ns)
+
+    def _lose_step(self, why: str) -> None:
+        """Stop matching, and forget frames whose part was not counted: the part may not exist."""
+        if self._handshake.in_step:
+            self._note("out_of_step", why=why)
+        self._handshake.lose_step()
+        for part in [part for part in self._open.values() if not part.counted]:
+            self.discarded_frames += 1
+            self._drop(part)
+
+    # -- verdicts ---------------------------------------------------------------------------------
+
+    def _settle(self, part: _Open, t_ns: int) -> None:
+        """Close the part if it is counted and its fate is known; a PASS only if it is certain, and in time."""
+        if part.fate is None or not part.counted or part.part_id not in self._open or part.frame is None:
+            return
+        if part.fate is not Reason.NONE:
+            self._close(part, part.fate, t_ns)
+        elif not self._enabled:
+            self._close(part, Reason.NOT_READY, t_ns)
+        elif t_ns >= part.t_deadline_ns:
+            self._close(part, Reason.LATE, t_ns)
+        elif self._by_frame_ids:
+            self._close(part, Reason.NONE, t_ns)
+        else:
+            certain = self._handshake.certain(part.frame, part.part_id)
+            if certain:
+                self._close(part, Reason.NONE, t_ns)
+            elif certain is False:
+                self._doubt(f"the frame of part {part.part_id} may show another part", t_ns)
+
+    def _reject_all(self, reason: Reason, t_ns: int) -> None:
+        for part in [part for part in self._open.values() if part.counted]:
+            self._close(part, reason, t_ns)
+
+    def _close(self, part: _Open, reason: Reason, t_ns: int) -> None:
+        self._drop(part)
+        outcome = Outcome.REJECT if reason else Outcome.PASS
+        if outcome is Outcome.PASS:
+            self.passed += 1
+        else:
+            self.rejected[reason] += 1
+        self._verdicts.append(
+            Verdict(
+                part_id=part.part_id,
+                outcome=outcome,
+                reason=reason,
+                t_trigger_ns=part.t_trigger_ns,
+                t_deadline_ns=part.t_deadline_ns,
+                t_decided_ns=t_ns,
+                frame_id=part.frame.frame_id if part.frame else -1,
+                score=part.score,
+                relative_score=part.relative_score,
+                engine_ms=part.engine_ms,
+            )
+        )
+
+    def _drop(self, part: _Open) -> None:
+        del self._open[part.part_id]
+        if part.frame is not None:
+            del self._by_frame[part.frame.generation, part.frame.sequence]
+
+    def _taken(self) -> list[Verdict]:
+        taken, self._verdicts = self._verdicts, []
+        return taken
+
+    def _note(self, event: str, **fields: int | str) -> None:
+        self._notes.append(Note(event, fields))

@@ -1,0 +1,322 @@
+"""The promises I1..I5 on random lines: a small world with its own truth runs beside the ledger and judges it.
+
+The world: parts with known truth trigger a camera; a PLC counts them; the station reads the count every few milliseconds
+and at once when a frame arrives; an engine answers after a while. Faults: trigger missed, trigger too many, frame lost on
+the wire, doubled, incomplete; engine late or failing; camera, link and PLC down and back; the machine
+stalls. The ledger never sees the truth.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from inspector.handshake import Timing
+from inspector.ledger import Ledger, Rules
+from inspector.part import Frame, FrameStatus, Outcome, Reason, Verdict, next_part_id
+
+MS = 1_000_000
+BUDGET = 60 * MS
+LATENCY_MIN, LATENCY_MAX = 1 * MS, 10 * MS
+
+PART_FAULTS = ["none"] * 8 + [
+    "missed",
+    "lost",
+    "doubled",
+    "incomplete",
+    "extra",
+    "engine_late",
+    "engine_fails",
+]
+LINE_FAULTS = ["none"] * 30 + ["camera", "link", "plc_restart", "disable", "stall", "stall"]
+
+
+@dataclass
+class PartScript:
+    gap_ms: float
+    latency_ms: float
+    good: bool
+    fault: str
+    line_fault: str
+    engine_ms: float
+
+
+part_scripts = st.builds(
+    PartScript,
+    gap_ms=st.one_of(st.floats(3, 30), st.floats(30, 140)),
+    latency_ms=st.floats(1, 9.9),
+    good=st.booleans(),
+    fault=st.sampled_from(PART_FAULTS),
+    line_fault=st.sampled_from(LINE_FAULTS),
+    engine_ms=st.floats(0.5, 15),
+)
+
+
+@dataclass
+class World:
+    """The line and its truth; time is nanoseconds and jumps from event to event."""
+
+    first_count: int = 0
+    poll_ms: float = 5.0
+    last_part_id: int | None = None
+    now: int = 10**12
+    events: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
+    order: int = 0
+    frame_id: int = 0
+    sequence: int = 0
+    generation: int = 1
+    camera_up: bool = True
+    link_up: bool = True
+    enabled: bool = True
+    triggers: list[tuple[int, int, bool]] = field(default_factory=list)  # epoch, part id, good
+    shown: dict[int, tuple[int, int, bool] | None] = field(
+        default_factory=dict
+    )  # what each frame id really shows
+    verdicts: list[tuple[int, Verdict]] = field(default_factory=list)
+    epoch: int = 0
+    plc_restarted: bool = False
+    stalled: bool = False
+
+    def __post_init__(self) -> None:
+        rules = Rules(budget_ns=BUDGET, timing=Timing(LATENCY_MIN, LATENCY_MAX), write_margin_ns=MS)
+        self.ledger = Ledger(rules, self.last_part_id)
+        self.count = self.first_count
+        self.ledger.on_engine(ready=True, t_ns=self.now)
+        self.ledger.on_camera_up(self.generation)
+
+    def at(self, delay_ns: float, action: Callable[[], None]) -> None:
+        self.order += 1
+        heapq.heappush(self.events, (self.now + round(delay_ns), self.order, action))
+
+    def run_until(self, t_end: int) -> None:
+        while self.events and self.events[0][0] <= t_end:
+            self.now, _, action = heapq.heappop(self.events)
+            action()
+        self.now = t_end
+
+    def got(self, verdicts: list[Verdict]) -> None:
+        self.verdicts += [(self.now, v) for v in verdicts]
+
+    def read(self) -> None:
+        if self.stalled:
+            return
+        if self.link_up:
+            self.got(
+                self.ledger.on_control(
+                    self.count,
+                    enabled=self.enabled,
+                    t_sent_ns=self.now,
+                    t_received_ns=self.now,
+                    plc_restarted=self.plc_restarted,
+                )
+            )
+            self.plc_restarted = False
+        self.got(self.ledger.on_tick(self.now))
+
+    def poll(self) -> None:
+        self.read()
+        self.at(self.poll_ms * MS, self.poll)
+
+    def expose(self, shows: tuple[int, int, bool] | None, script: PartScript) -> None:
+        if not self.camera_up:
+            return
+        self.frame_id += 1
+        frame_id = self.frame_id
+        if script.fault != "lost" or shows is None:
+            self.at(script.latency_ms * MS, lambda: self.deliver(frame_id, shows, script))
+
+    def deliver(self, frame_id: int, shows: tuple[int, int, bool] | None, script: PartScript) -> None:
+        if not self.camera_up:
+            return
+        copies = 2 if script.fault == "doubled" and shows else 1
+        for _ in range(copies):
+            self.sequence += 1
+            status = FrameStatus.INCOMPLETE if script.fault == "incomplete" and shows else FrameStatus.OK
+            frame = Frame(self.generation, self.sequence, frame_id, self.now, status, 0, 8, 8, "Mono8")
+            self.shown[frame_id] = shows
+            self.got(self.ledger.on_frame(frame))
+            self.at(100_000, self.read)  # the station reads the count as soon as it sees the frame
+            if self.ledger.deadline_of(frame) is not None:
+                late = 80 if script.fault == "engine_late" else 0
+                self.at((script.engine_ms + late) * MS, lambda f=frame: self.answer(f, shows, script))
+
+    def answer(self, frame: Frame, shows: tuple[int, int, bool] | None, script: PartScript) -> None:
+        if script.fault == "engine_fails":
+            self.got(self.ledger.on_no_score(frame, Reason.ENGINE, self.now))
+            return
+        good = shows is not None and shows[2]
+        value = 0.5 if good else 1.5
+        self.got(self.ledger.on_score(frame, score=value, relative_score=value, engine_ms=1.0, t_ns=self.now))
+
+    def trigger(self, script: PartScript) -> None:
+        if script.fault == "extra":
+            self.expose(None, script)
+            self.at(20 * MS, lambda: self.real_trigger(script))
+        else:
+            self.real_trigger(script)
+
+    def real_trigger(self, script: PartScript) -> None:
+        self.count = next_part_id(self.count) if self.count else 1
+        part = (self.epoch, self.count, script.good)
+        self.triggers.append(part)
+        if script.fault != "missed":
+            self.expose(part, script)
+
+    def line_fault(self, kind: str) -> None:
+        if kind == "camera":
+            self.camera_up = False
+            self.got(self.ledger.on_camera_down(self.now))
+            self.at(120 * MS, self.camera_back)
+        elif kind == "link":
+            self.link_up = False
+            self.got(self.ledger.on_link_down(self.now))
+            self.at(90 * MS, lambda: setattr(self, "link_up", True))
+        elif kind == "stall":  # the machine holds the PLC thread up; the link itself is fine
+            self.stalled = True
+            self.at(45 * MS, lambda: setattr(self, "stalled", False))
+        elif kind == "disable":
+            self.enabled = False
+            self.at(70 * MS, lambda: setattr(self, "enabled", True))
+        elif kind == "plc_restart" and self.link_up and not self.stalled:
+            self.read()  # what the PLC forgets before anybody saw it, nobody can account for
+            self.link_up = False
+            self.epoch += 1
+            self.count = 0
+            self.plc_restarted = True
+            self.got(self.ledger.on_link_down(self.now))
+            self.at(60 * MS, lambda: setattr(self, "link_up", True))
+
+    def camera_back(self) -> None:
+        if not self.camera_up:
+            self.camera_up = True
+            self.generation += 1
+            self.frame_id += 1000  # ids stay unique, so that the judge can tell frames apart
+            self.got(self.ledger.on_camera_up(self.generation))
+
+
+def run(scripts: list[PartScript], **world_settings: object) -> World:
+    world = World(**world_settings)  # type: ignore[arg-type]
+    world.at(0, world.poll)
+    t = world.now + 100 * MS
+    for script in scripts:
+        world.at(t - world.now, lambda s=script: world.trigger(s))
+        if script.line_fault != "none":
+            world.at(t - world.now + 7 * MS, lambda s=script: world.line_fault(s.line_fault))
+        t += round(script.gap_ms * MS)
+    world.run_until(t + 500 * MS)
+    return world
+
+
+def judge(world: World) -> None:
+    decided = Counter(v.part_id for _, v in world.verdicts)
+    triggered = Counter(part_id for _, part_id, _ in world.triggers)
+    assert decided == triggered  # I1: each counted part exactly one verdict (an epoch counts from 1 again)
+    for t, verdict in world.verdicts:
+        if verdict.outcome is Outcome.PASS:
+            assert verdict.reason is Reason.NONE
+            assert t < verdict.t_deadline_ns  # I2, I3
+            shows = world.shown[verdict.frame_id]
+            assert shows is not None
+            assert shows[1:] == (verdict.part_id, True)  # I4: that very part, and it is good
+        else:
+            assert verdict.reason is not Reason.NONE
+    passed_frames = [v.frame_id for _, v in world.verdicts if v.outcome is Outcome.PASS]
+    assert len(set(passed_frames)) == len(passed_frames)  # I4: a frame for one part
+    assert world.ledger.waiting == 0
+    assert world.ledger.passed == len(passed_frames)  # I5
+    assert world.ledger.rejected == Counter(v.reason for _, v in world.verdicts if v.reason)
+
+
+@given(scripts=st.lists(part_scripts, min_size=1, max_size=40), poll_ms=st.floats(2, 8))
+def test_every_counted_part_has_one_verdict_and_no_bad_part_passes(
+    scripts: list[PartScript], poll_ms: float
+) -> None:
+    world = run(scripts, poll_ms=poll_ms)
+    event(f"passes: {min(world.ledger.passed, 5)}")
+    judge(world)
+
+
+@given(scripts=st.lists(part_scripts, min_size=4, max_size=20))
+def test_part_ids_wrap_round_without_a_slip(scripts: list[PartScript]) -> None:
+    quiet = [s for s in scripts if s.line_fault != "plc_restart"]
+    judge(run(quiet, first_count=65_533))
+
+
+def good_part(gap_ms: float = 100.0, **changes: object) -> PartScript:
+    script = PartScript(gap_ms, 2.0, good=True, fault="none", line_fault="none", engine_ms=5.0)
+    for name, value in changes.items():
+        setattr(script, name, value)
+    return script
+
+
+def outcomes(world: World) -> list[str]:
+    return [v.reason.name for _, v in sorted(world.verdicts, key=lambda tv: tv[1].part_id)]
+
+
+def test_an_undisturbed_line_passes_every_good_part_and_no_bad_one() -> None:
+    world = run([good_part(), good_part(good=False), good_part(), good_part()])
+    assert outcomes(world) == ["NONE", "SCORE", "NONE", "NONE"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("missed", "FRAME_LOST"),
+        ("lost", "FRAME_LOST"),
+        ("incomplete", "FRAME_BAD"),
+        ("engine_late", "LATE"),
+        ("engine_fails", "ENGINE"),
+    ],
+)
+def test_a_fault_rejects_its_part_with_its_reason_and_later_parts_pass_again(fault: str, reason: str) -> None:
+    world = run([good_part(), good_part(fault=fault), good_part(), good_part(), good_part()])
+    assert outcomes(world)[:2] == ["NONE", reason]
+    assert outcomes(world)[-2:] == ["NONE", "NONE"]
+
+
+def test_a_trigger_that_the_camera_missed_never_shifts_a_verdict_at_tight_spacing() -> None:
+    parts = [
+        good_part(21),
+        good_part(21, fault="missed", good=False),
+        good_part(21),
+        good_part(21, good=False),
+    ]
+    world = run([*parts, good_part(21), good_part(300), good_part()])
+    assert outcomes(world)[0] == "NONE"
+    assert "NONE" not in outcomes(world)[1:2]
+    assert outcomes(world)[-1] == "NONE"
+    judge(world)
+
+
+def test_a_trigger_too_many_is_in_doubt_within_one_part() -> None:
+    world = run([good_part(), good_part(fault="extra"), good_part(), good_part()])
+    assert outcomes(world) == ["NONE", "HANDSHAKE", "NONE", "NONE"] or outcomes(world)[-2:] == [
+        "NONE",
+        "NONE",
+    ]
+    assert any(note.event == "out_of_step" for note in world.ledger.notes())
+
+
+def test_parts_counted_while_the_station_was_away_are_rejected_not_ready() -> None:
+    world = World(first_count=105, last_part_id=100)
+    world.read()
+    assert [(v.part_id, v.reason) for _, v in world.verdicts] == [
+        (p, Reason.NOT_READY) for p in range(101, 106)
+    ]
+
+
+def test_a_score_that_is_no_number_rejects() -> None:
+    world = run([good_part()])
+    frame = Frame(1, 999, 2, world.now + 101 * MS, FrameStatus.OK, 0, 8, 8, "Mono8")
+    world.run_until(world.now + 100 * MS)
+    world.count += 1
+    world.got(world.ledger.on_frame(frame))
+    world.now += 2 * MS
+    world.read()
+    nan = float("nan")
+    world.got(world.ledger.on_score(frame, score=nan, relative_score=nan, engine_ms=1.0, t_ns=world.now))
+    assert world.verdicts[-1][1].reason is Reason.ENGINE
