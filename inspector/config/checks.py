@@ -31,7 +31,13 @@ def contradictions(config: Config) -> Iterator[Finding]:
 def missing_files(config: Config, folder: Path) -> Iterator[Finding]:
     """Yield each file or folder that the configuration names and this machine lacks."""
     producer = resolve(folder, config.camera.producer)
-    if not producer.is_file():
+    if config.camera.backend == "replay":
+        if not producer.is_dir():
+            yield (
+                ("camera", "producer"),
+                f"expected a folder of images to replay, but there is no folder {producer}",
+            )
+    elif not producer.is_file():
         yield (
             ("camera", "producer"),
             f"expected a GenTL producer (.cti file), but there is no file {producer}",

@@ -86,7 +86,9 @@ def _validated(found: Document) -> Config | None:
     except ValidationError as error:
         for fault in error.errors(include_url=False):
             key = wording.key_of(fault)
-            if not any(key[: len(faulty)] == faulty for faulty in found.faulty):
+            within = (key[: len(faulty)] == faulty for faulty in found.faulty)
+            around = (faulty[: len(key)] == key for faulty in found.faulty)  # a section with a fault inside
+            if not any(within) and not any(around):
                 found.report(key, wording.text_of(fault, Config))
         return None
 

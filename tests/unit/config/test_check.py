@@ -1,0 +1,40 @@
+"""`inspector check`: status 0 and one line for a usable file, status 2 and every problem for another."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from inspector.config import commands
+
+EXAMPLE = Path(__file__).parents[3] / "config" / "station.example.yaml"
+
+
+def check(*arguments: str | Path) -> int:
+    parser = argparse.ArgumentParser()
+    commands.register(parser.add_subparsers())
+    args = parser.parse_args(["check", *map(str, arguments)])
+    return int(args.run(args))
+
+
+def test_a_usable_file_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(EXAMPLE, "--no-files") == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{EXAMPLE}: usable; station cell-1, budget 100 ms, PLC 127.0.0.1:502, sha256 ")
+    assert out.count("\n") == 1
+    assert err == ""
+
+
+def test_every_problem_is_a_line_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "line.yaml"
+    path.write_text("station:\n  nam: x\nmodel: {}\n")
+    assert check(path) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.split(": ")[1] for line in err.splitlines()] == [
+        "camera",
+        "station.budget_ms",
+        "station.name",
+        "station.nam",
+        "model.pack",
+    ]
