@@ -1,0 +1,148 @@
+"""Each condition of the handshake by itself: what the random line finds only with luck is written down here."""
+
+import pytest
+
+from inspector.handshake import Handshake, Timing
+from inspector.part import Frame, FrameStatus
+
+MS = 1_000_000
+TIMING = Timing(latency_min_ns=1 * MS, latency_max_ns=10 * MS)
+
+
+def frame(frame_id: int, t_ms: float) -> Frame:
+    return Frame(1, frame_id, frame_id, round(t_ms * MS), FrameStatus.OK, 0, 8, 8, "Mono8")
+
+
+def read(handshake: Handshake, count: int, t_ms: float) -> None:
+    t = round(t_ms * MS)
+    handshake.read(count, t, t)
+    handshake.watch_for_an_empty_line(t, t)
+
+
+def in_step(count: int = 100) -> Handshake:
+    """Return a handshake in step since 40 ms, with the count read last at 40 ms."""
+    handshake = Handshake(TIMING)
+    for t in (20, 30, 40):
+        read(handshake, count, t)
+    assert handshake.in_step
+    return handshake
+
+
+def test_step_is_found_only_after_the_longest_latency_has_passed_in_silence() -> None:
+    handshake = Handshake(TIMING)
+    read(handshake, 100, 20)
+    read(handshake, 100, 30)
+    assert not handshake.in_step  # exactly the longest latency is not longer than it
+    read(handshake, 100, 30.1)
+    assert handshake.in_step
+
+
+def test_a_frame_or_a_count_breaks_the_silence() -> None:
+    by_frame, by_count = Handshake(TIMING), Handshake(TIMING)
+    read(by_frame, 100, 20)
+    by_frame.place(frame(1, 25))
+    read(by_frame, 100, 31)
+    read(by_count, 100, 20)
+    read(by_count, 101, 25)
+    read(by_count, 101, 31)
+    assert not by_frame.in_step
+    assert not by_count.in_step
+
+
+def test_a_frame_that_arrived_before_the_line_was_empty_is_in_doubt() -> None:
+    assert in_step().place(frame(1, 39.9)).doubt
+
+
+def test_the_next_frame_shows_the_next_part() -> None:
+    handshake = in_step()
+    assert handshake.place(frame(7, 52)).part_id == 101
+    assert handshake.certain(frame(7, 52), 101) is None  # not counted yet
+    read(handshake, 101, 52.1)
+    assert handshake.certain(frame(7, 52), 101) is True
+
+
+@pytest.mark.parametrize("t_ms", [40.9, 60.1])
+def test_a_frame_too_early_or_too_late_for_its_part_is_in_doubt(t_ms: float) -> None:
+    handshake = in_step()
+    read(handshake, 101, 50)  # triggered between 40 and 50: its frame comes between 41 and 60
+    read(handshake, 101, 61)
+    assert handshake.place(frame(7, t_ms)).doubt
+    assert handshake.certain(frame(7, t_ms), 101) is False
+
+
+def test_a_frame_waits_for_a_read_that_excludes_the_next_part() -> None:
+    handshake = in_step()
+    read(handshake, 101, 45)
+    handshake.place(frame(7, 50))
+    assert handshake.certain(frame(7, 50), 101) is None  # part 102 may have been triggered at 46
+    read(handshake, 101, 49)
+    assert handshake.certain(frame(7, 50), 101) is True  # 102 is triggered after 49, its frame comes after 50
+
+
+def test_a_frame_that_may_show_the_next_part_is_in_doubt() -> None:
+    handshake = in_step()
+    read(handshake, 101, 45)
+    read(handshake, 102, 49)
+    assert handshake.certain(frame(7, 50), 101) is False
+
+
+def test_a_frame_that_may_show_the_part_before_is_in_doubt() -> None:
+    handshake = in_step()
+    read(handshake, 101, 45)
+    read(handshake, 102, 54)
+    read(handshake, 102, 58)
+    assert handshake.certain(frame(7, 55), 102) is False  # the frame of 101 comes until 55
+    assert handshake.certain(frame(7, 55.1), 102) is True
+
+
+def test_lost_frames_are_skipped_by_their_ids_and_repeated_ones_are_known() -> None:
+    handshake = in_step()
+    handshake.place(frame(7, 52))
+    placed = handshake.place(frame(10, 80))
+    assert (placed.part_id, placed.skipped) == (104, 2)
+    assert handshake.place(frame(10, 81)).repeated
+    assert handshake.place(frame(8, 82)).repeated
+    assert handshake.place(frame(11, 90)).part_id == 105
+
+
+def test_a_repeat_of_a_frame_from_before_the_silence_is_known() -> None:
+    handshake = Handshake(TIMING)
+    handshake.place(frame(5, 10))
+    for t in (20, 30, 40):
+        read(handshake, 100, t)
+    assert handshake.place(frame(5, 50)).repeated
+    assert handshake.place(frame(6, 60)).part_id == 101
+
+
+def test_an_impossible_jump_of_the_frame_id_is_in_doubt() -> None:
+    handshake = in_step()
+    handshake.place(frame(7, 52))
+    assert handshake.place(frame(9000, 80)).doubt
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "plc_restarted", "parts", "restarted"),
+    [
+        (10, 10, False, [], False),
+        (10, 12, False, [11, 12], False),
+        (65_534, 1, False, [65_535, 1], False),
+        (0, 2, False, [1, 2], False),
+        (10, 0, False, [], True),
+        (10, 2, False, [1, 2], True),
+        (10, 12, True, list(range(1, 13)), True),
+    ],
+)
+def test_the_count_goes_on_wraps_or_starts_anew(
+    before: int, now: int, plc_restarted: bool, parts: list[int], restarted: bool
+) -> None:
+    handshake = Handshake(TIMING)
+    handshake.read(before, 0, 0)
+    assert handshake.read(now, MS, MS, plc_restarted) == (parts, restarted)
+
+
+def test_a_frame_is_overdue_only_when_the_plc_had_time_to_count() -> None:
+    lagging = Handshake(Timing(1 * MS, 10 * MS, count_lag_ns=5 * MS))
+    lagging.read(100, 54 * MS, 54 * MS)
+    assert not lagging.overdue(frame(1, 50))
+    lagging.read(100, 55 * MS, 55 * MS)
+    assert lagging.overdue(frame(1, 50))
