@@ -46,15 +46,23 @@ def list_images(folder: Path) -> list[Path]:
 def read_image(path: Path, channels: int) -> NDArray[np.uint8]:
     """Return the image as uint8, (H, W) for one channel or (H, W, 3) RGB for three. Raises ImagesError."""
     flags = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
-    # A camera knows no EXIF orientation: pixels are taken as they are stored.
+    flags |= cv2.IMREAD_IGNORE_ORIENTATION  # a camera knows no EXIF: pixels are taken as they are stored
+    level = cv2.utils.logging.setLogLevel(
+        cv2.utils.logging.LOG_LEVEL_SILENT
+    )  # OpenCV would print its own lines beside our one
     try:
-        image: NDArray[np.uint8] | None = cv2.imread(str(path), flags | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
+        # From memory, since imread fills up a JPEG that was cut off with grey, and says nothing.
+        image: NDArray[np.uint8] | None = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flags)
+    except OSError as error:
         raise ImagesError(
-            f"{path}: expected an image, OpenCV cannot decode it ({error.err}); remove or replace it"
+            f"{path}: cannot be read, {error.strerror}; check the file and its rights"
         ) from error
+    except cv2.error:  # what OpenCV raises for an empty file
+        image = None
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     if image is None:
-        raise ImagesError(f"{path}: expected an image, OpenCV cannot decode it; remove or replace it")
+        raise ImagesError(f"{path}: expected an image, OpenCV cannot decode it; remove or replace the file")
     return image
 
 
