@@ -10,6 +10,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from hypothesis import event, given
@@ -142,7 +143,7 @@ class World:
             self.at(100_000, self.read)  # the station reads the count as soon as it sees the frame
             if self.ledger.deadline_of(frame) is not None:
                 late = 80 if script.fault == "engine_late" else 0
-                self.at((script.engine_ms + late) * MS, lambda f=frame: self.answer(f, shows, script))
+                self.at((script.engine_ms + late) * MS, partial(self.answer, frame, shows, script))
 
     def answer(self, frame: Frame, shows: tuple[int, int, bool] | None, script: PartScript) -> None:
         if script.fault == "engine_fails":
@@ -203,9 +204,9 @@ def run(scripts: list[PartScript], **world_settings: object) -> World:
     world.at(0, world.poll)
     t = world.now + 100 * MS
     for script in scripts:
-        world.at(t - world.now, lambda s=script: world.trigger(s))
+        world.at(t - world.now, partial(world.trigger, script))
         if script.line_fault != "none":
-            world.at(t - world.now + 7 * MS, lambda s=script: world.line_fault(s.line_fault))
+            world.at(t - world.now + 7 * MS, partial(world.line_fault, script.line_fault))
         t += round(script.gap_ms * MS)
     world.run_until(t + 500 * MS)
     return world
