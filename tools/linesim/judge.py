@@ -14,7 +14,9 @@ from inspector.plc.registers import Status
 
 NO_SCORE = 0xFFFF
 SCORE_TOLERANCE = 0.01  # of one image, shown twice, scored twice: threads may add in another order
-STALL_NS = 50_000_000  # a PASS so long after its deadline was sent after it: no machine we know stalls that long
+STALL_NS = (
+    50_000_000  # a PASS so long after its deadline was sent after it: no machine we know stalls that long
+)
 COUNTERS = 1 << 32  # they wrap here
 REASON_NAMES = {reason.value: reason.name for reason in Reason}
 
@@ -148,7 +150,7 @@ class Judge:
     def memory_lost(self, unread: int) -> None:
         """Take a PLC that forgot its slots; of its last `unread` parts nobody but itself ever knew."""
         self.link_lost()
-        owners = sorted((part for part in self._owners if part is not None), key=lambda part: part.index)
+        owners = self._in_order()
         for part in owners[len(owners) - min(unread, len(owners)) :]:
             part.gone_with_plc = True
             self.tally.gone_with_plc += 1
@@ -159,9 +161,9 @@ class Judge:
 
     def end(self) -> None:
         """Close the parts that still own their slots."""
-        for slot, part in enumerate(self._owners):
+        for part in self._in_order():
             self._close(part)
-            self._owners[slot] = None
+        self._owners = [None] * len(self._owners)
 
     def open_questions(self) -> int:
         """Return how many parts may still get their verdict."""
@@ -220,6 +222,9 @@ class Judge:
             part.mixed_up = True
             self.tally.mixed_up += 1
             self._first.setdefault("mixed_up", part)
+
+    def _in_order(self) -> list[Part]:
+        return sorted((part for part in self._owners if part is not None), key=lambda part: part.index)
 
     def _close(self, part: Part | None) -> None:
         if part is None:

@@ -61,7 +61,9 @@ class Line:
         self._pause_ns = 0
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
         plc.observer = self
+        plc.set_control(dataclasses.replace(plc.control, part_count=plan.first_part_id - 1))
 
     def stop(self) -> None:
         """Let no more parts onto the line; `run` then ends in order."""
@@ -71,9 +73,6 @@ class Line:
         """Wait for the station, run the plan, wait for the last verdicts, and compare the counters."""
         heartbeat = asyncio.create_task(self._beat())
         try:
-            self.plc.set_control(
-                dataclasses.replace(self.plc.control, part_count=self.plan.first_part_id - 1)
-            )
             await self._wait_until_ready()
             if self._stop.is_set():
                 return
@@ -81,6 +80,8 @@ class Line:
             before = self.plc.status()
             await self._convey()
             await self._until(lambda: not self._waiting and not self._tasks, self.plan.budget_ms * 1e-3 + 60)
+            if self._failure is not None:
+                raise self._failure
             await self._settle(before)
         finally:
             heartbeat.cancel()
@@ -155,9 +156,13 @@ class Line:
         """Decide every part whose deadline has come, by the release rule and nothing else."""
         while self._waiting and self._waiting[0].deadline_ns <= t_ns:
             part = self._waiting.popleft()
-            words = self.plc.slot(part.part_id)
-            released = self.plc.powered and releases(words, part.part_id)
-            self.judge.gate_decided(part, released=released, words=words, powered=self.plc.powered)
+            self._decide(
+                part, released=self.plc.powered and releases(self.plc.slot(part.part_id), part.part_id)
+            )
+
+    def _decide(self, part: Part, *, released: bool) -> None:
+        words = self.plc.slot(part.part_id)
+        self.judge.gate_decided(part, released=released, words=words, powered=self.plc.powered)
 
     # -- faults ---------------------------------------------------------------------------------
 
@@ -172,12 +177,22 @@ class Line:
             await self.plc.power_off()
             task = asyncio.create_task(self._power_on_later(fault))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._outage_over)
+
+    def _outage_over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
+            self.stop()
 
     async def _power_on_later(self, fault: Fault) -> None:
         await asyncio.sleep(fault.ms * 1e-3)
         self._decide_due(time.monotonic_ns())
         if fault.words[0] == "restart":
+            # The PLC no longer knows which parts are on their way to the gate. Were it to go on, a new part with an
+            # old one's id could release the old one.
+            while self._waiting:
+                self._decide(self._waiting.popleft(), released=False)
             keep_count = "keep" in fault.words
             self.judge.memory_lost(unread=0 if keep_count else self.plc.unread_parts)
             self.plc.forget(keep_count=keep_count)

@@ -1,0 +1,174 @@
+"""The judge alone, told what happened: what it can only see when a gate or a PLC itself does wrong."""
+
+from collections.abc import Sequence
+
+from inspector.part import Outcome, Reason
+from inspector.plc.registers import State, Status
+from tools.linesim.judge import NO_SCORE, STALL_NS, Judge, Part
+
+SLOTS = 4
+BUDGET = 100
+
+
+def status(parts: int = 0, rejects: int = 0, late: int = 0, lost: int = 0) -> Status:
+    return Status(0, State.READY, 0, 1, parts, rejects, late, lost)
+
+
+def words(
+    part_id: int, outcome: int = Outcome.PASS, reason: int = Reason.NONE, score: int = NO_SCORE
+) -> list[int]:
+    return [part_id, outcome, reason, score, 0, 1, 0, part_id]
+
+
+class Bench:
+    """A judge and the parts it closed, with short words for what happens."""
+
+    def __init__(self) -> None:
+        self.closed: list[Part] = []
+        self.judge = Judge(slots=SLOTS, closed=self.closed.append)
+        self.tally = self.judge.tally
+
+    def count(self, index: int, *, image: str = "a", good: bool = True, part_id: int | None = None) -> Part:
+        part = Part(
+            index, index if part_id is None else part_id, image, good, 1000 * index, 1000 * index + BUDGET
+        )
+        self.judge.counted(part)
+        return part
+
+    def write(self, part: Part, slot_words: Sequence[int], t_ns: int = 10) -> None:
+        self.judge.slot_written(part.part_id % SLOTS, slot_words, part.t_trigger_ns + t_ns)
+
+    def gate(
+        self, part: Part, *, released: bool, slot_words: Sequence[int] = (0,) * 8, powered: bool = True
+    ) -> None:
+        self.judge.gate_decided(part, released=released, words=slot_words, powered=powered)
+
+    def broken(self) -> list[str]:
+        self.judge.end()
+        return [line[:2] for line in self.judge.broken_promises()]
+
+
+def test_a_gate_that_releases_without_any_verdict_is_found() -> None:
+    bench = Bench()
+    part = bench.count(1)
+    bench.gate(part, released=True)
+    assert bench.tally.wrong_releases == 1
+    assert bench.broken() == ["I1", "I2"]
+
+
+def test_a_gate_that_releases_on_a_pass_after_the_deadline_is_found() -> None:
+    bench = Bench()
+    part = bench.count(1)
+    bench.write(part, words(1), t_ns=BUDGET + 1)
+    bench.gate(part, released=True, slot_words=words(1))
+    assert bench.broken() == ["I2"]
+
+
+def test_a_pass_at_the_very_deadline_is_in_time() -> None:
+    bench = Bench()
+    part = bench.count(1)
+    bench.write(part, words(1), t_ns=BUDGET)
+    bench.gate(part, released=True, slot_words=words(1))
+    assert bench.broken() == []
+    assert bench.tally.late == 0
+
+
+def test_a_release_by_the_score_of_another_image_is_a_wrong_release() -> None:
+    bench = Bench()
+    for index, score in ((1, 500), (2, 900)):
+        part = bench.count(index, image="a")
+        bench.write(part, words(index, score=score))
+        bench.gate(part, released=True, slot_words=words(index, score=score))
+    assert (bench.tally.mixed_up, bench.tally.wrong_releases) == (1, 1)
+    assert bench.broken() == ["I2", "I4"]
+
+
+def test_rounding_is_not_another_image() -> None:
+    bench = Bench()
+    for index, score in ((1, 500), (2, 505), (3, NO_SCORE)):
+        bench.write(bench.count(index, image="a"), words(index, score=score))
+    assert bench.tally.mixed_up == 0
+
+
+def test_a_stall_of_the_machine_is_no_late_pass_but_a_longer_time_is() -> None:
+    bench = Bench()
+    bench.write(bench.count(1), words(1), t_ns=BUDGET + STALL_NS)
+    assert (bench.tally.late, bench.tally.late_passes) == (1, 0)
+    bench.write(bench.count(2), words(2), t_ns=BUDGET + STALL_NS + 1)
+    assert (bench.tally.late, bench.tally.late_passes) == (2, 1)
+
+
+def test_torn_and_cleared_slots_are_no_verdicts() -> None:
+    bench = Bench()
+    part = bench.count(1)
+    for slot_words in ([0] * 8, [*words(1)[:7], 2], [1, 0x5A5B, 0, 0, 0, 0, 0, 1]):
+        bench.write(part, slot_words)
+    assert part.t_slot_ns is None
+    assert bench.broken() == ["I1"]
+
+
+def test_the_last_verdict_of_the_part_before_comes_too_late_for_its_slot() -> None:
+    bench = Bench()
+    first = bench.count(1)
+    bench.write(first, words(1))
+    successor = bench.count(1 + SLOTS)
+    bench.write(successor, words(1))
+    assert bench.tally.foreign == 1
+    assert bench.closed == [first]
+
+
+def test_rejects_are_named_after_the_words_or_after_the_plc() -> None:
+    bench = Bench()
+    late = words(1, Outcome.REJECT, Reason.LATE)
+    part = bench.count(1)
+    bench.write(part, late)
+    bench.gate(part, released=False, slot_words=late)
+    bench.gate(bench.count(2), released=False)
+    bench.gate(bench.count(3), released=False, powered=False)
+    unknown = words(4, Outcome.REJECT, 999)
+    part = bench.count(4)
+    bench.write(part, unknown)
+    bench.gate(part, released=False, slot_words=unknown)
+    assert dict(bench.tally.rejects) == {"LATE": 1, "no_verdict": 1, "plc_down": 1, "UNKNOWN_999": 1}
+    assert (bench.tally.late, bench.tally.rejected_good) == (1, 4)
+
+
+def test_a_lost_link_excuses_the_missing_verdict_but_not_the_count() -> None:
+    bench = Bench()
+    part = bench.count(1)
+    bench.judge.link_lost()
+    bench.gate(part, released=False)
+    assert dict(bench.tally.rejects) == {"link_down": 1}
+    assert bench.broken() == []
+    assert bench.judge.miscounts(status(), status(parts=1, rejects=1)) == []
+    assert bench.judge.miscounts(status(), status(parts=0)) != []
+
+
+def test_only_parts_that_nobody_could_know_of_go_with_the_plc() -> None:
+    bench = Bench()
+    for index in (1, 2, 3):
+        bench.count(index)
+    bench.judge.memory_lost(unread=1)
+    assert bench.broken() == []
+    assert bench.tally.gone_with_plc == 1
+    assert bench.judge.expected_growth()["parts"] == range(2, 3)
+
+
+def test_parts_of_a_restarted_plc_that_nobody_saw_may_be_missing_from_the_count() -> None:
+    bench = Bench()
+    for index in (1, 2, 3):
+        bench.write(bench.count(index), words(index))
+    bench.judge.unknowable(2)
+    assert bench.judge.expected_growth()["parts"] == range(1, 4)
+
+
+def test_counters_are_compared_by_growth_and_wrap() -> None:
+    bench = Bench()
+    bench.write(bench.count(1), words(1))
+    bench.write(bench.count(2), words(2, Outcome.REJECT, Reason.FRAME_LOST))
+    before, top = status(parts=2**32 - 1, rejects=7), 2**32 - 1
+    assert before.parts == top
+    assert bench.judge.miscounts(before, status(parts=1, rejects=8, lost=1)) == []
+    assert bench.judge.miscounts(before, status(parts=1, rejects=8)) == [
+        "I5: the station's counter lost grew by 0, seen in the slots: 1"
+    ]
