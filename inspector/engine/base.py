@@ -11,6 +11,7 @@ to hand out anything that is not a finite number.
 
 import importlib
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,8 +130,8 @@ def to_score(score: NDArray[np.float32], heatmap: NDArray[np.float32]) -> Score:
 
     The heat map is checked as well: a maximum on x86 may drop a NaN and leave a score that looks healthy.
     """
-    value = float(score.reshape(-1)[0])
-    if not np.isfinite(value):
+    value = float(score.item())
+    if not math.isfinite(value):
         raise ScoreError(
             f"the score is {value}, expected a finite number: the frame or the model is outside its range"
         )

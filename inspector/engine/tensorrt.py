@@ -46,7 +46,8 @@ class TensorRTEngine:
 
     Takes the cached plan beside the pack, or builds one (seconds) and caches it. After an EngineTimeoutError the GPU may still be busy
     with the frame: the engine then only answers EngineClosedError, and frees nothing, since freeing would wait for the GPU too.
-    `threads` is for CPU backends and not used.
+    Open it, use it and close it on one thread: pycuda gives the primary context back only on the thread that took it, and leaks it
+    elsewhere without a word. `threads` is for CPU backends and not used.
     """
 
     name = "tensorrt"
@@ -282,8 +283,11 @@ def _tensor(trt: Any, tensor: Any) -> tuple[str, tuple[int, ...]]:
     return np.dtype(trt.nptype(tensor.dtype)).name, tuple(tensor.shape)
 
 
+_loggers: dict[str, Any] = {}  # by package: TensorRT keeps the first one it is given for the whole process
+
+
 def _logger(trt: Any) -> Any:
-    """Return a TensorRT logger that passes warnings and errors on to ours and keeps the last error for our message."""
+    """Return TensorRT's logger, without an error so far: passes warnings and errors on to ours, keeps the last error for our message."""
     severity = trt.ILogger.Severity
 
     class Logger(trt.ILogger):  # type: ignore[misc]  # the vendor's class is untyped, and known only once it is imported
@@ -296,12 +300,14 @@ def _logger(trt: Any) -> Any:
             text = one_line(Exception(message))
             if level in {severity.ERROR, severity.INTERNAL_ERROR}:
                 self.error = text
-                log.error("tensorrt", extra={"text": text})
+                log.error("tensorrt_error", extra={"text": text})
             elif level == severity.WARNING:
-                log.warning("tensorrt", extra={"text": text})
+                log.warning("tensorrt_warning", extra={"text": text})
 
         def last_error(self) -> str:
             """Return the last error, for a message of ours."""
             return self.error or "it gave no reason"
 
-    return Logger()
+    logger = _loggers.setdefault(trt.__name__, Logger())
+    logger.error = ""
+    return logger

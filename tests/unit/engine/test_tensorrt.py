@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,20 @@ def test_two_builds_give_the_same_bytes_and_two_gpus_give_two_plans(graph: Path,
         build_plan(rtx, graph, graph.read_bytes(), c).data for c in ("sm86", "sm86", "sm120")
     )
     assert first == again != other
+
+
+def test_float32_is_computed_in_float32(graph: Path, rtx: Any) -> None:
+    """TF32 keeps 10 bits of mantissa, and is on unless switched off."""
+    configs = []
+
+    class Builder(rtx.Builder):  # type: ignore[misc]  # untyped
+        def build_serialized_network(self, network: Any, config: Any) -> Any:
+            configs.append(config)
+            return super().build_serialized_network(network, config)
+
+    observed = SimpleNamespace(**{name: getattr(rtx, name) for name in dir(rtx)} | {"Builder": Builder})
+    build_plan(observed, graph, graph.read_bytes(), "sm86")
+    assert [config.get_flag(rtx.BuilderFlag.TF32) for config in configs] == [False]
 
 
 def test_float32_products_are_refused_for_turing(graph: Path, rtx: Any) -> None:
