@@ -1,0 +1,69 @@
+"""The engines on the graph that fitting writes, with the real backbone and a small random bank."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx.reference
+import pytest
+
+from inspector.engine.base import open_engine
+from inspector.engine.preprocess import Geometry
+from inspector.engine.tensorrt import build_plan
+from inspector.errors import GraphError
+from inspector.model.backbone import read_backbone
+from inspector.model.bank import Bank
+from inspector.model.graph import FeatureSpec, fused_graph
+from inspector.model.whitening import Moments, whitening
+
+SPEC = FeatureSpec(channels=1, height=64, width=96, taps=(4, 7, 10))
+GEOMETRY = Geometry(1, 64, 96)
+IMAGE = np.random.default_rng(3).integers(0, 256, (64, 96), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(11)
+    white = whitening(Moments.of(rng.normal(size=(1000, SPEC.depth)).astype(np.float32)))
+    bank = Bank(rng.normal(size=(200, SPEC.depth)).astype(np.float32), np.full(200, 2, np.float32))
+    path = tmp_path_factory.mktemp("pack") / "graph.onnx"
+    path.write_bytes(fused_graph(SPEC, read_backbone(), white, bank).SerializeToString())
+    return path
+
+
+def test_the_cpu_engine_agrees_with_the_reference_evaluator(graph: Path) -> None:
+    evaluator = onnx.reference.ReferenceEvaluator(str(graph))
+    score, heatmap = (
+        np.asarray(o) for o in evaluator.run(["score", "heatmap"], {"image": IMAGE[None, ..., None]})
+    )
+    engine = open_engine("openvino", graph, GEOMETRY)
+    engine.warm_up()
+    answer = engine.score(IMAGE)
+    engine.close()
+    assert answer.value == pytest.approx(score.item(), rel=1e-4)
+    np.testing.assert_allclose(answer.heatmap, heatmap[0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("flat", [0, 128, 255])
+def test_a_frame_without_any_contrast_still_has_a_score(flat: int, graph: Path) -> None:
+    """The lens cap is on, or the light is off: that is a bad part to judge, not a failure of the engine."""
+    engine = open_engine("openvino", graph, GEOMETRY)
+    assert np.isfinite(engine.score(np.full((64, 96), flat, np.uint8)).value)
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def rtx() -> Any:
+    return pytest.importorskip("tensorrt_rtx", reason="no tensorrt_rtx: pip install tensorrt-rtx-cu13")
+
+
+@pytest.mark.parametrize("capability", ["sm80", "sm86", "sm89", "sm120"])
+def test_a_plan_is_built_for_every_kind_of_gpu(capability: str, graph: Path, rtx: Any) -> None:
+    plan = build_plan(rtx, graph, graph.read_bytes(), capability)
+    assert plan.inputs == {"image": ("uint8", (1, 64, 96, 1))}
+    assert plan.outputs == {"score": ("float32", (1,)), "heatmap": ("float32", (1, 4, 6))}
+
+
+def test_turing_has_no_float32_products(graph: Path, rtx: Any) -> None:
+    with pytest.raises(GraphError, match="FP32 GEMM is not supported"):
+        build_plan(rtx, graph, graph.read_bytes(), "sm75")
