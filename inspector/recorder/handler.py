@@ -8,6 +8,8 @@ A message with arguments (from a library) becomes the event named after its logg
 
 import logging
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from inspector.clock import SystemClock
@@ -41,17 +43,17 @@ class RecorderHandler(logging.Handler):
         self._recorder.record(event, **fields | {"level": record.levelname, "logger": record.name})
 
 
-def route_logging(recorder: Recorder, level: int = logging.INFO) -> RecorderHandler:
-    """Send all log lines of this process into the recorder instead of stderr; undo with `unroute_logging`."""
-    handler = RecorderHandler(recorder, level)
-    root = logging.getLogger()
+@contextmanager
+def routed_logging(recorder: Recorder, level: int = logging.INFO) -> Iterator[None]:
+    """Send all log lines and warnings of this process into the recorder, for the time of a `with` block."""
+    handler, root = RecorderHandler(recorder, level), logging.getLogger()
+    before = root.level
     root.addHandler(handler)
-    root.setLevel(min(root.level or level, level))
+    root.setLevel(level)
     logging.captureWarnings(True)
-    return handler
-
-
-def unroute_logging(handler: RecorderHandler) -> None:
-    """Take the handler out again, before the recorder stops."""
-    logging.captureWarnings(False)
-    logging.getLogger().removeHandler(handler)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.setLevel(before)
+        root.removeHandler(handler)
