@@ -1,0 +1,79 @@
+"""What systemd hears, read from a socket as systemd would."""
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inspector.service.notify import Notifier
+
+
+@pytest.fixture(params=["path", "abstract"])
+def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket.socket, str]]:
+    """A notify socket and the name of it in NOTIFY_SOCKET."""
+    name = f"@inspector-test-{os.getpid()}" if request.param == "abstract" else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(name.replace("@", "\0", 1))
+        listening.settimeout(5)
+        yield listening, name
+
+
+def test_systemd_hears_every_state(listener: tuple[socket.socket, str]) -> None:
+    listening, name = listener
+    notifier = Notifier.from_environment({"NOTIFY_SOCKET": name})
+    notifier.ready("12 parts,\n0 rejects")
+    notifier.watchdog()
+    notifier.status("waiting for the PLC")
+    notifier.stopping()
+    heard = [listening.recv(1000) for _ in range(4)]
+    assert heard == [
+        b"READY=1\nSTATUS=12 parts, 0 rejects",
+        b"WATCHDOG=1",
+        b"STATUS=waiting for the PLC",
+        b"STOPPING=1\nSTATUS=stopping",
+    ]
+    notifier.close()
+    notifier.watchdog()
+
+
+@pytest.mark.parametrize(
+    ("environment", "interval_s"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "3000000"}, 1.5),
+        ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": str(os.getpid())}, 1.5),
+        ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+    ],
+)
+def test_the_watchdog_is_fed_twice_in_its_time(environment: dict[str, str], interval_s: float | None) -> None:
+    assert Notifier.from_environment(environment).watchdog_interval_s == interval_s
+
+
+def test_without_systemd_nothing_happens() -> None:
+    notifier = Notifier.from_environment({})
+    notifier.ready("up")
+    notifier.close()
+
+
+def test_a_socket_that_is_gone_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    notifier = Notifier(str(tmp_path / "gone"))
+    with caplog.at_level(logging.WARNING):
+        notifier.watchdog()
+        notifier.watchdog()
+    assert [record.message for record in caplog.records] == ["notify.failed"]
+    notifier.close()
+
+
+def test_a_socket_that_nobody_reads_does_not_hold_the_station(tmp_path: Path) -> None:
+    """Its queue is full after some messages: a blocking send would never return."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        notifier = Notifier(str(tmp_path / "notify"))
+        for _ in range(2000):
+            notifier.watchdog()
+        notifier.close()

@@ -1,0 +1,98 @@
+"""What is asked of Linux is granted or refused, and said once; a refusal stops nothing.
+
+Each case runs in a process of its own: these settings stay with the process.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+REPORTED = """
+import gc, json, logging, os, resource, sys, threading
+from inspector.config.schema import RealtimeConfig
+from inspector.service import realtime
+said = []
+class Keep(logging.Handler):
+    def emit(self, record):
+        said.append([record.getMessage(), record.what])
+logging.getLogger().addHandler(Keep()); logging.getLogger().setLevel(logging.INFO)
+"""
+
+
+def run(code: str) -> dict[str, Any]:
+    """Run the code after REPORTED; return the object that it prints."""
+    done = subprocess.run([sys.executable, "-c", REPORTED + code], capture_output=True, text=True, check=True)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def test_the_process_is_prepared_once() -> None:
+    cpu = min(os.sched_getaffinity(0))
+    answer = run(
+        f"realtime.prepare_process(RealtimeConfig(cpus=[{cpu}]))\n"
+        "print(json.dumps({'switch': sys.getswitchinterval(), 'cpus': list(os.sched_getaffinity(0)),"
+        "'gc': gc.isenabled(), 'frozen': gc.get_freeze_count() > 1000, 'said': said}))"
+    )
+    assert answer == {
+        "switch": 0.0005,
+        "cpus": [cpu],
+        "gc": False,
+        "frozen": True,
+        "said": [["realtime.granted", f"CPUs [{cpu}]"]],
+    }
+
+
+def test_cpus_that_are_not_there_are_refused() -> None:
+    answer = run(
+        "before = os.sched_getaffinity(0)\n"
+        "granted = realtime.use_cpus([9999])\n"
+        "print(json.dumps({'granted': granted, 'same': before == os.sched_getaffinity(0), 'said': said}))"
+    )
+    assert answer == {"granted": False, "same": True, "said": [["realtime.refused", "CPUs [9999]"]]}
+
+
+def test_a_priority_is_of_the_calling_thread_alone() -> None:
+    answer = run(
+        "policies = []\n"
+        "def hot():\n"
+        "    realtime.prepare_thread(RealtimeConfig(fifo_priority=5))\n"
+        "    policies.append(os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK)\n"
+        "thread = threading.Thread(target=hot); thread.start(); thread.join()\n"
+        "policies.append(os.sched_getscheduler(0))\n"
+        "print(json.dumps({'policies': policies, 'said': said}))"
+    )
+    ((verdict, what),) = answer["said"]
+    assert what == "SCHED_FIFO 5"
+    if verdict == "realtime.granted":  # as root, or with a limit that allows it
+        assert answer["policies"] == [os.SCHED_FIFO, os.SCHED_OTHER]
+    else:
+        assert verdict == "realtime.refused"
+        assert answer["policies"] == [os.SCHED_OTHER, os.SCHED_OTHER]
+
+
+def test_a_priority_beyond_the_limit_is_refused() -> None:
+    if os.geteuid() == 0:
+        drop = "os.setgid(65534); os.setuid(65534)\n"
+    else:
+        drop = "resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))\n"
+    answer = run(
+        f"resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))\n{drop}"
+        "granted = realtime.use_fifo(5)\n"
+        "print(json.dumps({'granted': granted, 'said': said}))"
+    )
+    assert answer == {"granted": False, "said": [["realtime.refused", "SCHED_FIFO 5"]]}
+
+
+@pytest.mark.parametrize("limit", [65536])
+def test_memory_beyond_the_limit_is_not_locked(limit: int) -> None:
+    drop = "os.setgid(65534); os.setuid(65534)\n" if os.geteuid() == 0 else ""
+    answer = run(
+        f"resource.setrlimit(resource.RLIMIT_MEMLOCK, ({limit}, {limit}))\n{drop}"
+        "granted = realtime.lock_memory()\n"
+        "print(json.dumps({'granted': granted, 'said': said}))"
+    )
+    assert answer == {"granted": False, "said": [["realtime.refused", "mlockall"]]}

@@ -1,0 +1,144 @@
+"""Counters are exact across restarts and crashes (I5): a kill at any byte leaves the old state or the new one."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspector.errors import ServiceError
+from inspector.part import Outcome, Reason, Verdict
+from inspector.service import tally
+from inspector.service.tally import Tally, Totals
+
+REJECTS = [reason for reason in Reason if reason is not Reason.NONE]
+
+
+def verdict(part_id: int, reason: Reason = Reason.NONE) -> Verdict:
+    outcome = Outcome.PASS if reason is Reason.NONE else Outcome.REJECT
+    return Verdict(part_id, outcome, reason, 0, 1, 1)
+
+
+def reopened(path: Path) -> Totals:
+    again = Tally.open(path)
+    totals = again.totals()
+    again.close()
+    return totals
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "cell-1.tally"
+
+
+def test_a_new_station_starts_from_zero(path: Path) -> None:
+    totals = reopened(path)
+    assert (totals.generation, totals.last_part_id, totals.parts) == (1, 0, 0)
+    assert set(totals.rejected) == set(REJECTS)
+
+
+def test_each_verdict_is_counted_under_its_reason(path: Path) -> None:
+    counters = Tally.open(path)
+    for part_id, reason in enumerate([Reason.NONE, *REJECTS, Reason.NONE, Reason.LATE], start=1):
+        counters.add(verdict(part_id, reason))
+    counters.add_missed(40, 5)
+    totals = counters.totals()
+    counters.close()
+    assert totals.passed == 2
+    assert totals.rejected == dict.fromkeys(REJECTS, 1) | {Reason.LATE: 2, Reason.NOT_READY: 6}
+    assert totals.last_part_id == 40
+    assert totals.parts == totals.passed + totals.rejects == 2 + len(REJECTS) + 1 + 5
+    after = reopened(path)
+    assert (after.generation, after.rejected, after.parts) == (2, totals.rejected, totals.parts)
+
+
+@given(st.lists(st.sampled_from(list(Reason)), max_size=30), st.integers(0, tally.COPY_BYTES))
+def test_a_kill_at_any_byte_leaves_the_old_state_or_the_new(
+    tmp_path_factory: pytest.TempPathFactory, reasons: list[Reason], written: int
+) -> None:
+    path = tmp_path_factory.mktemp("tally") / "t"
+    counters = Tally.open(path)
+    for part_id, reason in enumerate(reasons, start=1):
+        counters.add(verdict(part_id, reason))
+    before = path.read_bytes()
+    counters.add(verdict(len(reasons) + 1, Reason.SCORE))
+    after = path.read_bytes()
+    counters.close()
+    (start,) = {place // tally.COPY_BYTES for place in range(len(after)) if before[place] != after[place]}
+    place = start * tally.COPY_BYTES
+    torn = before[:place] + after[place : place + written] + before[place + written :]
+    path.write_bytes(torn)
+    totals = reopened(path)
+    assert totals.parts in (len(reasons), len(reasons) + 1)
+    assert totals.parts == len(reasons) + totals.rejected[Reason.SCORE] - reasons.count(Reason.SCORE)
+    assert totals.last_part_id == totals.parts
+
+
+def test_a_kill_loses_nothing(path: Path) -> None:
+    station = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from inspector.part import Outcome, Reason, Verdict\n"
+        "from inspector.service.tally import Tally\n"
+        "counters = Tally.open(Path(sys.argv[1]))\n"
+        "for n in range(1, 1001): counters.add(Verdict(n, Outcome.PASS, Reason.NONE, 0, 1, 1))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    died = subprocess.run([sys.executable, "-c", station, path], check=False)
+    assert died.returncode == -signal.SIGKILL
+    totals = reopened(path)
+    assert (totals.passed, totals.last_part_id, totals.generation) == (1000, 1000, 2)
+
+
+@pytest.mark.parametrize("content", [b"x" * tally.FILE_BYTES, b"short", b"\xff" * 5000])
+def test_a_damaged_file_is_set_aside_and_said(
+    path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.parent.mkdir()
+    (path.parent / "cell-1.tally.corrupt-1").touch()
+    path.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        assert reopened(path).parts == 0
+    assert [record.message for record in caplog.records] == ["tally.corrupt"]
+    assert (path.parent / "cell-1.tally.corrupt-2").read_bytes() == content
+    assert reopened(path).generation == 2
+
+
+@pytest.mark.parametrize("length", [0, 100, tally.FILE_BYTES])
+def test_a_file_of_zeros_was_never_written(path: Path, length: int, caplog: pytest.LogCaptureFixture) -> None:
+    """So a daemon killed while it made the file leaves it."""
+    path.parent.mkdir()
+    path.write_bytes(bytes(length))
+    assert reopened(path).generation == 1
+    assert not caplog.records
+
+
+def test_a_copy_of_another_layout_is_none() -> None:
+    state = list(range(4 + tally.REASONS))
+    copy = tally.encode(state)
+    assert tally.decode(copy) == state
+    assert tally.decode(copy[:-1]) is None
+    assert len(copy) <= tally.COPY_BYTES
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ServiceError, match=r"expected to keep the counters in .*; see station\.state_folder"):
+        Tally.open(tmp_path / "file" / "t")
+
+
+def test_a_disk_that_does_not_sync_is_logged(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    counters = Tally.open(path)
+
+    def broken(_: int) -> None:
+        raise OSError("no disk")
+
+    monkeypatch.setattr(os, "fdatasync", broken)
+    counters.close()
+    assert [record.message for record in caplog.records] == ["tally.sync_failed"]
