@@ -209,6 +209,16 @@ def test_camera_faults_go_to_the_camera(start: Start, tmp_path: Path) -> None:
     assert station.pulses == ["lose 1"]
 
 
+def test_a_camera_that_refuses_a_pulse_ends_the_run(start: Start) -> None:
+    run = start("--parts", "1000000")
+    station = StubStation(run.port, run.camera, honest)
+    station.run(lambda: station.parts >= 1)
+    _, line = run.camera.recvfrom(256)
+    run.camera.sendto(b"error no image of this name", line)
+    station.run(lambda: run.process.poll() is not None)
+    assert run.process.returncode == 2
+
+
 def test_sigterm_ends_the_run_in_order(start: Start) -> None:
     run = start("--parts", "1000000")
     station = StubStation(run.port, run.camera, honest)

@@ -141,7 +141,7 @@ async def _run(arguments: argparse.Namespace, plan: Plan) -> int:
     with PartLog(arguments.record) as log:
         judge = Judge(slots=registers.slots, closed=log.write)
         tell = _teller(judge, plan) if arguments.live else _silent
-        camera = CameraSocket(arguments.camera, failed=lambda why: tell("pulse_failed", why=why))
+        camera = CameraSocket(arguments.camera)
         line = Line(plan, plc, judge, camera, tell)
         _stop_on_signals(line)
         await plc.power_on()
@@ -156,7 +156,9 @@ async def _run(arguments: argparse.Namespace, plan: Plan) -> int:
             await plc.power_off()
             camera.close()
     broken = judge.broken_promises() + line.problems
-    outcome = result(judge, uncounted=line.uncounted, lags_ns=line.lags_ns, broken=broken)
+    outcome = result(
+        judge, uncounted=line.uncounted, lost_pulses=camera.failures, lags_ns=line.lags_ns, broken=broken
+    )
     if arguments.json:
         write_json(arguments.json, outcome)
     if arguments.live:

@@ -7,10 +7,11 @@ A YAML (or JSON) list of {at_part: N, do: "..."}; N counts the parts of the run 
     plc restart MS       the same, and its memory is zero afterwards, the part count too
     plc restart MS keep  the same, but the part count is retained
     line pause MS        no part for MS milliseconds: the line runs empty
+    say TEXT             nothing: it is only told to who watches the run (--live), for faults that others make
 """
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ class Fault:
     """One thing that goes wrong just before part `at_part` reaches the sensor."""
 
     at_part: int
-    target: str  # camera, plc, line
+    target: str  # camera, plc, line, say
     words: tuple[str, ...]  # what follows the target
 
     @property
@@ -70,14 +71,14 @@ def _parse(entry: object, where: str) -> Fault:
     fault = Fault(at_part, words[0] if words else "", tuple(words[1:]))
     if not _is_known(fault):
         raise InputError(
-            f"{where}: expected camera TEXT, plc down MS, plc restart MS [keep] or line pause MS, got: {do}"
+            f"{where}: expected camera TEXT, plc down MS, plc restart MS [keep], line pause MS or say TEXT, got: {do}"
         )
     return fault
 
 
 def _is_known(fault: Fault) -> bool:
     match fault.target, fault.words:
-        case "camera", (_, *_):
+        case "camera" | "say", (_, *_):
             return True
         case ("plc", ("down", ms)) | ("plc", ("restart", ms)) | ("plc", ("restart", ms, "keep")):
             return _is_ms(ms)
@@ -92,33 +93,47 @@ def _is_ms(text: str) -> bool:
 
 
 class CameraSocket:
-    """The camera's local datagram socket: pulses and faults go there, nothing comes back."""
+    """The camera's local datagram socket: pulses and faults go there; what it refuses comes back."""
 
-    def __init__(self, path: Path | None, failed: Callable[[str], None]) -> None:
+    def __init__(self, path: Path | None) -> None:
+        self.failures = (
+            0  # pulses that found no camera: for the station to notice, here they are only counted
+        )
         self._path = path
-        self._failed = failed
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind("")  # Linux gives it a name of its own, so that the camera can answer
         self._socket.setblocking(False)
 
     def check(self) -> None:
         """Raise InputError unless something listens at the path."""
         if self._path is None:
             return
-        try:
-            self._socket.connect(str(self._path))
-        except OSError as error:
-            raise InputError(
-                f"{self._path}: expected the camera's trigger socket, got: {error.strerror}; is the camera open?"
-            ) from error
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect(str(self._path))
+            except OSError as error:
+                raise InputError(
+                    f"{self._path}: expected the camera's trigger socket, got: {error.strerror}; is the camera open?"
+                ) from error
 
     def send(self, text: str) -> None:
-        """Send without waiting. A camera that is gone is the station's problem to notice: it is only counted here."""
+        """Send without waiting."""
         if self._path is None:
             return
         try:
             self._socket.sendto(text.encode(), str(self._path))
-        except OSError as error:
-            self._failed(error.strerror or str(error))
+        except OSError:
+            self.failures += 1
+
+    def refusal(self) -> str | None:
+        """Return the first refusal among the answers that have come, None where there is none. Does not wait."""
+        while True:
+            try:
+                answer = self._socket.recv(4096).decode(errors="replace")
+            except BlockingIOError:
+                return None
+            if answer.startswith("error"):
+                return answer
 
     def close(self) -> None:
         """Close our end."""

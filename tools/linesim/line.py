@@ -167,12 +167,12 @@ class Line:
     # -- faults ---------------------------------------------------------------------------------
 
     async def _do(self, fault: Fault) -> None:
-        self.tell("fault", do=fault.text)
+        self.tell("fault", do=fault.text, at_part=fault.at_part)
         if fault.target == "camera":
             self.camera.send(" ".join(fault.words))
         elif fault.target == "line":
             self._pause_ns += round(fault.ms * 1e6)
-        elif self.plc.powered:
+        elif fault.target == "plc" and self.plc.powered:
             self._decide_due(time.monotonic_ns())
             await self.plc.power_off()
             task = asyncio.create_task(self._power_on_later(fault))
@@ -181,9 +181,13 @@ class Line:
 
     def _outage_over(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._failure = task.exception()
-            self.stop()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """End the run; `run` raises the first error."""
+        self._failure = self._failure or error
+        self.stop()
 
     async def _power_on_later(self, fault: Fault) -> None:
         await asyncio.sleep(fault.ms * 1e-3)
@@ -238,6 +242,10 @@ class Line:
             if self.plc.powered:
                 beat = (self.plc.control.plc_heartbeat + 1) & 0xFFFF
                 self.plc.set_control(dataclasses.replace(self.plc.control, plc_heartbeat=beat))
+            if refused := self.camera.refusal():
+                self._fail(
+                    InputError(f"expected the camera to take a pulse or fault, it answered: {refused}")
+                )
             self.tell("progress", state=int(self.plc.status().state), uncounted=self.uncounted)
 
     async def _until(self, done: Callable[[], bool], timeout_s: float) -> bool:

@@ -30,7 +30,9 @@ def spread_ms(values_ns: Sequence[int]) -> dict[str, float | None]:
     }
 
 
-def result(judge: Judge, *, uncounted: int, lags_ns: Sequence[int], broken: list[str]) -> dict[str, Any]:
+def result(
+    judge: Judge, *, uncounted: int, lost_pulses: int, lags_ns: Sequence[int], broken: list[str]
+) -> dict[str, Any]:
     """Return the machine-readable result. The first keys are those of `tools/rehearse`."""
     tally = judge.tally
     return {
@@ -54,6 +56,7 @@ def result(judge: Judge, *, uncounted: int, lags_ns: Sequence[int], broken: list
         "link_lost": tally.link_lost,
         "gone_with_plc": tally.gone_with_plc,
         "uncounted": uncounted,
+        "lost_pulses": lost_pulses,
         "own_lag_ms": spread_ms(lags_ns),
         "broken_promises": broken,
     }

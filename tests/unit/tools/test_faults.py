@@ -1,5 +1,6 @@
 """The list of faults."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -49,11 +50,29 @@ def test_broken_yaml_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(failure.value)
 
 
-def test_a_camera_that_went_away_is_told_not_raised(tmp_path: Path) -> None:
-    failures: list[str] = []
-    camera = CameraSocket(tmp_path / "nobody.sock", failures.append)
-    camera.send("pulse image=a")
-    assert failures == ["No such file or directory"]
-    with pytest.raises(InputError, match="is the camera open"):
-        camera.check()
-    camera.close()
+def test_pulses_that_find_no_camera_are_counted(tmp_path: Path) -> None:
+    camera = CameraSocket(tmp_path / "nobody.sock")
+    try:
+        camera.send("pulse image=a")
+        assert camera.failures == 1
+        with pytest.raises(InputError, match="is the camera open"):
+            camera.check()
+    finally:
+        camera.close()
+
+
+def test_the_first_refusal_of_the_camera_is_heard(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "camera.sock"))
+        camera = CameraSocket(tmp_path / "camera.sock")
+        try:
+            camera.check()
+            camera.send("pulse image=nobody")
+            said, sender = listener.recvfrom(100)
+            assert said == b"pulse image=nobody"
+            assert camera.refusal() is None
+            for answer in (b"ok", b"error no image of this name", b"ok"):
+                listener.sendto(answer, sender)
+            assert camera.refusal() == "error no image of this name"
+        finally:
+            camera.close()
