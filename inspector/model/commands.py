@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inspector.errors import ModelError
+
 if TYPE_CHECKING:
     from inspector.model.fit import FitResult, Progress
     from inspector.model.pack import Pack
@@ -132,8 +134,14 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _write_json(path: Path | None, result: dict[str, object]) -> None:
-    if path is not None:
+    if path is None:
+        return
+    try:
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ModelError(
+            f"{path}: the figures cannot be written, {error.strerror}; choose another --json"
+        ) from error
 
 
 @contextmanager

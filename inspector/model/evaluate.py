@@ -91,7 +91,8 @@ def _pixel_auroc(pack: Pack, good: _Scored, bad: _Scored, masks: Sequence[Path])
         histogram.add(cv2.resize(heatmap, size, interpolation=cv2.INTER_LINEAR), none)
     seen = False
     for heatmap, path in zip(bad.heatmaps, masks, strict=True):
-        defect = cv2.resize(read_image(path, 1), size, interpolation=cv2.INTER_AREA) > 127
+        white = (read_image(path, 1) > 127).astype(np.float32)
+        defect = cv2.resize(white, size, interpolation=cv2.INTER_AREA) > 0  # a small defect must not vanish
         seen |= bool(defect.any())
         histogram.add(cv2.resize(heatmap, size, interpolation=cv2.INTER_LINEAR), defect)
     if not seen:

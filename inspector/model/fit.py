@@ -109,16 +109,9 @@ def fit(good: Path, out: Path, options: FitOptions | None = None, progress: Prog
     )
     references = _references(paths, scores, model, spec)
     facts = {
-        "created": utc_label(),
-        "method": METHOD,
-        "backbone": {"name": LITE0, "sha256": LITE0_SHA256, "taps": options.taps},
-        "geometry": {"channels": spec.channels, "height": height, "width": width},
-        "bank": bank,
-        "threshold": threshold.value,
-        "false_reject_rate": options.false_reject_rate,
-        "held_out": _held_out(batches, folds, threshold),
+        **_what(options, spec, bank),
+        **_worth(options, batches, folds, threshold),
         "images": len(paths),
-        "seed": options.seed,
         "warnings": warnings,
         "references": [{"file": name, "score": score} for name, (_, score) in references.items()],
     }
@@ -167,14 +160,33 @@ def _batch_warnings(
             yield f"batch {name}: {above} of {len(of_batch)} images are above the threshold; a new batch may fare like this one"
 
 
-def _held_out(batches: Sequence[str], folds: Folds, threshold: Threshold) -> dict[str, object]:
+def _what(options: FitOptions, spec: FeatureSpec, bank: int) -> dict[str, object]:
+    """Return the manifest's entries about the model."""
     return {
-        "by": "batch" if folds.by_batch else "random",
-        "batches": len(set(batches)),
-        "images": len(batches),
-        "false_reject_rate": threshold.rate,
-        "interval": threshold.interval,
-        "confidence": CONFIDENCE,
+        "created": utc_label(),
+        "method": METHOD,
+        "backbone": {"name": LITE0, "sha256": LITE0_SHA256, "taps": options.taps},
+        "geometry": {"channels": spec.channels, "height": spec.height, "width": spec.width},
+        "bank": bank,
+        "seed": options.seed,
+    }
+
+
+def _worth(
+    options: FitOptions, batches: Sequence[str], folds: Folds, threshold: Threshold
+) -> dict[str, object]:
+    """Return the manifest's entries about the threshold and what it rests on."""
+    return {
+        "threshold": threshold.value,
+        "false_reject_rate": options.false_reject_rate,
+        "held_out": {
+            "by": "batch" if folds.by_batch else "random",
+            "batches": len(set(batches)),
+            "images": len(batches),
+            "false_reject_rate": threshold.rate,
+            "interval": threshold.interval,
+            "confidence": CONFIDENCE,
+        },
     }
 
 

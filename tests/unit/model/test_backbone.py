@@ -1,0 +1,83 @@
+"""The backbone gives the features of the framework its weights came from (numbers made by tools/reference_features)."""
+
+from pathlib import Path
+
+import numpy as np
+import openvino
+import pytest
+from numpy.typing import NDArray
+
+from inspector.errors import ModelError
+from inspector.model.backbone import (
+    PIXEL_DEVIATION,
+    PIXEL_MEAN,
+    add_backbone,
+    fold_grey,
+    read_backbone,
+    same_padding,
+    tap,
+)
+from inspector.model.onnx_nodes import Nodes
+
+TAPS = (4, 7, 10, 15)
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, NDArray[np.float32]]:
+    return dict(np.load(Path(__file__).parent / "reference_features.npz", allow_pickle=False))
+
+
+def run_taps(image: NDArray[np.uint8], *, grey: bool = False) -> list[NDArray[np.float32]]:
+    """Run the backbone alone over (H, W, C) with the weights' own normalisation; each tap (channels, rows, columns)."""
+    height, width, channels = image.shape
+    nodes = Nodes()
+    x = nodes.add("Transpose", nodes.add("Cast", "image", to=1), perm=[0, 3, 1, 2])
+    x = nodes.add("Sub", x, nodes.scalar("mean", PIXEL_MEAN))
+    x = nodes.add("Div", x, nodes.scalar("deviation", PIXEL_DEVIATION))
+    weights = fold_grey(read_backbone()) if grey else read_backbone()
+    names = add_backbone(nodes, x, weights, size=(height, width), taps=TAPS)
+    shapes = [(1, tap(b).channels, height // tap(b).stride, width // tap(b).stride) for b in TAPS]
+    model = nodes.model("taps", (1, height, width, channels), dict(zip(names, shapes, strict=True)))
+    core = openvino.Core()
+    compiled = core.compile_model(
+        core.read_model(model.SerializeToString()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    results = compiled(image[None])
+    return [results[name][0] for name in names]
+
+
+def test_features_equal_those_of_the_original_framework(reference: dict[str, NDArray[np.float32]]) -> None:
+    for block, features in zip(TAPS, run_taps(reference["image"].astype(np.uint8)), strict=True):
+        expected = reference[f"block{block}"]
+        assert features.shape == expected.shape
+        assert np.abs(features - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_one_grey_channel_equals_three_equal_ones(reference: dict[str, NDArray[np.float32]]) -> None:
+    grey = reference["image"].astype(np.uint8)[..., :1]
+    for one, three in zip(run_taps(grey, grey=True), run_taps(np.repeat(grey, 3, axis=2)), strict=True):
+        np.testing.assert_allclose(one, three, atol=1e-4 * float(np.abs(three).max()))
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding"),
+    [(64, 3, 2, (0, 1)), (64, 5, 2, (1, 2)), (64, 5, 1, (2, 2)), (64, 1, 1, (0, 0))],
+)
+def test_padding_is_that_of_tensorflow(size: int, kernel: int, stride: int, padding: tuple[int, int]) -> None:
+    assert same_padding(size, kernel, stride) == padding
+
+
+def test_taps_are_described() -> None:
+    assert [(tap(block).channels, tap(block).stride) for block in (4, 7, 10, 14)] == [
+        (40, 8),
+        (80, 16),
+        (112, 16),
+        (192, 32),
+    ]
+    with pytest.raises(ModelError, match="block 0 to 15, got 16"):
+        tap(16)
+
+
+def test_an_unknown_backbone_is_refused() -> None:
+    with pytest.raises(ModelError, match="got 'resnet18'"):
+        read_backbone("resnet18")
