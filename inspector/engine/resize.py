@@ -3,7 +3,8 @@
 OpenCV's area averaging takes 2.5 ms from 1920 x 1200 to 256 x 256 on one core, because that is no whole number of pixels. Steps of a
 whole number of pixels that divide the image are cheap, halving both sides cheapest: 0.4 ms for the same. For a rest of up to 1.25
 bilinear is as good at a quarter of the time: of a signal that is nothing but aliasing it passes 0.58, area averaging 0.47 to 0.53, and
-photographs of solar cells (300 to 256 pixels) differ by 0.4 grey levels. Beyond, area averaging (at 1.9: 0.32 against 0.66).
+photographs of solar cells (300 to 256 pixels) differ by 0.4 grey levels and are told apart as well as before (AUROC 0.957 against
+0.954, one split). Beyond, area averaging (at 1.9: 0.32 against 0.66).
 """
 
 import functools

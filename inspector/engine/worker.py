@@ -1,0 +1,139 @@
+"""The engine thread: opens and warms the engine, then scores one frame after the other, as long as the score can be in time."""
+
+import logging
+import os
+import select
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.clock import NS_PER_MS, Clock
+from inspector.engine.base import Engine
+from inspector.errors import EngineError, EngineInputError, ScoreError, ServiceError
+from inspector.part import Frame, Reason
+
+log = logging.getLogger(__name__)
+
+REOPEN_MS = 1000.0
+STOP_LOOK_MS = 100  # the longest sleep, so that the watchdog sees the thread move
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A frame to score: its pixels stay valid until the desk is told the outcome."""
+
+    frame: Frame
+    pixels: NDArray[np.uint8]
+    t_deadline_ns: int
+
+
+class EngineDesk(Protocol):
+    """Where the engine thread gets its work and leaves its answers. Every call is short."""
+
+    def on_tick(self) -> None:
+        """Take the frames that came."""
+
+    def next_job(self) -> Job | None:
+        """Return the oldest frame that a part waits for; each job is answered by exactly one of the next two."""
+
+    def on_score(self, job: Job, *, score: float, engine_ms: float) -> None:
+        """Take a frame's score."""
+
+    def on_no_score(self, job: Job, reason: Reason) -> None:
+        """Take note that a frame was not scored."""
+
+    def on_engine(self, *, ready: bool, why: str) -> None:
+        """Take note that the engine is ready, or is not."""
+
+
+class EngineThread:
+    """The thread "engine". `start` once, `stop` once. Only this thread touches the engine."""
+
+    def __init__(
+        self, open_engine: Callable[[], Engine], desk: EngineDesk, doorbell_fd: int, clock: Clock
+    ) -> None:
+        """`doorbell_fd`: the eventfd that the camera process writes for each frame."""
+        self.error: BaseException | None = None  # what ended the thread, where that was not `stop`
+        self.t_busy_since_ns: int | None = None  # set while the engine computes: the watchdog looks at it
+        self._open_engine = open_engine
+        self._desk = desk
+        self._clock = clock
+        self._doorbell_fd = doorbell_fd
+        self._poll = select.poll()
+        self._poll.register(doorbell_fd, select.POLLIN)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="engine")
+        self._usual_ns = 0  # what a score takes
+
+    def start(self) -> None:
+        """Start the thread; the desk is told when the engine is ready."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 1.0) -> None:
+        """End the thread and close the engine. ServiceError where that takes longer; raises what ended it before."""
+        self._stopping.set()
+        os.eventfd_write(self._doorbell_fd, 1)
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            raise ServiceError(f"the engine did not stop within {timeout_s:g} s; end the station")
+        if self.error is not None:
+            raise self.error
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._serve()
+                except EngineError as error:
+                    self._desk.on_engine(ready=False, why=f"{error.code}: {error}")
+                    self._stopping.wait(REOPEN_MS / 1000)
+        except BaseException as error:  # noqa: BLE001 - kept for the owner, who raises it in `stop`
+            self.error = error
+
+    def _serve(self) -> None:
+        """Open the engine and score until stopped, or until the engine fails as a whole."""
+        engine = self._open_engine()
+        try:
+            engine.warm_up()
+            self._desk.on_engine(ready=True, why=engine.name)
+            while not self._stopping.is_set():
+                self._poll.poll(STOP_LOOK_MS)
+                self._hear_doorbell()
+                self._desk.on_tick()
+                while (job := self._desk.next_job()) is not None:
+                    self._score(engine, job)
+        finally:
+            engine.close()
+
+    def _hear_doorbell(self) -> None:
+        try:
+            os.eventfd_read(self._doorbell_fd)
+        except BlockingIOError:
+            return  # the poll timed out
+
+    def _score(self, engine: Engine, job: Job) -> None:
+        t_start_ns = self._clock.now_ns()
+        if t_start_ns + self._usual_ns > job.t_deadline_ns:
+            self._desk.on_no_score(job, Reason.OVERRUN)
+            return
+        self.t_busy_since_ns = t_start_ns
+        try:
+            score = engine.score(job.pixels)
+        except (ScoreError, EngineInputError) as error:  # of this frame; the engine itself is well
+            log.warning(
+                "score_refused", extra={"frame_id": job.frame.frame_id, "code": error.code, "why": str(error)}
+            )
+            self._desk.on_no_score(job, Reason.ENGINE)
+            return
+        except EngineError:
+            self._desk.on_no_score(job, Reason.ENGINE)
+            raise
+        finally:
+            self.t_busy_since_ns = None
+        took_ns = self._clock.now_ns() - t_start_ns
+        self._desk.on_score(job, score=score.value, engine_ms=took_ns / NS_PER_MS)
+        self._usual_ns = took_ns if not self._usual_ns else min(took_ns, self._usual_ns + self._usual_ns // 8)
