@@ -35,9 +35,8 @@ from inspector.errors import (
 
 log = logging.getLogger(__name__)
 
-_WARM_UP_RUNS = (
-    20  # RTX compiles kernels on the first runs, and the clocks of an idle GPU need some to come up
-)
+# RTX compiles kernels on the first runs, and the clocks of an idle GPU need some to come up.
+_WARM_UP_RUNS = 20
 _INSTALL = "pip install 'inspectord[gpu]'"
 
 
@@ -68,9 +67,14 @@ class TensorRTEngine:
         self._host: dict[str, NDArray[Any]] = {}  # page-locked, by tensor name
         self._device: dict[str, Any] = {}
         self._hung = False
-        device = self._cuda.Device(0)
-        # The primary context is the one TensorRT's own CUDA calls use; a context made beside it would hide our memory from them.
-        self._context = device.retain_primary_context()
+        try:
+            device = self._cuda.Device(0)
+            # The primary context is the one TensorRT's own CUDA calls use; another beside it would hide our memory from them.
+            self._context = device.retain_primary_context()
+        except self._cuda.Error as error:
+            raise EngineError(
+                f"the GPU cannot be taken, see nvidia-smi for who holds it: {one_line(error)}"
+            ) from error
         try:
             with self._current():
                 plan = _plan(trt, graph, device)

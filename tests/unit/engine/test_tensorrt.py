@@ -178,6 +178,17 @@ def test_a_gpu_that_hangs_is_a_time_out_and_the_engine_is_done_for(graph: Path, 
     assert gpu.depth == 0
 
 
+def test_a_gpu_that_others_hold_is_an_engine_error(graph: Path, gpu: StandInGpu) -> None:
+    def busy() -> None:
+        raise gpu.cuda.Error(
+            "cuDevicePrimaryCtxRetain failed: all CUDA-capable devices are busy or unavailable"
+        )
+
+    gpu.cuda.Device(0).retain_primary_context = busy
+    with pytest.raises(EngineError, match=r"the GPU cannot be taken, see nvidia-smi .*busy or unavailable"):
+        TensorRTEngine(graph, GEOMETRY)
+
+
 def test_an_error_of_cuda_is_an_engine_error_and_leaves_no_context_behind(
     graph: Path, gpu: StandInGpu
 ) -> None:
