@@ -181,3 +181,17 @@ class ServiceError(InspectorError):
     """The surroundings fail: a process does not start, a port is busy, a folder cannot be written."""
 
     code = "SVC-001"
+
+
+# -- numbers for the PLC ------------------------------------------------------------------------
+
+_DOMAINS = ("CFG", "RNG", "CAM", "MOD", "ENG", "PLC", "SVC")
+
+
+def error_number(text: str) -> int:
+    """Return the number that the status block shows for a text that begins with a code: CAM-003 is 303; 999 = another."""
+    domain, _, rest = text.partition("-")
+    number = rest[:3]
+    return (
+        (_DOMAINS.index(domain) + 1) * 100 + int(number) if domain in _DOMAINS and number.isdigit() else 999
+    )

@@ -71,7 +71,8 @@ class LatencyConfig(Section):
 class CameraConfig(Section):
     """`camera`: the GenTL producer, the device behind it, and the SFNC features to set, in the order given."""
 
-    producer: str  # path of the .cti file
+    backend: Literal["genicam", "replay"] = "genicam"  # replay plays image files, without GenTL
+    producer: str  # path of the .cti file; for replay, of the folder with one sub-folder of images per device
     device: DeviceConfig
     features: dict[str, FeatureValue] = {}
     buffers: Annotated[int, Field(ge=3, le=256)] = 16  # announced to the producer
@@ -117,6 +118,9 @@ class PlcConfig(Section):
     heartbeat_timeout_ms: Milliseconds = 3000.0  # the PLC's heartbeat stands still for so long = not enabled
     write_margin_ms: Annotated[float, Field(ge=0, le=1000)] = (
         2.0  # the verdict leaves so long before the deadline
+    )
+    count_lag_ms: Annotated[float, Field(ge=0, le=1000)] = (
+        0.0  # trigger to count, at most; 0 = the PLC triggers the camera
     )
     reconnect_first_ms: Milliseconds = 50.0
     reconnect_max_ms: Milliseconds = 1000.0

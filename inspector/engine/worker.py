@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inspector.clock import NS_PER_MS, Clock
 from inspector.engine.base import Engine
-from inspector.errors import EngineError, EngineInputError, ScoreError, ServiceError
+from inspector.errors import EngineError, EngineInputError, EngineTimeoutError, ScoreError, ServiceError
 from inspector.part import Frame, Reason
 
 log = logging.getLogger(__name__)
@@ -88,6 +88,8 @@ class EngineThread:
             while not self._stopping.is_set():
                 try:
                     self._serve()
+                except EngineTimeoutError:
+                    raise  # a hung device hangs again, and for ever: only a new process helps
                 except EngineError as error:
                     self._desk.on_engine(ready=False, why=f"{error.code}: {error}")
                     self._stopping.wait(REOPEN_MS / 1000)

@@ -1,0 +1,316 @@
+"""The desk: where the station's threads meet. One lock around the ledger, and nothing slow behind it.
+
+    camera thread  on_up, on_down          (a camera process came or went)
+    engine thread  on_tick, next_job, on_score
+    PLC thread     on_tick, on_control, take_verdicts, on_written
+
+Each call takes microseconds. New frames are taken from the ring by whoever comes first, so that the ledger knows of a frame
+also while the engine computes; verdicts leave through the PLC thread alone, in the order in which they became final.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from inspector.camera.base import CameraInfo
+from inspector.camera.life import CameraEvent
+from inspector.clock import Clock
+from inspector.engine.worker import Job
+from inspector.errors import error_number
+from inspector.ledger import Ledger
+from inspector.part import Reason, Verdict
+from inspector.plc.registers import Control, Flag, State, Status
+from inspector.recorder.client import Recorder
+from inspector.ring import RingReader
+from inspector.service.tally import Tally
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """What decides: the record of each verdict names it (I6)."""
+
+    threshold: float  # the pack's, times the configured factor
+    recipe: int
+    model_sha256: str
+    config_sha256: str
+
+
+class Desk:
+    """The shared state of one station. Any thread; every method holds the lock for microseconds."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        deciding: Deciding,
+        *,
+        tally: Tally,
+        recorder: Recorder,
+        clock: Clock,
+        simulated: bool,
+        simulated_allowed: bool,
+    ) -> None:
+        """`simulated_allowed`: the PLC may be told verdicts about images from files (I7)."""
+        self.wake_plc: Callable[[], None] = lambda: None
+        self._ledger = ledger
+        self._deciding = deciding
+        self._tally = tally
+        self._recorder = recorder
+        self._clock = clock
+        self._simulated = simulated
+        self._simulated_allowed = simulated_allowed
+        self._lock = threading.Lock()
+        self._reader: RingReader | None = None
+        self._jobs: deque[tuple[Job, RingReader]] = deque()
+        self._working: RingReader | None = None  # the ring of the job that the engine has
+        self._verdicts: list[Verdict] = []
+        self._link_up = False
+        self._link_seen = True  # so that the first failure is logged, and only the first
+        self._engine_name = ""
+        self._error_code = 0
+
+    # -- camera thread (CameraHooks) --------------------------------------------------------------
+
+    def on_up(self, generation: int, reader: RingReader, info: CameraInfo) -> None:
+        """Take a new ring. Images from files are refused where the PLC must not see verdicts about them (I7)."""
+        played = info.device.model in {"simcam", "replay"}
+        if played and not self._simulated_allowed:
+            log.error(
+                "camera_refused",
+                extra={
+                    "why": "it plays images from files; set station.simulated and plc.allow_simulated to allow that"
+                },
+            )
+            return
+        with self._lock:
+            self._simulated = self._simulated or played
+            self._reader = reader
+            self._error_code = 0
+            self._file(self._ledger.on_camera_up(generation))
+        log.info(
+            "camera_up",
+            extra={
+                "device": str(info.device),
+                "generation": generation,
+                "width": info.width,
+                "height": info.height,
+                "pixel_format": info.pixel_format,
+            },
+        )
+
+    def on_down(self, why: str) -> None:
+        """Take note that no frame will come any more."""
+        with self._lock:
+            self._take_frames()
+            self._reader = None
+            self._error_code = error_number("CAM-001")
+            self._file(self._ledger.on_camera_down(self._clock.now_ns()))
+        self.wake_plc()
+        log.error("camera_down", extra={"why": why})
+
+    def on_event(self, event: CameraEvent) -> None:
+        """Log what the camera process says."""
+        log.log(logging.getLevelName(event.level.upper()), event.name, extra=event.fields)
+
+    # -- engine thread (EngineDesk) ---------------------------------------------------------------
+
+    def on_engine(self, *, ready: bool, why: str) -> None:
+        """Take note that the engine can score, or cannot."""
+        with self._lock:
+            self._engine_name = why if ready else ""
+            self._error_code = 0 if ready else error_number(why)
+            self._file(self._ledger.on_engine(ready=ready, t_ns=self._clock.now_ns()))
+        if ready:
+            log.info("engine_ready", extra={"engine": why})
+        else:
+            log.error("engine_failed", extra={"why": why})
+        self.wake_plc()
+
+    def next_job(self) -> Job | None:
+        """Return the oldest frame that a part still waits for; frames nobody waits for are given back to the ring."""
+        with self._lock:
+            while self._jobs:
+                job, reader = self._jobs.popleft()
+                if self._ledger.deadline_of(job.frame) is not None:
+                    self._working = reader
+                    return job
+                reader.release(job.frame)
+            return None
+
+    def on_score(self, job: Job, *, score: float, engine_ms: float) -> None:
+        """Take a score; the verdict, if it became final, goes to the PLC at once."""
+        with self._lock:
+            self._release(job)
+            verdicts = self._ledger.on_score(
+                job.frame,
+                score=score,
+                relative_score=score / self._deciding.threshold,
+                engine_ms=engine_ms,
+                t_ns=self._clock.now_ns(),
+            )
+            self._file(verdicts)
+        self.wake_plc()
+
+    def on_no_score(self, job: Job, reason: Reason) -> None:
+        """Take note that a frame was not scored."""
+        with self._lock:
+            self._release(job)
+            self._file(self._ledger.on_no_score(job.frame, reason, self._clock.now_ns()))
+        self.wake_plc()
+
+    # -- PLC thread (plc.link.Desk) ---------------------------------------------------------------
+
+    def on_tick(self) -> None:
+        """Take the frames that came, then decide the parts whose time is up. Engine and PLC thread."""
+        with self._lock:
+            now_ns = self._clock.now_ns()
+            self._take_frames()
+            self._file(self._ledger.on_tick(now_ns))
+
+    def next_expiry_ns(self) -> int | None:
+        """Return when `on_tick` is needed next."""
+        with self._lock:
+            return self._ledger.next_expiry_ns()
+
+    def on_control(
+        self, control: Control, *, t_sent_ns: int, t_received_ns: int, enabled: bool, plc_restarted: bool
+    ) -> None:
+        """Take a read of the control block, after the frames that came before it."""
+        with self._lock:
+            self._take_frames()
+            self._file(
+                self._ledger.on_control(
+                    control.part_count,
+                    enabled=enabled,
+                    t_sent_ns=t_sent_ns,
+                    t_received_ns=t_received_ns,
+                    plc_restarted=plc_restarted,
+                )
+            )
+            notes = self._ledger.notes()
+        for note in notes:
+            level = logging.INFO if note.event == "in_step" else logging.WARNING
+            log.log(level, note.event, extra=dict(note.fields))
+
+    def on_link_up(self) -> None:
+        """Take note that the PLC answers."""
+        self._link_up = self._link_seen = True
+        log.info("link_up")
+
+    def on_link_down(self, why: str) -> None:
+        """Take note that the PLC does not answer; logged when it begins."""
+        with self._lock:
+            self._take_frames()
+            self._file(self._ledger.on_link_down(self._clock.now_ns()))
+        if self._link_seen:
+            log.error("link_down", extra={"why": why})
+        self._link_up = self._link_seen = False
+
+    def take_verdicts(self) -> list[Verdict]:
+        """Return the verdicts that became final since the last call."""
+        if not self._verdicts:
+            return []
+        with self._lock:
+            taken, self._verdicts = self._verdicts, []
+            return taken
+
+    def on_written(self, verdict: Verdict, t_written_ns: int | None) -> None:
+        """Record a verdict and what decided it (I6). `t_written_ns` is None where the PLC never got it."""
+        deciding = self._deciding
+        self._recorder.record(
+            "verdict",
+            part_id=verdict.part_id,
+            outcome=verdict.outcome.name,
+            reason=verdict.reason.name,
+            score=verdict.score,
+            relative_score=verdict.relative_score,
+            frame_id=verdict.frame_id,
+            engine_ms=verdict.engine_ms,
+            t_trigger_ns=verdict.t_trigger_ns,
+            t_deadline_ns=verdict.t_deadline_ns,
+            t_decided_ns=verdict.t_decided_ns,
+            t_written_ns=t_written_ns,
+            threshold=deciding.threshold,
+            recipe=deciding.recipe,
+            model=deciding.model_sha256,
+            config=deciding.config_sha256,
+            simulated=self._simulated,
+        )
+
+    def status(self, heartbeat: int) -> Status:
+        """Return the status block: counters over all runs of the station, states as they are now."""
+        with self._lock:
+            totals = self._tally.totals()
+            state = State.ONLINE
+            state |= State.READY if self._ledger.ready else State(0)
+            state |= State.BUSY if self._ledger.waiting else State(0)
+            state |= State.FAULT if self._error_code else State(0)
+            state |= State.SIMULATED if self._simulated else State(0)
+            return Status(
+                heartbeat=heartbeat,
+                state=state,
+                error_code=self._error_code,
+                active_recipe=self._deciding.recipe if self._engine_name else 0,
+                parts=totals.parts,
+                rejects=totals.rejects,
+                late=totals.rejected[Reason.LATE],
+                lost=totals.rejected[Reason.FRAME_LOST],
+            )
+
+    def recipe(self) -> tuple[int, Flag]:
+        """Return the recipe and the flags that every verdict carries."""
+        return self._deciding.recipe, Flag.SIMULATED if self._simulated else Flag(0)
+
+    # -- the station's own ------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether a part could pass now."""
+        with self._lock:
+            return self._ledger.ready
+
+    @property
+    def engine_ready(self) -> bool:
+        """Whether the engine is warm."""
+        return bool(self._engine_name)
+
+    def summary(self) -> str:
+        """Return one line for `systemctl status`."""
+        totals = self._tally.totals()
+        link = "PLC up" if self._link_up else "PLC down"
+        return f"{'ready' if self.ready else 'not ready'}, {link}, {totals.parts} parts, {totals.rejects} rejected"
+
+    def close(self) -> None:
+        """Reject what is open: the station goes."""
+        with self._lock:
+            self._file(self._ledger.on_engine(ready=False, t_ns=self._clock.now_ns()))
+
+    # -- behind the lock --------------------------------------------------------------------------
+
+    def _take_frames(self) -> None:
+        reader = self._reader
+        if reader is None:
+            return
+        frames = reader.new_frames()
+        for frame in frames:
+            self._file(self._ledger.on_frame(frame))
+            deadline_ns = self._ledger.deadline_of(frame)
+            if deadline_ns is None:
+                reader.release(frame)
+            else:
+                self._jobs.append((Job(frame, reader.pixels(frame), deadline_ns), reader))
+        if frames:
+            self.wake_plc()  # only a read of the count after the frame's arrival makes its part certain
+
+    def _release(self, job: Job) -> None:
+        if self._working is not None:
+            self._working.release(job.frame)
+            self._working = None
+
+    def _file(self, verdicts: list[Verdict]) -> None:
+        for verdict in verdicts:
+            self._tally.add(verdict)
+            self._verdicts.append(verdict)

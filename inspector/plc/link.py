@@ -1,0 +1,275 @@
+"""The PLC thread: carries verdicts into their slots, reads the control block, keeps the heartbeat, and reconnects.
+
+It is also the thread that ends every wait: it wakes for the next deadline by itself, so that a part gets its verdict whatever
+the camera or the engine do. What it tells and asks goes through `Desk`, which the station implements.
+"""
+
+import contextlib
+import logging
+import os
+import select
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from inspector.clock import NS_PER_MS, Clock
+from inspector.config.schema import PlcConfig
+from inspector.errors import PlcError, ServiceError
+from inspector.part import Outcome, Verdict
+from inspector.plc.client import PlcConnection
+from inspector.plc.registers import (
+    WORD_MAX,
+    Control,
+    Flag,
+    RegisterMap,
+    Status,
+    encode_result,
+    encode_status,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Desk(Protocol):
+    """Where the PLC thread reports and asks. Every call is short and may come from any thread."""
+
+    def on_control(
+        self, control: Control, *, t_sent_ns: int, t_received_ns: int, enabled: bool, plc_restarted: bool
+    ) -> None:
+        """Take a read of the control block."""
+
+    def on_link_up(self) -> None:
+        """Take note that the PLC answers."""
+
+    def on_link_down(self, why: str) -> None:
+        """Take note that the PLC does not answer; also called for each attempt that fails."""
+
+    def on_tick(self) -> None:
+        """Take new frames, and decide the parts whose time is up."""
+
+    def next_expiry_ns(self) -> int | None:
+        """Return when `on_tick` is needed next."""
+
+    def take_verdicts(self) -> list[Verdict]:
+        """Return the verdicts that became final since the last call, oldest first."""
+
+    def on_written(self, verdict: Verdict, t_written_ns: int | None) -> None:
+        """Take note that the PLC acknowledged a verdict, or (None) that it was never sent."""
+
+    def status(self, heartbeat: int) -> Status:
+        """Return the status block as it is now."""
+
+    def recipe(self) -> tuple[int, Flag]:
+        """Return the active recipe and the flags that each verdict carries."""
+
+
+@dataclass(slots=True)
+class _Heartbeats:
+    """Ours, which skips 0 so that a PLC that lost its memory is known by it, and when the PLC's last changed."""
+
+    ours: int = 0
+    acknowledged: int = 0
+    plc: int | None = None
+    t_plc_changed_ns: int = 0
+
+    def next(self) -> int:
+        self.ours = self.ours % WORD_MAX + 1
+        return self.ours
+
+    def heard(self, value: int, t_ns: int) -> None:
+        if value != self.plc:
+            self.plc = value
+            self.t_plc_changed_ns = t_ns
+
+
+class PlcLink:
+    """The thread "plc". `start` once, `wake` from any thread, `stop` once."""
+
+    def __init__(
+        self,
+        config: PlcConfig,
+        timeout_ms: float,
+        desk: Desk,
+        clock: Clock,
+        *,
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`timeout_ms`: of one call, at most half the budget. `prepare` is called on the thread when it begins."""
+        self.error: BaseException | None = None  # what ended the thread, where that was not `stop`
+        self.t_alive_ns = clock.now_ns()  # when the thread last came round: the watchdog looks at it
+        self._config = config
+        self._timeout_ms = timeout_ms
+        self._prepare = prepare
+        self._desk = desk
+        self._clock = clock
+        self._map = register_map(config)
+        self._stopping = threading.Event()
+        self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poll = select.poll()
+        self._poll.register(self._wake_fd, select.POLLIN)
+        self._thread = threading.Thread(target=self._run, name="plc")
+        self._connection: PlcConnection | None = None
+        self._unwritten: dict[int, Verdict] = {}  # by slot: what the PLC has not acknowledged yet
+        self._beats = _Heartbeats()
+        self._known = False  # whether the PLC was reached before: then its memory can be compared
+        self._t_retry_ns = 0
+        self._retry_ms = config.reconnect_first_ms
+
+    @property
+    def longest_ms(self) -> float:
+        """How long one round of the thread may take where the PLC hangs: connecting, then reading twice."""
+        return 3 * self._timeout_ms
+
+    def start(self) -> None:
+        """Start the thread; returns at once, also where no PLC answers yet."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Have the thread look at the desk now: a frame came, or a verdict is final. Any thread; microseconds."""
+        os.eventfd_write(self._wake_fd, 1)
+
+    def stop(self, timeout_s: float = 1.0) -> None:
+        """Write the last status, close, end the thread. ServiceError where that takes longer; raises what ended it before."""
+        self._stopping.set()
+        self.wake()
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            raise ServiceError(f"the PLC thread did not stop within {timeout_s:g} s; end the station")
+        os.close(self._wake_fd)
+        if self.error is not None:
+            raise self.error
+
+    # -- the thread -------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._prepare()
+            t_read_ns = t_status_ns = 0
+            while not self._stopping.is_set():
+                self.t_alive_ns = now_ns = self._clock.now_ns()
+                self._desk.on_tick()
+                if self._connection is None:
+                    self._connect(now_ns)
+                try:
+                    self._write_verdicts()
+                    if self._connection is not None and self._clock.now_ns() >= t_status_ns:
+                        self._write_status()
+                        t_status_ns = now_ns + round(self._config.status_ms * NS_PER_MS)
+                    woken = self._wait(min(t_read_ns, t_status_ns))
+                    if self._connection is not None and (woken or self._clock.now_ns() >= t_read_ns):
+                        self._desk.on_tick()
+                        self._write_verdicts()  # what is final need not wait for a read
+                        t_read_ns = self._clock.now_ns() + round(self._config.poll_ms * NS_PER_MS)
+                        self._read_control(self._connection, plc_restarted=False)
+                except PlcError as error:
+                    self._lose(error)
+            self._say_goodbye()
+        except BaseException as error:  # noqa: BLE001 - kept for the owner, who raises it in `stop`
+            self.error = error
+
+    def _wait(self, t_next_ns: int) -> bool:
+        """Wait until woken, or until the next thing is due; return whether woken."""
+        if self._connection is None:
+            t_next_ns = self._t_retry_ns
+        expiry_ns = self._desk.next_expiry_ns()
+        if expiry_ns is not None:
+            t_next_ns = min(t_next_ns, expiry_ns)
+        wait_ms = max(0.0, (t_next_ns - self._clock.now_ns()) / NS_PER_MS)
+        if not self._poll.poll(wait_ms):
+            return False
+        os.eventfd_read(self._wake_fd)
+        return True
+
+    def _read_control(self, connection: PlcConnection, *, plc_restarted: bool) -> None:
+        t_sent_ns = self._clock.now_ns()
+        control = connection.read_control()
+        t_received_ns = self._clock.now_ns()
+        self._beats.heard(control.plc_heartbeat, t_received_ns)
+        beat_age_ms = (t_received_ns - self._beats.t_plc_changed_ns) / NS_PER_MS
+        self._desk.on_control(
+            control,
+            t_sent_ns=t_sent_ns,
+            t_received_ns=t_received_ns,
+            enabled=control.enable and beat_age_ms <= self._config.heartbeat_timeout_ms,
+            plc_restarted=plc_restarted,
+        )
+
+    def _write_verdicts(self) -> None:
+        """Write what is final. Of several verdicts for one slot only the newest can still matter to the PLC."""
+        for verdict in self._desk.take_verdicts():
+            older = self._unwritten.pop(verdict.part_id % self._map.slots, None)
+            if older is not None:
+                self._desk.on_written(older, None)
+            self._unwritten[verdict.part_id % self._map.slots] = verdict
+        if self._connection is None:
+            return
+        recipe, flags = self._desk.recipe()
+        for slot, verdict in list(self._unwritten.items()):
+            if verdict.outcome is Outcome.PASS and self._clock.now_ns() >= verdict.t_deadline_ns:
+                self._desk.on_written(verdict, None)  # a PASS after its time must not reach the PLC
+            else:
+                self._connection.write_slot(
+                    verdict.part_id, encode_result(verdict, recipe=recipe, flags=flags)
+                )
+                self._desk.on_written(verdict, self._clock.now_ns())
+            del self._unwritten[slot]
+
+    def _write_status(self) -> None:
+        if self._connection is not None:
+            beat = self._beats.next()
+            self._connection.write_status(encode_status(self._desk.status(beat), self._map.word_order))
+            self._beats.acknowledged = beat
+
+    # -- the link ---------------------------------------------------------------------------------
+
+    def _connect(self, now_ns: int) -> None:
+        if now_ns < self._t_retry_ns:
+            return
+        config = self._config
+        try:
+            connection = PlcConnection(
+                config.host,
+                config.port,
+                unit_id=config.unit_id,
+                timeout_ms=self._timeout_ms,
+                register_map=self._map,
+            )
+            # A heartbeat that is neither the last one acknowledged nor one on its way: the PLC has lost its memory.
+            plc_restarted = self._known and connection.read_status()[0] not in {
+                self._beats.acknowledged,
+                self._beats.ours,
+            }
+            self._read_control(connection, plc_restarted=plc_restarted)
+        except PlcError as error:
+            self._desk.on_link_down(str(error))
+            self._back_off()
+            return
+        self._connection = connection
+        self._known = True
+        self._retry_ms = config.reconnect_first_ms
+        self._desk.on_link_up()
+
+    def _lose(self, error: PlcError) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._desk.on_link_down(str(error))
+        self._back_off()
+
+    def _back_off(self) -> None:
+        self._t_retry_ns = self._clock.now_ns() + round(self._retry_ms * NS_PER_MS)
+        self._retry_ms = min(self._retry_ms * 2, self._config.reconnect_max_ms)
+
+    def _say_goodbye(self) -> None:
+        """Tell the PLC that the station goes: open parts have been rejected, the status says not online."""
+        if self._connection is not None:
+            with contextlib.suppress(PlcError):  # we leave; without an answer the PLC sees our heartbeat stop
+                self._write_verdicts()
+                self._write_status()
+            self._connection.close()
+
+
+def register_map(config: PlcConfig) -> RegisterMap:
+    """Return the register map that the configuration asks for."""
+    return RegisterMap(**config.registers.model_dump())

@@ -1,0 +1,199 @@
+"""One station: what it starts, in which order, how it watches over it, and how it stops. Read it like a table of contents.
+
+    process "camera"    acquisition, copies frames into the ring      supervised by the thread "camera"
+    thread  "engine"    scores the frame of each part
+    thread  "plc"       verdicts into slots, deadlines, heartbeat
+    process "recorder"  log files
+    main thread         this file: starts, looks after the others every 100 ms, stops
+
+They meet at the desk (`desk.py`), whose ledger (`ledger.py`) decides.
+"""
+
+import logging
+import os
+import signal
+import threading
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from types import FrameType
+from typing import Self
+
+from inspector.camera.supervisor import CameraProcess
+from inspector.clock import NS_PER_MS, SystemClock
+from inspector.config.loading import LoadedConfig
+from inspector.desk import Deciding, Desk
+from inspector.engine.base import open_engine
+from inspector.engine.preprocess import Geometry
+from inspector.engine.worker import EngineThread
+from inspector.errors import ServiceError
+from inspector.handshake import Timing
+from inspector.ledger import Ledger, Rules
+from inspector.model.pack import Pack, load_pack
+from inspector.plc.link import PlcLink
+from inspector.recorder.client import Recorder
+from inspector.recorder.handler import routed_logging
+from inspector.service import realtime
+from inspector.service.lock import StationLock
+from inspector.service.notify import Notifier
+from inspector.service.tally import Tally, Totals
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.1  # how often the main thread looks after the others
+HANG_MS = 2000.0  # a thread that does not come round for so long hangs: the service manager starts anew
+
+
+def run(loaded: LoadedConfig) -> None:
+    """Run the station until SIGTERM or SIGINT. Raises InspectorError where it cannot go on; main thread only."""
+    config, clock = loaded.config, SystemClock()
+    stop = _stop_on_signals()
+    pack = load_pack(loaded.resolve(config.model.pack))
+    state = loaded.resolve(config.station.state_folder)
+    with ExitStack() as held:
+        held.enter_context(StationLock(state / f"{config.station.name}.lock"))
+        recorder = Recorder.start(
+            config.recorder, loaded.resolve(config.recorder.folder), clock, station=config.station.name
+        )
+        held.callback(recorder.stop, timeout_ms=500)
+        held.enter_context(routed_logging(recorder))
+        tally = Tally.open(state / f"{config.station.name}.tally")
+        held.callback(tally.close)
+        station = Station(loaded, pack, tally, recorder, clock)
+        log.info(
+            "station_starting", extra={"model": pack.model_hash, "config": loaded.sha256, "pid": os.getpid()}
+        )
+        with station:
+            station.watch(stop)
+        log.info("station_stopped", extra={"summary": station.desk.summary()})
+
+
+class Station:
+    """The parts of one station, wired. A context manager: entered it runs, left it has stopped."""
+
+    def __init__(
+        self, loaded: LoadedConfig, pack: Pack, tally: Tally, recorder: Recorder, clock: SystemClock
+    ) -> None:
+        """Wire everything; nothing runs yet."""
+        config = loaded.config
+        self._realtime = config.realtime
+        self._recorder = recorder
+        self._clock = clock
+        self._notifier = Notifier.from_environment()
+        self._doorbell_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.desk = Desk(
+            Ledger(_rules(loaded), _last_part(tally.totals())),
+            Deciding(
+                threshold=pack.threshold * config.model.threshold_factor,
+                recipe=config.model.recipe,
+                model_sha256=pack.model_hash,
+                config_sha256=loaded.sha256,
+            ),
+            tally=tally,
+            recorder=recorder,
+            clock=clock,
+            simulated=config.station.simulated,
+            simulated_allowed=config.station.simulated or config.plc.allow_simulated,
+        )
+        self._plc = PlcLink(
+            config.plc,
+            config.timeout_ms,
+            self.desk,
+            clock,
+            prepare=partial(realtime.prepare_thread, config.realtime),
+        )
+        self.desk.wake_plc = self._plc.wake
+        opener = partial(open_engine, config.model.engine, pack.graph, _geometry(loaded, pack))
+        self._engine = EngineThread(opener, self.desk, self._doorbell_fd, clock)
+        self._camera = CameraProcess(
+            config.camera,
+            self.desk,
+            self._doorbell_fd,
+            folder=loaded.folder,
+            clock=clock,
+            first_generation=1,
+        )
+
+    def __enter__(self) -> Self:
+        """Start the PLC thread first, so that every part has someone to reject it; then the engine, then the camera."""
+        self._plc.start()
+        self._engine.start()
+        self._camera.start()
+        return self
+
+    def watch(self, stop: threading.Event) -> None:
+        """Look after the others until `stop` is set. Raises what ended a thread, ServiceError where one hangs."""
+        settled = False
+        while not stop.wait(LOOK_S):
+            for thread in (self._plc, self._engine, self._camera):
+                if thread.error is not None:
+                    raise thread.error
+            self._raise_if_hanging()
+            self._recorder.ensure_alive()
+            if not settled and self.desk.engine_ready:
+                settled = True
+                realtime.prepare_process(self._realtime)
+                self._notifier.ready(self.desk.summary())
+            self._notifier.watchdog()
+            self._notifier.status(self.desk.summary())
+
+    def __exit__(self, *_: object) -> None:
+        """Stop in the order of a part's way: no more frames, no more scores, the last verdicts out."""
+        self._notifier.stopping()
+        with ExitStack() as last:
+            last.callback(os.close, self._doorbell_fd)
+            last.callback(self._notifier.close)
+            last.callback(self._plc.stop)
+            last.callback(self.desk.close)
+            last.callback(self._engine.stop)
+            last.callback(self._camera.stop)
+
+    def _raise_if_hanging(self) -> None:
+        now_ns = self._clock.now_ns()
+        busy_since_ns = self._engine.t_busy_since_ns
+        if busy_since_ns is not None and now_ns - busy_since_ns > HANG_MS * NS_PER_MS:
+            raise ServiceError(
+                f"the engine has not answered for {HANG_MS:g} ms; the service has to be restarted"
+            )
+        if now_ns - self._plc.t_alive_ns > max(HANG_MS, 4 * self._plc.longest_ms) * NS_PER_MS:
+            raise ServiceError(
+                f"the PLC thread has not come round for {HANG_MS:g} ms; the service has to be restarted"
+            )
+
+
+def _rules(loaded: LoadedConfig) -> Rules:
+    config = loaded.config
+    return Rules(
+        budget_ns=config.budget_ns,
+        timing=Timing(
+            latency_min_ns=round(config.camera.latency_ms.min * NS_PER_MS),
+            latency_max_ns=round(config.latency_max_ms * NS_PER_MS),
+            count_lag_ns=round(config.plc.count_lag_ms * NS_PER_MS),
+        ),
+        write_margin_ns=round(config.plc.write_margin_ms * NS_PER_MS),
+        part_source=config.station.part_source,
+    )
+
+
+def _geometry(loaded: LoadedConfig, pack: Pack) -> Geometry:
+    """Return the pack's geometry; a Bayer frame looks like a mono one, so the engine must be told."""
+    pixel_format = loaded.config.camera.features.get("PixelFormat")
+    return replace(pack.geometry, pixel_format="BayerRG8") if pixel_format == "BayerRG8" else pack.geometry
+
+
+def _last_part(totals: Totals) -> int | None:
+    return totals.last_part_id or None
+
+
+def _stop_on_signals() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set; a second signal ends the process at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return stop
