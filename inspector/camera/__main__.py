@@ -1,0 +1,150 @@
+"""The camera process: `python -m inspector.camera CONTROL_FD [DOORBELL_FD]`, started by the station, never by hand.
+
+It is expected to be killed at any moment: what it owns is gone with it, and the station starts another one. It ends by itself
+when the station does, even where the binding hangs (the kernel kills it with its parent).
+"""
+
+import ctypes
+import dataclasses
+import gc
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+from inspector.camera.acquisition import Acquisition
+from inspector.camera.base import CameraSettings, list_backend_devices, make_camera
+from inspector.camera.link import Link
+from inspector.clock import NS_PER_MS, SystemClock
+from inspector.errors import CameraError, InspectorError
+from inspector.ring import RingWriter
+
+ALIVE_MS = 100
+EXIT_REFUSED = 3  # told the station why
+_PR_SET_PDEATHSIG = 1
+
+
+class _LinkHandler(logging.Handler):
+    """Log lines go to the station, which has the log file."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__(logging.INFO)
+        self._link = link
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send the line; dropped and counted where the station does not read."""
+        fields = dict(getattr(record, "fields", {}))
+        if record.exc_info and record.exc_info[1]:
+            fields["error"] = " ".join(str(record.exc_info[1]).split())
+        self._link.send(
+            "log",
+            level=record.levelname.lower(),
+            logger=record.name,
+            event=record.getMessage(),
+            fields=fields,
+        )
+
+
+class _Station:
+    """What the loop asks between frames: go on? It also says to the station that we live."""
+
+    def __init__(self, link: Link, clock: SystemClock) -> None:
+        self._link = link
+        self._clock = clock
+        self._t_alive_ns = 0
+        self._stopping = False
+        self.acquisition: Acquisition
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def _on_signal(self, _signum: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def keep_on(self) -> bool:
+        """Look at the control socket and send `alive`, both at most every ALIVE_MS; between frames this costs a clock read."""
+        now_ns = self._clock.now_ns()
+        if now_ns - self._t_alive_ns >= ALIVE_MS * NS_PER_MS:
+            self._t_alive_ns = now_ns
+            self._link.send(
+                "alive",
+                dropped_logs=self._link.dropped,
+                counters=dataclasses.asdict(self.acquisition.counters),
+            )
+            try:
+                message = self._link.receive()
+            except EOFError:  # the station is gone
+                return False
+            if message is not None and message.kind == "stop":
+                return False
+        return not self._stopping
+
+
+def _serve(link: Link, doorbell_fd: int) -> None:
+    """Do what the station's first message asks: run a camera, or list devices."""
+    message = link.receive(wait=True)
+    if message is None:
+        return
+    if message.kind == "list":
+        devices = list_backend_devices(message.fields["backend"], message.fields["producer"])
+        link.send("devices", devices=[dataclasses.asdict(device) for device in devices])
+        return
+    _run(link, doorbell_fd, CameraSettings(**message.fields["settings"]), message.fields["generation"])
+
+
+def _run(link: Link, doorbell_fd: int, settings: CameraSettings, generation: int) -> None:
+    clock = SystemClock()
+    camera = make_camera(settings)
+    info = camera.open()
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is the station's; harvesters has taken the handler in open()
+    ring = RingWriter.create(
+        info.width,
+        info.height,
+        info.pixel_format,
+        channels=info.channels,
+        slots=settings.ring_slots,
+        generation=generation,
+    )
+    station = _Station(link, clock)
+    camera.start()
+    acquisition = station.acquisition = Acquisition(
+        camera, info, ring, doorbell_fd=doorbell_fd, silence_ms=settings.silence_ms, clock=clock
+    )
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # a collection is a pause of milliseconds; the loop makes no cycles
+    link.send("opened", fds=(ring.fd,), generation=generation, info=dataclasses.asdict(info))
+    acquisition.run(station.keep_on)
+    camera.close()
+
+
+def main(arguments: list[str]) -> NoReturn:
+    """Serve the station and end. Never returns: interpreter shutdown would run the producer's destructors, which may crash."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    link = Link.from_fd(int(arguments[0]))
+    doorbell_fd = int(arguments[1]) if len(arguments) > 1 else -1
+    logging.basicConfig(level=logging.INFO, handlers=[_LinkHandler(link)])
+    logging.getLogger("harvesters").setLevel(logging.WARNING)
+    status = 0
+    try:
+        _serve(link, doorbell_fd)
+    except InspectorError as e:
+        link.send("error", code=e.code, message=str(e))
+        status = EXIT_REFUSED
+    except EOFError:
+        pass  # the station ended before it asked for anything
+    except Exception as e:  # noqa: BLE001 - the last resort of a process: told to the station, which starts another
+        link.send(
+            "error", code=CameraError.code, message=f"the camera process failed: {type(e).__name__}: {e}"
+        )
+        status = EXIT_REFUSED
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

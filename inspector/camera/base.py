@@ -1,0 +1,163 @@
+"""What every camera is to the camera process: one small Protocol, the values around it, and the table of backends.
+
+`genicam` is the real thing; `replay` plays image files where no producer is at hand. Both run under the same acquisition loop.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.errors import CameraError
+
+# Bytes a pixel of the formats that the engine takes (SFNC names).
+PIXEL_BYTES = {"Mono8": 1, "BayerRG8": 1, "RGB8": 3}
+
+FeatureValue = bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """How a camera can be told from others. Empty where the producer does not say."""
+
+    serial_number: str
+    model: str
+    user_defined_name: str
+    vendor: str
+    device_id: str
+
+    def __str__(self) -> str:
+        name = f", name {self.user_defined_name}" if self.user_defined_name else ""
+        return f"{self.vendor} {self.model} (serial {self.serial_number or 'unknown'}{name})".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class CameraInfo:
+    """The opened camera, and the geometry that each of its frames must have."""
+
+    device: DeviceInfo
+    width: int
+    height: int
+    pixel_format: str
+    features: dict[str, FeatureValue]  # as read back after all were applied
+
+    @property
+    def channels(self) -> int:
+        """Bytes a pixel: 1 or 3."""
+        return PIXEL_BYTES[self.pixel_format]
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Self:
+        """Build from what `dataclasses.asdict` made, after a way through JSON."""
+        return cls(**{**fields, "device": DeviceInfo(**fields["device"])})
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSettings:
+    """`camera` of the configuration as the camera process needs it: plain values, quick to read at each restart."""
+
+    backend: str
+    producer: str  # absolute path
+    device_key: str  # serial_number, model or user_defined_name
+    device_value: str
+    features: dict[str, FeatureValue] = field(default_factory=dict)
+    buffers: int = 16
+    ring_slots: int = 8
+    silence_ms: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields, ready for JSON; `CameraSettings(**fields)` builds it again."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class RawFrame:
+    """One delivered frame, before it is judged. `pixels` is flat uint8 on the producer's memory: valid only while it is taken."""
+
+    frame_id: int
+    t_arrival_ns: int  # monotonic, right when it was fetched
+    t_device_ns: int  # the camera's own clock; 0 where it has none
+    complete: bool
+    width: int
+    height: int
+    pixel_format: str
+    pixels: NDArray[np.uint8] | None  # None where the memory holds less than an image of this geometry
+
+
+Take = Callable[[RawFrame], None]
+
+
+class Camera(Protocol):
+    """A camera, used by one thread, opened and closed once. All methods raise CameraError."""
+
+    def open(self) -> CameraInfo:
+        """Find the device, apply the features in their order, and return what it will send."""
+        ...
+
+    def start(self) -> None:
+        """Start the acquisition: from now on triggers make frames."""
+        ...
+
+    def fetch(self, timeout_ms: int, take: Take) -> bool:
+        """Wait for one frame at most so long, pass it to `take`, then give its memory back. False where none came.
+
+        Incomplete frames are passed on too: only so can their frame id be announced.
+        """
+        ...
+
+    def probe(self) -> None:
+        """Ask the device for a sign of life; CameraLostError where there is none. Costs a register access."""
+        ...
+
+    def close(self) -> None:
+        """Stop and release everything. Not after CameraLostError: then only the end of the process helps."""
+        ...
+
+
+# Names as in the configuration. Imported when used: replay needs no GenTL, genicam no image decoder.
+BACKENDS: dict[str, tuple[str, str]] = {
+    "genicam": ("inspector.camera.genicam", "GenicamCamera"),
+    "replay": ("inspector.camera.replay", "ReplayCamera"),
+}
+
+
+def make_camera(settings: CameraSettings) -> Camera:
+    """Return the camera of `settings.backend`, not yet opened."""
+    camera: Camera = _backend(settings.backend)(settings)
+    return camera
+
+
+def list_backend_devices(backend: str, producer: str) -> list[DeviceInfo]:
+    """Return the devices that `producer` offers. Call it in a process of its own: producers crash."""
+    devices: list[DeviceInfo] = _backend(backend).devices(Path(producer))
+    return devices
+
+
+def _backend(name: str) -> Any:
+    if name not in BACKENDS:
+        raise CameraError(f"no camera backend {name!r}: one of {', '.join(BACKENDS)}")
+    module, attribute = BACKENDS[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def find_device(devices: list[DeviceInfo], key: str, value: str) -> int:
+    """Return the index of the one device whose `key` is `value`; DeviceError tells what is there instead."""
+    from inspector.errors import DeviceError
+
+    found = [i for i, device in enumerate(devices) if getattr(device, key) == value]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        several = "; ".join(str(devices[i]) for i in found)
+        raise DeviceError(
+            f"{len(found)} cameras have {key} {value!r}: {several}; name one of them by serial_number in camera.device"
+        )
+    present = "; ".join(map(str, devices))
+    raise DeviceError(
+        f"no camera has {key} {value!r}; present: {present}; correct camera.device or connect it"
+    )

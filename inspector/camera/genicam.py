@@ -1,0 +1,237 @@
+"""A GenICam camera through harvesters: the one file that knows harvesters and genicam.
+
+harvesters opens the producer and the device and builds the node map. The frames are taken from its event monitor directly:
+its own `fetch` puts incomplete frames back before anyone can see their frame id, and judges time-outs by the wall clock.
+The binding holds the interpreter lock while it waits, which is why all this runs in a process of its own, on one thread.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from genicam import genapi, gentl
+from harvesters.core import Harvester, ParameterKey, ParameterSet
+from harvesters.util.pfnc import dict_by_ints
+
+from inspector.camera.base import (
+    PIXEL_BYTES,
+    CameraInfo,
+    CameraSettings,
+    DeviceInfo,
+    RawFrame,
+    Take,
+    find_device,
+)
+from inspector.camera.features import NodeMap, apply_features
+from inspector.clock import Clock, SystemClock
+from inspector.errors import CameraError, CameraLostError, DeviceError, FeatureError, ProducerError
+
+_log = logging.getLogger(__name__)
+
+_ERRORS = (gentl.GenericException, genapi.GenericException)
+
+
+class GenicamCamera:
+    """One device behind a GenTL producer. One per process: a second Harvester on the same producer sees no devices."""
+
+    def __init__(self, settings: CameraSettings, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._harvester: Any = None
+        self._acquirer: Any = None
+        self._nodes: NodeMap
+        self._monitor: Any = None
+        self._has_timestamps = True
+
+    @staticmethod
+    def devices(producer: Path) -> list[DeviceInfo]:
+        """Return the devices that the producer offers; ProducerError where it has none or does not load."""
+        harvester = _load(producer)
+        try:
+            return [_device_info(device) for device in harvester.device_info_list]
+        finally:
+            harvester.reset()
+
+    def open(self) -> CameraInfo:
+        """Load the producer, find and open the device, apply the features, return the geometry."""
+        self._harvester = _load(Path(self._settings.producer))
+        devices = [_device_info(device) for device in self._harvester.device_info_list]
+        index = find_device(devices, self._settings.device_key, self._settings.device_value)
+        try:
+            self._acquirer = self._harvester.create(index)
+        except (*_ERRORS, OSError, RuntimeError) as e:
+            raise DeviceError(
+                f"{devices[index]} cannot be opened: {_one_line(e)}; close the program that uses it, or power-cycle it"
+            ) from e
+        if not self._acquirer.data_streams:
+            raise DeviceError(f"{devices[index]} has no data stream: it cannot send images")
+        self._nodes = NodeMap(self._acquirer.remote_device.node_map)
+        self._require_image_nodes(devices[index])
+        applied = apply_features(self._nodes, self._settings.features)
+        return self._info(devices[index], applied)
+
+    def _require_image_nodes(self, device: DeviceInfo) -> None:
+        # A damaged description is noticed nowhere but here: its features are simply not there.
+        missing = [
+            name for name in ("Width", "Height", "PixelFormat", "AcquisitionStart") if name not in self._nodes
+        ]
+        if missing:
+            raise DeviceError(
+                f"the description of {device} lacks {', '.join(missing)}: it is damaged, or this is no image camera"
+            )
+
+    def _info(self, device: DeviceInfo, applied: dict[str, Any]) -> CameraInfo:
+        pixel_format = str(self._nodes.value("PixelFormat"))
+        if pixel_format not in PIXEL_BYTES:
+            offered = self._nodes.allowed("PixelFormat")
+            raise FeatureError(
+                f"PixelFormat is {pixel_format}, expected one of {', '.join(PIXEL_BYTES)}:"
+                f" set it in camera.features; this camera takes {offered}"
+            )
+        width, height = int(self._nodes.value("Width")), int(self._nodes.value("Height"))
+        return CameraInfo(device, width, height, pixel_format, applied)
+
+    def start(self) -> None:
+        """Announce the buffers and start the acquisition."""
+        acquirer = self._acquirer
+        self._keep_oldest()
+        acquirer.num_buffers = max(self._settings.buffers, acquirer.min_num_buffers)
+        try:
+            acquirer.start()
+        except (*_ERRORS, MemoryError) as e:
+            raise CameraError(
+                f"the acquisition cannot be started: {_one_line(e)}; check camera.features and buffers"
+            ) from e
+        (self._monitor,) = list(acquirer._new_buffer_event_monitor_dict.values())[:1]  # noqa: SLF001 - see above
+
+    def _keep_oldest(self) -> None:
+        """Ask for frames in order, none replaced by a newer one: a part's frame must not vanish behind the next."""
+        nodes = NodeMap(self._acquirer.data_streams[0].node_map)
+        if "StreamBufferHandlingMode" in nodes:
+            try:
+                nodes.set("StreamBufferHandlingMode", "OldestFirst")
+            except FeatureError as e:
+                _log.warning("stream_mode_refused", extra={"fields": {"message": str(e)}})
+
+    def fetch(self, timeout_ms: int, take: Take) -> bool:
+        """Wait for a buffer, pass it on, queue it again. Complete or not: `take` judges."""
+        try:
+            self._monitor.update_event_data(timeout_ms)
+        except gentl.TimeoutException:
+            return False
+        except gentl.GenericException as e:
+            raise CameraLostError(
+                f"the stream broke: {_one_line(e)}; check cable and power of the camera"
+            ) from e
+        t_arrival_ns = self._clock.now_ns()
+        buffer = self._monitor.buffer
+        try:
+            take(self._describe(buffer, t_arrival_ns))
+        finally:
+            buffer.parent.queue_buffer(buffer)  # after this its memory changes
+        return True
+
+    def _describe(self, buffer: Any, t_arrival_ns: int) -> RawFrame:
+        """Read what the producer says of the buffer; each property is a call into it, about 2 us."""
+        try:
+            frame_id = buffer.frame_id
+        except gentl.GenericException as e:
+            raise CameraError(
+                f"the producer gives no frame ids ({_one_line(e)}): lost frames would go unseen; use another producer"
+            ) from e
+        try:
+            complete = buffer.is_complete()
+            width, height = buffer.width, buffer.height
+            pixel_format = dict_by_ints.get(buffer.pixel_format, hex(buffer.pixel_format))
+            size = width * height * PIXEL_BYTES.get(pixel_format, 0)
+            fits = complete and 0 < size <= buffer.size_filled and buffer.padding_x == 0
+            pixels = np.frombuffer(buffer.raw_buffer, np.uint8, size, buffer.image_offset) if fits else None
+        except (gentl.GenericException, ValueError):
+            # Not an image, or one that the producer cannot describe: announced, so that its part is rejected.
+            return RawFrame(frame_id, t_arrival_ns, 0, False, 0, 0, "", None)
+        t_device_ns = self._timestamp(buffer) if self._has_timestamps else 0
+        return RawFrame(frame_id, t_arrival_ns, t_device_ns, complete, width, height, pixel_format, pixels)
+
+    def _timestamp(self, buffer: Any) -> int:
+        try:
+            return int(buffer.timestamp_ns)
+        except (gentl.GenericException, AttributeError):
+            self._has_timestamps = False  # the exception costs 65 us: asked once
+            return 0
+
+    def probe(self) -> None:
+        """Read a register that every camera has, past the cache."""
+        try:
+            self._nodes.probe("Width")
+        except genapi.GenericException as e:
+            raise _lost(e) from e
+        except gentl.GenericException as e:
+            raise _lost(e) from e
+
+    def close(self) -> None:
+        """Stop the stream, give buffers, device and producer back."""
+        try:
+            if self._acquirer is not None:
+                self._acquirer.stop()
+                self._acquirer.destroy()
+            if self._harvester is not None:
+                self._harvester.reset()
+        except _ERRORS as e:
+            raise CameraError(f"the camera could not be closed in order: {_one_line(e)}") from e
+
+
+class _Complaints(logging.Handler):
+    """What harvesters logs instead of raising it: why a producer does not load."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the line."""
+        self.lines.append(record.getMessage())
+
+
+def _load(producer: Path) -> Any:
+    """Return a Harvester that knows the devices of the producer; ProducerError where there are none."""
+    if not producer.is_file():
+        raise ProducerError(
+            f"no GenTL producer at {producer}: correct camera.producer or install the camera's software"
+        )
+    complaints = _Complaints()
+    logger = logging.getLogger("harvesters")
+    logger.addHandler(complaints)
+    harvester = Harvester(config=ParameterSet({ParameterKey.LOGGER: logger}))
+    harvester.add_file(str(producer))
+    harvester.update()
+    logger.removeHandler(complaints)
+    if harvester.device_info_list:
+        return harvester
+    if complaints.lines:
+        raise ProducerError(
+            f"the GenTL producer {producer} does not load: {_one_line(complaints.lines[0])};"
+            " it must be a 64-bit Linux .cti with the libraries it needs"
+        )
+    raise ProducerError(
+        f"the GenTL producer {producer} offers no devices: check cable, power and network of the camera"
+    )
+
+
+def _device_info(device: Any) -> DeviceInfo:
+    known = device.property_dict
+    return DeviceInfo(
+        serial_number=known["serial_number"] or "",
+        model=known["model"] or "",
+        user_defined_name=known["user_defined_name"] or "",
+        vendor=known["vendor"] or "",
+        device_id=known["id_"] or "",
+    )
+
+
+def _lost(e: Exception) -> CameraLostError:
+    return CameraLostError(f"the camera does not answer: {_one_line(e)}; check its cable and power")
+
+
+def _one_line(e: object) -> str:
+    return " ".join(str(e).split())
