@@ -4,8 +4,9 @@
 """
 
 import dataclasses
+import difflib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -13,7 +14,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.errors import CameraError
+from inspector.errors import CameraError, DeviceError, FeatureError
 
 # Bytes a pixel of the formats that the engine takes (SFNC names).
 PIXEL_BYTES = {"Mono8": 1, "BayerRG8": 1, "RGB8": 3}
@@ -147,8 +148,6 @@ def _backend(name: str) -> Any:
 
 def find_device(devices: list[DeviceInfo], key: str, value: str) -> int:
     """Return the index of the one device whose `key` is `value`; DeviceError tells what is there instead."""
-    from inspector.errors import DeviceError
-
     found = [i for i, device in enumerate(devices) if getattr(device, key) == value]
     if len(found) == 1:
         return found[0]
@@ -161,3 +160,10 @@ def find_device(devices: list[DeviceInfo], key: str, value: str) -> int:
     raise DeviceError(
         f"no camera has {key} {value!r}; present: {present}; correct camera.device or connect it"
     )
+
+
+def unknown_feature(name: str, known: Iterable[str]) -> FeatureError:
+    """Return the error for a feature that the camera lacks, with the names that come close."""
+    close = difflib.get_close_matches(name, list(known), n=3)
+    hint = f"did you mean {' or '.join(close)}?" if close else "see the camera's manual for its features"
+    return FeatureError(f"{name}: this camera has no such feature; {hint}")

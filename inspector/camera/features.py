@@ -3,13 +3,12 @@
 The one file that knows genicam.genapi, the node map's half of the binding; `genicam` knows the transport's half.
 """
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
 from genicam import genapi
 
-from inspector.camera.base import FeatureValue
+from inspector.camera.base import FeatureValue, unknown_feature
 from inspector.errors import FeatureError
 
 _READABLE = (genapi.EAccessMode.RO, genapi.EAccessMode.RW)
@@ -45,11 +44,7 @@ class NodeMap:
     def set(self, name: str, wanted: FeatureValue) -> None:
         """Set a feature (run it, if it is a command); FeatureError names what is allowed instead."""
         if name not in self:
-            close = difflib.get_close_matches(name, list(self._names()), n=3)
-            hint = (
-                f"did you mean {' or '.join(close)}?" if close else "see the camera's manual for its features"
-            )
-            raise FeatureError(f"{name}: this camera has no such feature; {hint}")
+            raise unknown_feature(name, self._names())
         node = getattr(self._nodes, name)
         mode = node.get_access_mode()
         if mode not in _WRITABLE:

@@ -5,6 +5,7 @@ its own `fetch` puts incomplete frames back before anyone can see their frame id
 The binding holds the interpreter lock while it waits, which is why all this runs in a process of its own, on one thread.
 """
 
+import ctypes
 import logging
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,7 @@ def _load(producer: Path) -> Any:
         raise ProducerError(
             f"no GenTL producer at {producer}: correct camera.producer or install the camera's software"
         )
+    _require_entry_points(producer)
     complaints = _Complaints()
     logger = logging.getLogger("harvesters")
     logger.addHandler(complaints)
@@ -210,12 +212,24 @@ def _load(producer: Path) -> Any:
         return harvester
     if complaints.lines:
         raise ProducerError(
-            f"the GenTL producer {producer} does not load: {_one_line(complaints.lines[0])};"
-            " it must be a 64-bit Linux .cti with the libraries it needs"
+            f"the GenTL producer {producer} does not start: {_one_line(complaints.lines[0])}; see its manual or log"
         )
     raise ProducerError(
         f"the GenTL producer {producer} offers no devices: check cable, power and network of the camera"
     )
+
+
+def _require_entry_points(producer: Path) -> None:
+    """Raise ProducerError where the file is no GenTL library: the binding jumps to entry points that are not there."""
+    try:
+        library = ctypes.CDLL(str(producer))
+    except OSError as e:
+        raise ProducerError(
+            f"the GenTL producer {producer} does not load: {_one_line(e)};"
+            " it must be a 64-bit Linux .cti with the libraries it needs"
+        ) from e
+    if not hasattr(library, "GCInitLib"):
+        raise ProducerError(f"{producer} is a library but no GenTL producer: correct camera.producer")
 
 
 def _device_info(device: Any) -> DeviceInfo:
