@@ -1,0 +1,11 @@
+"""`python tools/rehearsal ...` is what `tools/rehearse` runs."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tools.rehearsal.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""The command `tools/rehearse`. Exit status 0, 1 broken promise, 2 bad input."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from inspector.clock import utc_label
+from inspector.config.loading import LoadedConfig, load
+from inspector.errors import InspectorError, ServiceError
+from inspector.model.images import list_images
+from inspector.model.pack import Pack, load_pack
+from tools.rehearsal import folders, result, sheet, station
+from tools.rehearsal.live import Display
+from tools.rehearsal.run import LinePlan, Linesim, read_faults, run
+
+EXAMPLE = station.ROOT / "config" / "station.example.yaml"
+FIT_SHARE = 0.7
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Rehearse what the arguments describe."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return _rehearse(arguments, Console())
+    except InspectorError as error:
+        print(f"rehearse: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("rehearse: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tools/rehearse",
+        description="Run a whole line on folders of good and bad images: simulated camera, conveyor and PLC, and the "
+        "daemon as it is. Without CONFIG a model is fitted on 70 % of the good images, and the others are shown.",
+    )
+    add = parser.add_argument
+    add(
+        "config",
+        nargs="?",
+        type=Path,
+        metavar="CONFIG",
+        help="the station's YAML file (default: the example station)",
+    )
+    add("--good", type=Path, required=True, metavar="DIR", help="images of good parts, nested as you like")
+    add("--bad", type=Path, required=True, metavar="DIR", help="images of bad parts")
+    add("--parts", type=int, metavar="N", help="how many parts pass (default: each image once)")
+    add(
+        "--rate",
+        type=float,
+        default=10.0,
+        metavar="HZ",
+        help="parts per second, on average (default: %(default)s)",
+    )
+    add("--budget-ms", type=float, metavar="MS", help="trigger to verdict (default: the configuration's)")
+    add(
+        "--seed",
+        type=int,
+        default=1,
+        help="order and spacing of the parts, choice of images (default: %(default)s)",
+    )
+    add("--faults", type=Path, metavar="FILE", help="YAML list of {at_part: N, do: ...}: kill camera, kill station, "
+        "camera TEXT, plc down MS, plc restart MS, line pause MS")  # fmt: skip
+    add("--json", type=Path, metavar="FILE", help="write the figures here as one JSON object")
+    add("--out", type=Path, metavar="DIR", help="where everything is kept (default: a new folder in runs/)")
+    return parser
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a rehearsal is made of, once it is prepared."""
+
+    arguments: argparse.Namespace
+    base: LoadedConfig
+    pack: Pack
+    shown: Sequence[folders.Shown]
+    folder: Path  # where the run is kept
+    console: Console
+
+    @property
+    def budget_ms(self) -> float:
+        """From trigger to verdict."""
+        return float(self.arguments.budget_ms or self.base.config.station.budget_ms)
+
+    @property
+    def threshold(self) -> float:
+        """What the station rejects above."""
+        return self.pack.threshold * self.base.config.model.threshold_factor
+
+
+def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
+    """Prepare, run, and say what came of it: the table of contents of a rehearsal."""
+    folder = _run_folder(arguments.out)
+    bad = list_images(arguments.bad)
+    producer = station.build_simcam()
+    if arguments.config is None:
+        fitted, good = folders.split(arguments.good, FIT_SHARE, arguments.seed)
+        base = load(EXAMPLE, check_files=False)
+        pack = load_pack(_fit(fitted, arguments.good, folder, console))
+    else:
+        good = list_images(arguments.good)
+        base = load(arguments.config, check_files=False)
+        pack = load_pack(base.resolve(base.config.model.pack))
+    shown = folders.name_images(good, arguments.good, bad, arguments.bad)
+    setting = Setting(arguments, base, pack, shown, folder, console)
+    console.print(f"Showing {len(good)} good and {len(bad)} bad images to the camera.", highlight=False)
+    # The pixels are large and of no use afterwards, and the path of a socket may have 107 characters at most.
+    with tempfile.TemporaryDirectory(prefix="simcam-") as root:
+        for warning in folders.write_camera_files(shown, Path(root) / station.DEVICE, pack.geometry.channels):
+            console.print(f"[yellow]warning:[/yellow] {warning}", highlight=False)
+        status, figures, parts = _run(setting, producer, Path(root))
+    _conclude(setting, figures, parts)
+    return status
+
+
+def _run_folder(out: Path | None) -> Path:
+    label = utc_label().partition(".")[0].replace(":", "")
+    folder = (Path("runs") / f"rehearsal-{label}" if out is None else out).resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ServiceError(f"{folder}: expected a folder that can be made, got: {error.strerror}") from error
+    if any(folder.iterdir()):
+        raise ServiceError(f"{folder}: expected an empty folder, it holds another run; choose another --out")
+    return folder
+
+
+def _fit(images: Sequence[Path], good: Path, folder: Path, console: Console) -> Path:
+    """Fit on `images` with the command that the user has; return the pack."""
+    folders.link_images(images, good, folder / "fitted")
+    console.print(f"Fitting a model on {len(images)} good images.", highlight=False)
+    pack = folder / "pack"
+    command = [sys.executable, "-m", "inspector", "fit", "--good", str(folder / "fitted"), "--out", str(pack)]
+    paths = os.pathsep.join(filter(None, [str(station.ROOT), os.environ.get("PYTHONPATH")]))
+    command += ["--json", str(folder / "fit.json")]
+    with (folder / "fit.log").open("w+", encoding="utf-8") as log:
+        done = subprocess.run(
+            command, stdout=log, check=False, env=os.environ | {"PYTHONPATH": paths}, stderr=None
+        )
+    if done.returncode:
+        raise ServiceError("expected the model to be fitted, see the line above")
+    return pack
+
+
+def _run(
+    setting: Setting, producer: Path, root: Path
+) -> tuple[int, dict[str, Any], list[result.PartOutcome]]:
+    """Run the three processes; return linesim's exit status, the result, and each part."""
+    arguments, folder = setting.arguments, setting.folder
+    folders.write_truth(setting.shown, folder / "images.json")
+    plan = LinePlan(
+        truth=folder / "images.json",
+        camera=station.socket_in(root),
+        parts=arguments.parts,
+        rate_hz=arguments.rate,
+        budget_ms=setting.budget_ms,
+        seed=arguments.seed,
+        faults=read_faults(arguments.faults, folder) if arguments.faults else None,
+    )
+
+    def start(port: int) -> station.Daemon:
+        around = station.Surroundings(producer, setting.pack.path, setting.pack.geometry.channels, port)
+        daemon = station.Daemon(station.derive(setting.base, around, arguments.budget_ms, folder), root)
+        daemon.start()
+        return daemon
+
+    t_start = time.monotonic()
+    with Linesim(plan, setting.base.config, folder) as linesim, Display(setting.console) as display:
+        status, line, daemon = run(linesim, start, display.show)
+    seconds = time.monotonic() - t_start
+    log = result.read_lines(sorted((folder / "logs").glob("*.jsonl")))
+    parts = result.join(result.read_lines([folder / "parts.jsonl"]), log)
+    return status, result.assemble(line, parts, starts=daemon.starts, seconds=seconds), parts
+
+
+def _conclude(setting: Setting, figures: dict[str, Any], parts: Sequence[result.PartOutcome]) -> None:
+    """Write the figures and the pictures, and say in plain words what happened."""
+    folder, console = setting.folder, setting.console
+    escapes, rejects = result.mistakes(parts)
+    by_name = {each.name: each for each in setting.shown}
+    sheets = {"escapes": escapes, "false-rejects": rejects}
+    pages = sheet.draw(sheets, by_name, setting.pack, setting.threshold, folder)
+    for file in filter(None, (folder / "result.json", setting.arguments.json)):
+        _write_json(file, figures)
+    console.print()
+    for line in result.words(figures, setting.budget_ms):
+        console.print(line, highlight=False)
+    for line in figures["broken_promises"]:
+        console.print(f"BROKEN PROMISE  {line}", style="bold red", highlight=False)
+    if not figures["broken_promises"]:
+        console.print("Every promise held: I1 to I5, seen from outside.", style="green", highlight=False)
+    for page in pages:
+        console.print(f"Pictures: {page}", highlight=False, soft_wrap=True)
+    console.print(f"Everything of this run: {folder}", highlight=False, soft_wrap=True)
+
+
+def _write_json(file: Path, figures: dict[str, Any]) -> None:
+    try:
+        file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ServiceError(f"{file}: expected a file that can be written, got: {error.strerror}") from error

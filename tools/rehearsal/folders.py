@@ -1,0 +1,114 @@
+"""Which images are fitted on and which are shown as parts, and the raw files that simcam plays."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.errors import ImagesError
+from inspector.model.images import batch_of, list_images, read_image
+
+ENOUGH_BATCHES = 3  # from here on whole batches are kept apart
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An image that passes the camera as a part: the camera's name for it, where it came from, and its truth."""
+
+    name: str
+    path: Path
+    good: bool
+
+
+def split(good: Path, fit_share: float, seed: int) -> tuple[list[Path], list[Path]]:
+    """Return the good images to fit on and those to show; no image is in both.
+
+    Whole batches (sub-folders) are kept apart where there are at least three, since images of one batch flatter the model.
+    """
+    images = list_images(good)
+    rng = random.Random(seed)
+    batches: dict[str, list[Path]] = {}
+    for path in images:
+        batches.setdefault(batch_of(path, good), []).append(path)
+    groups = list(batches.values()) if len(batches) >= ENOUGH_BATCHES else [[path] for path in images]
+    rng.shuffle(groups)
+    fitted: list[Path] = []
+    shown: list[Path] = []
+    for group in groups:
+        (fitted if len(fitted) + len(group) / 2 <= fit_share * len(images) else shown).extend(group)
+    if not fitted or not shown:
+        raise ImagesError(
+            f"{good}: expected enough good images to fit on some and show others, found {len(images)}; add images"
+        )
+    return sorted(fitted), sorted(shown)
+
+
+def link_images(images: Sequence[Path], root: Path, folder: Path) -> None:
+    """Make `folder` a copy of `root` that holds only `images`, as links."""
+    for path in images:
+        link = folder / path.relative_to(root)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path.resolve())
+
+
+def name_images(good: Sequence[Path], good_root: Path, bad: Sequence[Path], bad_root: Path) -> list[Shown]:
+    """Return the parts to show, named after their files: good/lot-3/0012, unique whatever the suffixes."""
+    shown: list[Shown] = []
+    taken = Counter[str]()
+    for truth, paths, root in (("good", good, good_root), ("bad", bad, bad_root)):
+        for path in paths:
+            name = f"{truth}/{path.relative_to(root).with_suffix('').as_posix()}"
+            taken[name] += 1
+            unique = name if taken[name] == 1 else f"{name}~{taken[name]}"
+            shown.append(Shown(unique, path, truth == "good"))
+    return shown
+
+
+def write_camera_files(shown: Sequence[Shown], folder: Path, channels: int) -> list[str]:
+    """Write each image as the PGM or PPM that simcam plays, all of the size most of them have; return what is odd.
+
+    A camera has one sensor: images of another size are stretched to it. Raises ImagesError for an unreadable image.
+    """
+    sizes = Counter(read_image(each.path, channels).shape[:2] for each in shown)
+    (height, width), _ = sizes.most_common(1)[0]
+    for each in shown:
+        image = read_image(each.path, channels)
+        if image.shape[:2] != (height, width):
+            image = _resized(image, width, height)
+        file = folder / f"{each.name}.{'pgm' if channels == 1 else 'ppm'}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(_netpbm(image))
+    stretched = len(shown) - sizes[height, width]
+    if not stretched:
+        return []
+    return [
+        f"{stretched} of {len(shown)} images are not of {width} x {height} pixels and were stretched to it"
+    ]
+
+
+def write_truth(shown: Sequence[Shown], file: Path) -> None:
+    """Write the names for linesim."""
+    names = {
+        truth: [each.name for each in shown if each.good is good]
+        for truth, good in (("good", True), ("bad", False))
+    }
+    file.write_text(json.dumps(names), encoding="utf-8")
+
+
+def _resized(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    shrinks = image.shape[0] * image.shape[1] > width * height
+    resized: NDArray[np.uint8] = cv2.resize(
+        image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
+    return resized
+
+
+def _netpbm(image: NDArray[np.uint8]) -> bytes:
+    height, width = image.shape[:2]
+    return b"P%d\n%d %d\n255\n" % (5 if image.ndim == 2 else 6, width, height) + image.tobytes()

@@ -1,0 +1,142 @@
+"""Joins what linesim saw from outside with what the daemon recorded, and says it in one JSON object and in plain words."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inspector.clock import NS_PER_MS
+from inspector.part import Reason
+
+LIVE_KEYS = ("event",)
+SLACK_NS = 5_000_000_000  # verdicts of one part id further apart are of two rounds of the ids
+
+
+@dataclass(frozen=True, slots=True)
+class PartOutcome:
+    """One part as linesim saw it, and the verdict that the daemon recorded of it, if any."""
+
+    seen: dict[str, Any]
+    verdict: dict[str, Any] | None
+
+    @property
+    def slot_ms(self) -> float | None:
+        """Trigger to slot, by linesim's clock."""
+        if self.seen["t_slot_ns"] is None:
+            return None
+        return float(self.seen["t_slot_ns"] - self.seen["t_trigger_ns"]) / NS_PER_MS
+
+    @property
+    def engine_ms(self) -> float | None:
+        """What the engine took, by the daemon's record; None where no score was made."""
+        return None if self.verdict is None else self.verdict.get("engine_ms")
+
+    @property
+    def overhead_ms(self) -> float | None:
+        """Everything but the engine, of this part."""
+        if self.slot_ms is None or self.engine_ms is None:
+            return None
+        return self.slot_ms - self.engine_ms
+
+
+def read_lines(files: Iterable[Path]) -> list[dict[str, Any]]:
+    """Return the objects of JSON-lines files, in order; a line cut off by a crash is left out."""
+    entries = []
+    for file in files:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                continue  # the daemon was killed while it wrote
+    return entries
+
+
+def join(parts: Sequence[dict[str, Any]], log: Sequence[dict[str, Any]]) -> list[PartOutcome]:
+    """Return each part with the verdict of its id whose time fits best; both use the machine's monotonic clock."""
+    by_id: dict[int, list[dict[str, Any]]] = {}
+    for entry in log:
+        if entry["event"] == "verdict":
+            by_id.setdefault(entry["part_id"], []).append(entry)
+    outcomes = []
+    for part in parts:
+        after = [
+            (entry["t_decided_ns"] - part["t_trigger_ns"], number)
+            for number, entry in enumerate(by_id.get(part["part_id"], []))
+            if 0 <= entry["t_decided_ns"] - part["t_trigger_ns"] <= SLACK_NS
+        ]
+        verdict = by_id[part["part_id"]][min(after)[1]] if after else None
+        outcomes.append(PartOutcome(part, verdict))
+    return outcomes
+
+
+def assemble(
+    line: dict[str, Any], outcomes: Sequence[PartOutcome], *, starts: int, seconds: float
+) -> dict[str, Any]:
+    """Return the published result: linesim's, with the engine's share of the time."""
+    result = {key: value for key, value in line.items() if key not in LIVE_KEYS}
+    result["engine_ms"] = _spread(outcome.engine_ms for outcome in outcomes)
+    result["overhead_ms"] = _spread(outcome.overhead_ms for outcome in outcomes)
+    result["recorded"] = sum(outcome.verdict is not None for outcome in outcomes)
+    result["station_starts"] = starts
+    result["seconds"] = round(seconds, 1)
+    return result
+
+
+def mistakes(outcomes: Sequence[PartOutcome]) -> tuple[list[PartOutcome], list[PartOutcome]]:
+    """Return the escapes and the false rejects by score, each image once, the clearest mistakes first."""
+    escapes: dict[str, PartOutcome] = {}
+    rejects: dict[str, PartOutcome] = {}
+    for outcome in outcomes:
+        seen = outcome.seen
+        if seen["truth"] == "bad" and seen["released"]:
+            escapes.setdefault(seen["image"], outcome)
+        elif seen["truth"] == "good" and seen["reason"] == Reason.SCORE.name:
+            rejects.setdefault(seen["image"], outcome)
+    return sorted(escapes.values(), key=_relative), sorted(rejects.values(), key=_relative, reverse=True)
+
+
+def words(result: dict[str, Any], budget_ms: float) -> list[str]:
+    """Return the result in plain words."""
+    rejected = Counter[str](result["rejects"])
+    others = ", ".join(f"{n} {name}" for name, n in rejected.most_common())
+    lines = [
+        f"{result['parts']} parts passed the camera: {result['good']} good and {result['bad']} bad ones.",
+        f"{result['released']} were released, {rejected.total()} rejected ({others or 'none'}).",
+        f"{result['released_bad']} bad parts escaped.",
+        f"{result['rejected_good']} good parts were rejected, {result['rejected_good_by_score']} by their score.",
+    ]
+    slot, engine, overhead = result["trigger_to_slot_ms"], result["engine_ms"], result["overhead_ms"]
+    if slot["p50"] is not None:
+        lines.append(
+            f"From trigger to verdict in the PLC: p50 {slot['p50']:.1f} ms, p99 {slot['p99']:.1f} ms, at most "
+            f"{slot['max']:.1f} ms of {budget_ms:g} ms; {result['late']} late."
+        )
+    if engine["p50"] is not None and overhead["p50"] is not None:
+        lines.append(
+            f"Of that the engine p50 {engine['p50']:.1f} ms, p99 {engine['p99']:.1f} ms; "
+            f"all else p50 {overhead['p50']:.1f} ms, p99 {overhead['p99']:.1f} ms."
+        )
+    if result["uncounted"]:
+        lines.append(
+            f"{result['uncounted']} more parts passed while the PLC was down: its gate rejected them."
+        )
+    if result["station_starts"] > 1:
+        lines.append(f"The station was started {result['station_starts']} times.")
+    return lines
+
+
+def _relative(outcome: PartOutcome) -> float:
+    return float((outcome.verdict or {}).get("relative_score") or 0.0)
+
+
+def _spread(values: Iterable[float | None]) -> dict[str, float | None]:
+    """Return p50 and p99 by nearest rank, like linesim."""
+    known = sorted(value for value in values if value is not None)
+    if not known:
+        return {"p50": None, "p99": None}
+    return {
+        name: round(known[min(len(known) - 1, int(share * len(known)))], 3)
+        for name, share in (("p50", 0.5), ("p99", 0.99))
+    }

@@ -1,0 +1,184 @@
+"""One rehearsal: linesim and the daemon side by side, what linesim tells, and faults that only we can make."""
+
+import json
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+import yaml
+
+from inspector.config.schema import Config
+from inspector.errors import ServiceError
+from tools.rehearsal.station import ROOT, Daemon
+
+READY_S = 120.0  # compiling a model for a GPU takes long, once
+KILLS = {"kill camera": Daemon.kill_camera, "kill station": Daemon.kill}
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LinePlan:
+    """What linesim is told; None leaves its default."""
+
+    truth: Path
+    camera: Path
+    parts: int | None
+    rate_hz: float
+    budget_ms: float
+    seed: int
+    faults: Path | None
+
+
+class Linesim:
+    """The process, and what it says, line by line, from a thread that reads it. A context manager."""
+
+    def __init__(self, plan: LinePlan, config: Config, folder: Path) -> None:
+        self._folder = folder
+        self._events: queue.Queue[Event | None] = queue.Queue()
+        registers = config.plc.registers
+        options: dict[str, object] = {
+            "--images": plan.truth, "--camera": plan.camera, "--port": 0, "--rate": plan.rate_hz,
+            "--budget-ms": plan.budget_ms, "--seed": plan.seed, "--ready-timeout": READY_S,
+            "--json": folder / "line.json", "--record": folder / "parts.jsonl",
+            "--results-address": registers.results_address, "--status-address": registers.status_address,
+            "--control-address": registers.control_address, "--slots": registers.slots,
+            "--word-order": registers.word_order,
+        }  # fmt: skip
+        if plan.parts is not None:
+            options["--parts"] = plan.parts
+        if plan.faults is not None:
+            options["--faults"] = plan.faults
+        words = [str(word) for pair in options.items() for word in pair]
+        with (folder / "linesim.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, str(ROOT / "tools" / "linesim"), "--live", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._reader = threading.Thread(target=self._read, name="linesim-reader")
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._reader.join()
+
+    def next(self, timeout_s: float) -> Event | None:
+        """Return what it said next; {} if nothing came in time, None after its last word."""
+        try:
+            return self._events.get(timeout=timeout_s)
+        except queue.Empty:
+            return {}
+
+    def end_in_order(self) -> None:
+        """Let no more parts onto the line."""
+        self._process.terminate()
+
+    def exit_status(self) -> int:
+        """Return the exit status; waits for the end. Raises ServiceError where it did not run."""
+        status = self._process.wait()
+        if status not in (0, 1):
+            words = (self._folder / "linesim.log").read_text(encoding="utf-8", errors="replace").strip()
+            raise ServiceError(words.splitlines()[-1] if words else f"linesim ended with status {status}")
+        return status
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101  (it was asked for)
+        with self._process.stdout as said:
+            for line in said:
+                self._events.put(json.loads(line))
+        self._events.put(None)
+
+
+def read_faults(path: Path, folder: Path) -> Path:
+    """Return a fault list for linesim: kills become words that linesim says when their part is due."""
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ServiceError(f"{path}: expected a readable list of faults, got: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ServiceError(f"{path}: expected YAML, got: {str(error).splitlines()[0]}") from error
+    if isinstance(entries, list):
+        for entry in entries:
+            if isinstance(entry, dict) and entry.get("do") in KILLS:
+                entry["do"] = f"say {entry['do']}"
+    file = folder / "faults.json"
+    file.write_text(json.dumps(entries), encoding="utf-8")
+    return file
+
+
+def run(
+    linesim: Linesim, start: Callable[[int], Daemon], show: Callable[[Event], None]
+) -> tuple[int, Event, Daemon]:
+    """Run to the end; return linesim's exit status, its result, and the daemon (stopped). `start(port)` starts the daemon.
+
+    SIGTERM and Ctrl-C end the line first, then the station; the second one at once.
+    """
+    with _signals(linesim.end_in_order):
+        first = linesim.next(READY_S)
+        if not first:
+            linesim.exit_status()
+            raise ServiceError("expected linesim to listen, it said nothing")
+        daemon = start(first["port"])
+        try:
+            result = _follow(linesim, daemon, show)
+            status = linesim.exit_status()
+        finally:
+            daemon.stop()
+    return status, result, daemon
+
+
+def _follow(linesim: Linesim, daemon: Daemon, show: Callable[[Event], None]) -> Event:
+    """Show what linesim says until it ends, make the faults that it announces, and start a daemon that died again."""
+    result: Event = {}
+    ready = False
+    while (event := linesim.next(0.2)) is not None:
+        if daemon.exit_status() is not None:
+            if not ready:
+                raise ServiceError(f"expected the station to start, it ended: {daemon.last_words()}")
+            daemon.start()  # as the service manager does
+            show({"event": "restarted"})
+        match event.get("event"):
+            case "ready":
+                ready = True
+            case "result":
+                result = event
+            case "fault" if str(event["do"]).startswith("say "):
+                KILLS[str(event["do"]).removeprefix("say ")](daemon)
+        if event:
+            show(event)
+    return result
+
+
+class _signals:  # noqa: N801  (reads as the statement it is)
+    """While open, the first SIGTERM or Ctrl-C calls `first`, the second raises KeyboardInterrupt."""
+
+    def __init__(self, first: Callable[[], None]) -> None:
+        self._first = first
+        self._before: list[Any] = []
+        self._numbers: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)
+
+    def __enter__(self) -> None:
+        self._before = [signal.signal(number, self._heard) for number in self._numbers]
+
+    def __exit__(self, *unused: object) -> None:
+        for number, handler in zip(self._numbers, self._before, strict=True):
+            signal.signal(number, handler)
+
+    def _heard(self, _number: int, _frame: FrameType | None) -> None:
+        for each in self._numbers:
+            signal.signal(each, signal.default_int_handler)
+        self._first()

@@ -1,0 +1,149 @@
+"""The station under rehearsal: a configuration derived from the user's, and the daemon that runs it, as it is."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from inspector.config.loading import LoadedConfig
+from inspector.errors import ServiceError
+
+ROOT = Path(__file__).resolve().parents[2]
+DEVICE = "cam"
+STOP_S = 5.0
+SIMCAM_FEATURES = ("TriggerActivation", "ExposureTime")  # of the user's, those that simcam has too
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the rehearsal puts in place of the real camera and PLC."""
+
+    producer: Path
+    pack: Path
+    channels: int
+    port: int
+
+
+def socket_in(simcam_root: Path) -> Path:
+    """Return the camera's trigger socket."""
+    return simcam_root / f"{DEVICE}.sock"
+
+
+def build_simcam() -> Path:
+    """Return the producer, built if need be. Raises ServiceError with the compiler's last line."""
+    build = ROOT / "tools" / "simcam" / "build"
+    done = subprocess.run(["sh", str(build)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ServiceError(
+            f"expected {build} to build the simulated camera, it said: {last_line(done.stderr)}"
+        )
+    return Path(done.stdout.strip().splitlines()[-1])
+
+
+def derive(base: LoadedConfig, around: Surroundings, budget_ms: float | None, folder: Path) -> Path:
+    """Write `station.yaml` into `folder`: the user's configuration with simulated camera and PLC; return its path."""
+    content: dict[str, Any] = base.config.model_dump(mode="json", exclude_none=True)
+    station, camera, plc = content["station"], content["camera"], content["plc"]
+    station |= {"simulated": True, "state_folder": str(folder / "state")}
+    if budget_ms is not None and budget_ms != station["budget_ms"]:
+        _rescale(station, camera, plc, budget_ms)
+    wanted = {name: value for name, value in camera["features"].items() if name in SIMCAM_FEATURES}
+    pixel_format = camera["features"].get("PixelFormat", "Mono8" if around.channels == 1 else "RGB8")
+    camera |= {
+        "backend": "genicam",
+        "producer": str(around.producer),
+        "device": {"user_defined_name": DEVICE},
+        "features": {"PixelFormat": pixel_format, "TriggerMode": "On", "TriggerSource": "Line0"} | wanted,
+    }
+    content["model"]["pack"] = str(around.pack.resolve())
+    plc |= {"host": "127.0.0.1", "port": around.port, "allow_simulated": True}
+    content["recorder"]["folder"] = str(folder / "logs")
+    file = folder / "station.yaml"
+    file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return file
+
+
+def _rescale(station: dict[str, Any], camera: dict[str, Any], plc: dict[str, Any], budget_ms: float) -> None:
+    """Set another budget; what was stated in relation to the old one keeps its share."""
+    share = budget_ms / station["budget_ms"]
+    station["budget_ms"] = float(budget_ms)
+    for section, key in ((camera["latency_ms"], "max"), (plc, "timeout_ms")):
+        if key in section:
+            section[key] = section[key] * share
+
+
+class Daemon:
+    """`inspector run CONFIG`, started like the service manager would, its words kept in `daemon.log`."""
+
+    def __init__(self, config: Path, simcam_root: Path) -> None:
+        self._config = config
+        self._log = config.with_name("daemon.log")
+        self._environment = os.environ | {
+            "SIMCAM_ROOT": str(simcam_root),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self.starts = 0
+
+    def start(self) -> None:
+        """Start it; its output is appended to the log."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "inspector", "run", str(self._config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                start_new_session=True,  # Ctrl-C is ours to handle: the line must end before the station
+            )
+        self.starts += 1
+
+    def exit_status(self) -> int | None:
+        """Return its exit status, None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    def last_words(self) -> str:
+        """Return the last line it wrote."""
+        return last_line(self._log.read_text(encoding="utf-8", errors="replace"))
+
+    def kill(self) -> None:
+        """Kill it without a word, as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+
+    def kill_camera(self) -> None:
+        """Kill its camera process without a word."""
+        if self._process is None:
+            return
+        for pid in _children(self._process.pid):
+            if b"inspector.camera" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it in order, and by force if that takes too long."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def last_line(text: str) -> str:
+    """Return the last line that is not empty, or a word for silence."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "nothing"
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (task / "children").read_text().split()]
+    return found
