@@ -34,16 +34,29 @@ class Threshold:
     warnings: tuple[str, ...]
 
 
+def check_number(images: int) -> None:
+    """Raise ImagesError where there are too few different good images for a threshold worth the name."""
+    if images < MINIMUM_IMAGES:
+        raise ImagesError(
+            f"expected at least {MINIMUM_IMAGES} different good images, found {images}; a threshold cannot come from fewer"
+        )
+
+
+def check_rate(false_reject_rate: float) -> None:
+    """Raise ModelError for a rate that is none."""
+    if not 0 < false_reject_rate < 0.5:
+        raise ModelError(
+            f"expected a false-reject rate above 0 and below 0.5, got {false_reject_rate}; 0.01 is one part in a hundred"
+        )
+
+
 def choose_folds(batches: Sequence[str], rng: np.random.Generator) -> Folds:
     """Hold out whole batches where there are several, else random fifths of the one batch, with a warning.
 
-    Raises ImagesError below 20 images: no threshold worth the name comes from fewer.
+    Raises ImagesError below 20 images.
     """
     total = len(batches)
-    if total < MINIMUM_IMAGES:
-        raise ImagesError(
-            f"expected at least {MINIMUM_IMAGES} good images, found {total}; a threshold cannot come from fewer"
-        )
+    check_number(total)
     names, batch_of = np.unique(np.array(batches), return_inverse=True)
     sizes = np.bincount(batch_of)
     if len(names) > 1 and total - sizes.max() >= MINIMUM_IMAGES // 2:
@@ -78,10 +91,7 @@ def choose_threshold(scores: NDArray[np.float64], false_reject_rate: float) -> T
     It is the score of rank ceil((n + 1)(1 - rate)) (split conformal prediction, Vovk et al. 2005). Where n is too small to
     have that rank it is the highest score, and a warning says so. A part is rejected when its score is above the limit.
     """
-    if not 0 < false_reject_rate < 0.5:
-        raise ModelError(
-            f"expected a false-reject rate above 0 and below 0.5, got {false_reject_rate}; 0.01 is one part in a hundred"
-        )
+    check_rate(false_reject_rate)
     ordered = np.sort(scores)
     if not np.isfinite(ordered).all() or ordered[-1] <= 0:
         raise ModelError(

@@ -20,6 +20,8 @@ from inspector.model.calibrate import (
     CONFIDENCE,
     Folds,
     Threshold,
+    check_number,
+    check_rate,
     choose_folds,
     choose_threshold,
     clopper_pearson,
@@ -91,6 +93,7 @@ def fit(good: Path, out: Path, options: FitOptions | None = None, progress: Prog
     batches = [batch_of(path, good) for path in paths]
     folds = choose_folds(batches, np.random.default_rng(options.seed))
     found = survey(paths)
+    check_number(found.different)
     height, width = input_size(found.aspect, options.pixels)
     spec = FeatureSpec(found.channels, height, width, options.taps)
     plan = Plan(spec, read_backbone(), options.bank, options.seed)
@@ -127,6 +130,7 @@ def fit(good: Path, out: Path, options: FitOptions | None = None, progress: Prog
 
 
 def _check(options: FitOptions) -> None:
+    check_rate(options.false_reject_rate)
     if options.bank < 10:
         raise ModelError(f"expected a bank of at least 10 patches, got {options.bank}; 3000 is the default")
     if not 64 <= options.pixels <= 2048:

@@ -1,5 +1,6 @@
 """Folders of images: what is in them, what they have in common, and reading one."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,11 @@ _ASPECT_TOLERANCE = 0.05  # a part that is stretched less than this still looks 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the images of a folder have in common: 1 or 3 channels, median aspect (width / height), and oddities to tell."""
+    """What images have in common: 1 or 3 channels, the median aspect (width / height), how many differ, oddities to tell."""
 
     channels: int
     aspect: float
+    different: int
     warnings: tuple[str, ...]
 
 
@@ -74,14 +76,12 @@ def batch_of(path: Path, root: Path) -> str:
 
 def survey(paths: Sequence[Path]) -> Survey:
     """Read every image once and say what they have in common. Raises ImagesError for the first unreadable one."""
-    sizes, coloured = [], 0
-    for path in paths:
+    aspects, coloured, contents = np.empty(len(paths)), 0, set()
+    for index, path in enumerate(paths):
         image = read_image(path, channels=3)
-        sizes.append(image.shape[:2])
-        coloured += not (
-            np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 1], image[..., 2])
-        )
-    aspects = np.array([width / height for height, width in sizes])
+        aspects[index] = image.shape[1] / image.shape[0]
+        coloured += bool((image[..., :2] != image[..., 1:]).any())
+        contents.add(hashlib.sha256(image.tobytes()).digest())
     aspect = float(np.median(aspects))
     odd = int((np.abs(np.log(aspects / aspect)) > _ASPECT_TOLERANCE).sum())
     warnings = []
@@ -94,7 +94,12 @@ def survey(paths: Sequence[Path]) -> Survey:
         warnings.append(
             f"{len(paths) - coloured} of {len(paths)} images are grey among coloured ones; fit on images of one camera"
         )
-    return Survey(3 if coloured else 1, aspect, tuple(warnings))
+    if len(contents) < len(paths):
+        warnings.append(
+            f"{len(paths) - len(contents)} of {len(paths)} images are copies of others, and the threshold comes out too low; "
+            "remove the copies"
+        )
+    return Survey(3 if coloured else 1, aspect, len(contents), tuple(warnings))
 
 
 def input_size(aspect: float, pixels: int) -> tuple[int, int]:

@@ -1,0 +1,219 @@
+"""Fit on good parts, measure on good and bad ones: the two commands as a user types them."""
+
+import argparse
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inspector.engine.base import open_engine
+from inspector.errors import ImagesError, InspectorError
+from inspector.model.commands import register
+from inspector.model.images import read_image
+from inspector.model.pack import load_pack
+
+SMALL = ["--size", "96", "--bank", "150"]
+
+
+def part(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return a drilled plate as photographed: four holes, brushed metal, a lamp that varies."""
+    rows, columns = np.mgrid[:120, :120]
+    plate: NDArray[np.float64] = 150 + 12 * np.sin(columns / 3) + rng.normal(0, 5, (120, 120))
+    for y, x in ((30, 30), (30, 90), (90, 30), (90, 90)):
+        plate[(rows - y) ** 2 + (columns - x) ** 2 < 100] = 40
+    plate *= rng.uniform(0.85, 1.1)
+    return plate
+
+
+def scratched(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Return a plate with a bright scratch, and its mask."""
+    image, mask = part(rng), np.zeros((120, 120), np.uint8)
+    start = rng.integers(20, 60, 2)
+    cv2.line(mask, start.tolist(), (start + rng.integers(25, 50, 2)).tolist(), 255, 4)
+    image[mask > 0] = 245
+    return image, mask
+
+
+def blocked(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Return a plate with one hole not drilled, and its mask."""
+    image, mask = part(rng), np.zeros((120, 120), np.uint8)
+    cv2.circle(mask, (90, 30), 11, 255, -1)
+    image[mask > 0] = part(rng)[60:61, :1].item()
+    return image, mask
+
+
+def write(path: Path, image: NDArray[np.float64] | NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.clip(image, 0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders fit/ (three batches of 12), good/ (20), bad/ with two kinds of defect (8 each), masks/."""
+    root = tmp_path_factory.mktemp("plates")
+    rng = np.random.default_rng(0)
+    for batch in ("monday", "tuesday", "wednesday"):
+        for index in range(12):
+            write(root / "fit" / batch / f"{index}.png", part(rng))
+    for index in range(20):
+        write(root / "good" / f"{index}.png", part(rng))
+    for kind, make in (("scratch", scratched), ("blocked", blocked)):
+        for index in range(8):
+            image, mask = make(rng)
+            write(root / "bad" / kind / f"{index}.png", image)
+            write(root / "masks" / kind / f"{index}_mask.png", mask)
+    return root
+
+
+def inspector(*arguments: object) -> int:
+    """Run a command as the command line does, errors included."""
+    parser = argparse.ArgumentParser(prog="inspector")
+    register(parser.add_subparsers(required=True))
+    args = parser.parse_args([str(argument) for argument in arguments])
+    status: int = args.run(args)
+    return status
+
+
+@pytest.fixture(scope="module")
+def fitted(plates: Path) -> Path:
+    """A pack fitted on the plates, and fit.json beside it."""
+    pack = plates / "models" / "plate"
+    arguments = [
+        "--good",
+        plates / "fit",
+        "--out",
+        pack,
+        "--json",
+        plates / "fit.json",
+        "--false-reject-rate",
+        "0.05",
+    ]
+    assert inspector("fit", *arguments, *SMALL) == 0
+    return pack
+
+
+def test_fit_reports_under_the_published_names(plates: Path, fitted: Path) -> None:
+    report = json.loads((plates / "fit.json").read_text())
+    assert list(report) == ["images", "seconds", "peak_rss_mb", "method", "bank", "threshold"]
+    assert (report["images"], report["method"], report["bank"]) == (36, "nearest", 150)
+    assert report["threshold"] == load_pack(fitted).threshold > 0
+
+
+def test_evaluate_tells_bad_from_good(plates: Path, fitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = plates / "evaluate.json"
+    folders = ["--good", plates / "good", "--bad", plates / "bad", "--masks", plates / "masks"]
+    assert inspector("evaluate", fitted, *folders, "--engine", "openvino", "--json", out) == 0
+    report = json.loads(out.read_text())
+    names = {"auroc", "auroc_pixel", "false_reject_rate", "recall", "recall_by_defect", "engine_ms", "engine"}
+    assert set(report) == names
+    assert report["auroc"] > 0.98
+    assert report["auroc_pixel"] > 0.9
+    assert report["recall"] > 0.9
+    assert report["false_reject_rate"] <= 0.2
+    assert set(report["recall_by_defect"]) == {"scratch", "blocked"}
+    assert set(report["engine_ms"]) == {"p50", "p99"}
+    assert report["engine"] == "openvino"
+    shown = capsys.readouterr().out
+    assert "auroc" in shown
+    assert "recall_by_defect scratch" in shown
+
+
+def test_without_masks_no_pixel_figure(plates: Path, fitted: Path) -> None:
+    out = plates / "unmasked.json"
+    inspector("evaluate", fitted, "--good", plates / "good", "--bad", plates / "bad", "--json", out)
+    assert "auroc_pixel" not in json.loads(out.read_text())
+
+
+def test_the_threshold_rests_on_whole_batches(fitted: Path) -> None:
+    held_out = load_pack(fitted).manifest.held_out
+    assert (held_out.by, held_out.batches, held_out.images) == ("batch", 3, 36)
+    entries = json.loads((fitted / "calibration.json").read_text())["held_out"]
+    assert len(entries) == 36
+    assert len({entry["fold"] for entry in entries}) == 3
+    assert all(
+        len({e["fold"] for e in entries if e["batch"] == batch}) == 1 for batch in ("monday", "tuesday")
+    )
+    above = sum(entry["score"] > load_pack(fitted).threshold for entry in entries)
+    assert held_out.false_reject_rate == pytest.approx(above / 36)
+
+
+def test_reference_images_score_as_the_manifest_says(fitted: Path) -> None:
+    pack = load_pack(fitted)
+    engine = open_engine("openvino", pack.graph, pack.geometry)
+    try:
+        for reference in pack.manifest.references:
+            image = read_image(fitted / reference.file, pack.geometry.channels)
+            assert engine.score(image).value == pytest.approx(reference.score, rel=1e-4)
+    finally:
+        engine.close()
+    assert [reference.file for reference in pack.manifest.references] == [
+        f"reference/{name}.png" for name in ("best", "median", "worst")
+    ]
+
+
+def test_the_same_seed_gives_the_same_threshold(plates: Path, fitted: Path, tmp_path: Path) -> None:
+    inspector(
+        "fit", "--good", plates / "fit", "--out", tmp_path / "again", "--false-reject-rate", "0.05", *SMALL
+    )
+    assert load_pack(tmp_path / "again").threshold == pytest.approx(load_pack(fitted).threshold, rel=1e-4)
+
+
+def test_one_batch_and_too_few_for_the_rate_are_said(
+    plates: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inspector("fit", "--good", plates / "good", "--out", tmp_path / "one", *SMALL)
+    warnings = " ".join(load_pack(tmp_path / "one").manifest.warnings)
+    assert "all good images are of one batch" in warnings
+    assert "20 held-out images cannot show a false-reject rate of 1.00%" in warnings
+    assert "warning:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        ("missing", "expected a folder of images, there is none"),
+        ("empty", "found none"),
+        ("few", "at least 20 different good images, found 8"),
+        ("broken", "OpenCV cannot decode it"),
+    ],
+)
+def test_good_images_that_cannot_be_used(plates: Path, tmp_path: Path, spoil: str, message: str) -> None:
+    folder = tmp_path / "good"
+    if spoil == "few":
+        folder = plates / "bad" / "scratch"
+    elif spoil != "missing":
+        folder.mkdir()
+    if spoil == "broken":
+        for index in range(20):
+            write(folder / f"{index}.png", np.zeros((40, 40), np.uint8))
+        (folder / "7.png").write_bytes((folder / "7.png").read_bytes()[:60])
+    with pytest.raises(ImagesError, match=message) as caught:
+        inspector("fit", "--good", folder, "--out", tmp_path / "pack", *SMALL)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "pack").exists()
+
+
+def test_copies_of_one_image_are_too_few(tmp_path: Path) -> None:
+    for index in range(20):
+        write(tmp_path / "good" / f"{index}.png", np.full((64, 64), 128, np.uint8))
+    with pytest.raises(ImagesError, match="at least 20 different good images, found 1"):
+        inspector("fit", "--good", tmp_path / "good", "--out", tmp_path / "pack", *SMALL)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--bank", "3"],
+        ["--size", "16"],
+        ["--taps", "4,99"],
+        ["--false-reject-rate", "0"],
+        ["--json", "/nowhere/fit.json"],
+    ],
+)
+def test_options_out_of_range_are_one_line(plates: Path, tmp_path: Path, arguments: list[str]) -> None:
+    with pytest.raises(InspectorError) as caught:
+        inspector("fit", "--good", plates / "fit", "--out", tmp_path / "pack", *SMALL, *arguments)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from inspector.model.bank import build_bank, greedy_coreset, local_spacing
+
+
+def patches(count: int = 2000, depth: int = 8) -> np.ndarray:
+    return np.random.default_rng(3).standard_normal((count, depth)).astype(np.float32)
+
+
+def radius(candidates: np.ndarray, chosen: np.ndarray) -> float:
+    """Distance of the worst candidate to its nearest chosen one, by brute force."""
+    distances = np.linalg.norm(candidates[:, None] - candidates[chosen][None], axis=2)
+    return float(distances.min(axis=1).max())
+
+
+def test_each_entry_is_the_farthest_from_those_before() -> None:
+    candidates = patches(300)
+    chosen = greedy_coreset(candidates, 20, np.random.default_rng(0))
+    assert len(set(chosen.tolist())) == 20
+    for index in range(1, 20):
+        distances = np.linalg.norm(candidates[:, None] - candidates[chosen[:index]][None], axis=2).min(axis=1)
+        assert distances[chosen[index]] == pytest.approx(distances.max(), rel=1e-4)
+
+
+def test_a_greedy_bank_leaves_no_patch_far_away() -> None:
+    candidates = patches()
+    greedy = greedy_coreset(candidates, 100, np.random.default_rng(0))
+    at_random = np.random.default_rng(0).choice(len(candidates), 100, replace=False)
+    assert radius(candidates, greedy) < 0.9 * radius(candidates, at_random)
+
+
+def test_the_seed_decides() -> None:
+    candidates = patches()
+    banks = [build_bank(candidates, 50, np.random.default_rng(seed)).entries for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(banks[0], banks[1])
+    assert not np.array_equal(banks[0], banks[2])
+
+
+def test_choosing_in_the_projected_space_hardly_costs_coverage() -> None:
+    candidates = patches(1000, 200)
+    bank = build_bank(candidates, 100, np.random.default_rng(0))
+    chosen = np.array([int(np.flatnonzero((candidates == entry).all(axis=1))[0]) for entry in bank.entries])
+    exact = greedy_coreset(candidates, 100, np.random.default_rng(0))
+    assert radius(candidates, chosen) < 1.1 * radius(candidates, exact)
+
+
+def test_equal_patches_are_taken_once() -> None:
+    candidates = np.repeat(patches(7), 50, axis=0)
+    bank = build_bank(candidates, 100, np.random.default_rng(0))
+    assert len(bank.entries) == 7
+    assert len(np.unique(bank.entries, axis=0)) == 7
+
+
+def test_progress_counts_every_entry() -> None:
+    steps: list[int] = []
+    greedy_coreset(patches(100), 30, np.random.default_rng(0), steps.append)
+    assert sum(steps) == 30
+
+
+def test_spacing_is_the_mean_distance_to_the_nearest_others() -> None:
+    entries = patches(1500)  # more than one chunk
+    distances = np.linalg.norm(entries[:, None] - entries[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    expected = np.sort(distances, axis=1)[:, :5].mean(axis=1)
+    np.testing.assert_allclose(local_spacing(entries, 5), expected, rtol=1e-3)
+
+
+def test_spacing_is_never_nothing() -> None:
+    entries = np.concatenate([patches(100), np.zeros((10, 8), np.float32)])
+    spacing = local_spacing(entries)
+    assert spacing.min() == pytest.approx(0.1 * np.median(spacing), rel=1e-5)
+    assert local_spacing(np.zeros((2, 4), np.float32)).min() > 0

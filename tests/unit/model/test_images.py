@@ -1,0 +1,116 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from inspector.errors import ImagesError
+from inspector.model.images import batch_of, find_mask, input_size, list_images, read_image, survey
+
+
+def write(path: Path, shape: tuple[int, ...] = (40, 60), value: int | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(list(path.name.encode()))
+    image = rng.integers(0, 256, shape) if value is None else np.full(shape, value)
+    assert cv2.imwrite(str(path), image.astype(np.uint8))
+    return path
+
+
+def test_images_are_found_in_nested_folders(tmp_path: Path) -> None:
+    wanted = [write(tmp_path / name) for name in ("a/1.png", "a/b/2.JPG", "c.bmp", "d.tiff")]
+    (tmp_path / "notes.txt").write_text("no image")
+    write(tmp_path / ".trash" / "3.png")
+    assert list_images(tmp_path) == wanted
+
+
+def test_no_folder_and_no_images_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ImagesError, match="expected a folder of images, there is none"):
+        list_images(tmp_path / "missing")
+    with pytest.raises(ImagesError, match="found none"):
+        list_images(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif"])
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.98])
+def test_an_image_that_was_cut_off_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], suffix: str, keep: float
+) -> None:
+    path = write(tmp_path / f"part.{suffix}")
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * keep)])
+    with pytest.raises(ImagesError, match=rf"part\.{suffix}: expected an image, OpenCV cannot decode it"):
+        read_image(path, 1)
+    assert capfd.readouterr() == ("", ""), "OpenCV adds no lines of its own"
+
+
+def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ImagesError, match=r"gone\.png: cannot be read, No such file"):
+        read_image(tmp_path / "gone.png", 1)
+
+
+def test_colours_are_read_as_rgb(tmp_path: Path) -> None:
+    red_in_bgr = np.zeros((8, 8, 3), np.uint8)
+    red_in_bgr[..., 2] = 250
+    cv2.imwrite(str(tmp_path / "red.png"), red_in_bgr)
+    assert read_image(tmp_path / "red.png", 3)[0, 0].tolist() == [250, 0, 0]
+    assert read_image(tmp_path / "red.png", 1).shape == (8, 8)
+
+
+def test_grey_images_stored_with_three_channels_are_grey(tmp_path: Path) -> None:
+    grey = cv2.cvtColor(
+        np.random.default_rng(0).integers(0, 256, (40, 60)).astype(np.uint8), cv2.COLOR_GRAY2BGR
+    )
+    cv2.imwrite(str(tmp_path / "1.png"), grey)
+    write(tmp_path / "2.png")
+    found = survey(list_images(tmp_path))
+    assert (found.channels, found.aspect, found.different, found.warnings) == (1, 1.5, 2, ())
+
+
+def test_mixed_aspects_and_colours_are_said(tmp_path: Path) -> None:
+    for index in range(3):
+        write(tmp_path / f"{index}.png")
+    write(tmp_path / "high.png", (60, 40))
+    write(tmp_path / "colour.png", (40, 60, 3))
+    found = survey(list_images(tmp_path))
+    assert (found.channels, found.aspect) == (3, 1.5)
+    assert [warning.split(";")[0] for warning in found.warnings] == [
+        "1 of 5 images have another aspect than 1.50 and are stretched to it",
+        "4 of 5 images are grey among coloured ones",
+    ]
+
+
+def test_copies_are_said(tmp_path: Path) -> None:
+    for index in range(4):
+        write(tmp_path / f"{index}.png", value=min(index, 1))
+    found = survey(list_images(tmp_path))
+    assert found.different == 2
+    assert "2 of 4 images are copies of others" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("aspect", "pixels", "size"),
+    [
+        (1.0, 256, (256, 256)),
+        (1.6, 256, (192, 320)),
+        (0.5, 256, (352, 192)),
+        (1.0, 100, (96, 96)),
+        (8.0, 64, (32, 192)),
+    ],
+)
+def test_the_input_keeps_area_and_aspect(aspect: float, pixels: int, size: tuple[int, int]) -> None:
+    assert input_size(aspect, pixels) == size
+
+
+def test_the_first_folder_names_the_batch(tmp_path: Path) -> None:
+    assert batch_of(tmp_path / "monday" / "x" / "1.png", tmp_path) == "monday"
+    assert batch_of(tmp_path / "1.png", tmp_path) == tmp_path.name
+
+
+def test_masks_lie_in_the_same_place(tmp_path: Path) -> None:
+    images, masks = tmp_path / "bad", tmp_path / "masks"
+    first, second, third = (write(images / "crack" / f"{name}.jpg") for name in "abc")
+    mask_a, mask_b = write(masks / "crack" / "a_mask.png"), write(masks / "crack" / "b.png")
+    assert find_mask(first, images, masks) == mask_a
+    assert find_mask(second, images, masks) == mask_b
+    with pytest.raises(ImagesError, match=r"c_mask\.png, there is none"):
+        find_mask(third, images, masks)
