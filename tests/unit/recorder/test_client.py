@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -193,6 +194,30 @@ def test_a_station_that_is_killed_leaves_all_its_entries(folder: Path) -> None:
     entries = entries_of(folder)
     assert check_numbering(entries) == 0
     assert [entry.get("n") for entry in entries] == [*range(1000), None]
+
+
+def test_a_full_disk_costs_lines_but_never_their_count(
+    recorder: Recorder, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A limit on the recorder's file size stands for the full disk: writes fail in the same way, part of them done."""
+    recorder.record("before")
+    wait_for_a_line(folder)
+    (path,) = folder.iterdir()
+    soft, hard = resource.prlimit(recorder._process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(recorder._process.pid, resource.RLIMIT_FSIZE, (path.stat().st_size + 50, hard))
+    for n in range(100):
+        recorder.record("lost", n=n)
+    said = ""
+    while "recorder.disk_fails" not in said:
+        said += capfd.readouterr().err
+    resource.prlimit(recorder._process.pid, resource.RLIMIT_FSIZE, (soft, hard))
+    assert recorder.stop(10_000)
+    said += capfd.readouterr().err
+    entries = entries_of(folder)
+    assert 0 < check_numbering(entries) <= 100
+    assert entries[-1]["seq"] == 101
+    assert "Traceback" not in said
+    assert said.count("recorder.disk_fails") == said.count("recorder.disk_works") == 1
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
