@@ -206,7 +206,7 @@ def test_a_station_that_is_killed_leaves_all_its_entries(folder: Path) -> None:
 
 
 def test_a_full_disk_costs_lines_but_never_their_count(
-    recorder: Recorder, folder: Path, capfd: pytest.CaptureFixture[str]
+    capfd: pytest.CaptureFixture[str], recorder: Recorder, folder: Path
 ) -> None:
     """A limit on the recorder's file size stands for the full disk: writes fail in the same way, part of them done."""
     recorder.record("before")
