@@ -20,6 +20,7 @@
     │   ├── EngineTimeoutError (TimeoutError)  ENG-006  the device did not finish in time
     │   └── EngineClosedError           ENG-007  used after close
     ├── PlcError                        PLC-001  the PLC cannot be reached or answered wrongly
+    │   └── PlcTimeoutError (TimeoutError)  PLC-002  no answer within the call's time-out
     └── ServiceError                    SVC-001  the surroundings: processes, sockets, folders
 
 A message is one line: what was expected, what came, what to do next. No user sees a traceback.
