@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import gc
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -86,6 +87,13 @@ def _parser() -> argparse.ArgumentParser:
         help="how long the station may take to be READY",
     )
     add("--settle-timeout", type=float, default=5.0, metavar="S", help="how long the last counters may take")
+    add(
+        "--linger",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="keep the PLC alive after the result, at most so long",
+    )
     add("--json", type=Path, help="write the result here, as one JSON object")
     add("--record", type=Path, help="write each part here, as JSON lines")
     add(
@@ -152,34 +160,35 @@ async def _run(arguments: argparse.Namespace, plan: Plan) -> int:
         gc.disable()
         try:
             await line.run()
+            outcome = result(line, judge)
+            _say(arguments, outcome, tell)
+            await line.linger(arguments.linger)
         finally:
             await plc.power_off()
             camera.close()
-    broken = judge.broken_promises() + line.problems
-    outcome = result(
-        judge, uncounted=line.uncounted, lost_pulses=camera.failures, lags_ns=line.lags_ns, broken=broken
-    )
+    return 1 if outcome["broken_promises"] else 0
+
+
+def _say(arguments: argparse.Namespace, outcome: dict[str, Any], tell: Callable[..., None]) -> None:
     if arguments.json:
         write_json(arguments.json, outcome)
     if arguments.live:
         tell("result", **outcome)
     else:
         show(outcome, Console())
-    return 1 if broken else 0
 
 
 def _stop_on_signals(line: Line) -> None:
     """End in order on the first SIGTERM or Ctrl-C, at once on the second."""
     loop = asyncio.get_running_loop()
 
-    def stop(number: signal.Signals) -> None:
-        for each in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(each)
-        signal.signal(number, signal.SIG_DFL)
+    def heard(number: signal.Signals) -> None:
+        if line.stopping:
+            os._exit(128 + number)
         line.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number)
+        loop.add_signal_handler(number, heard, number)
 
 
 def _silent(event: str, **fields: Any) -> None:

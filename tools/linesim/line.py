@@ -65,6 +65,11 @@ class Line:
         plc.observer = self
         plc.set_control(dataclasses.replace(plc.control, part_count=plan.first_part_id - 1))
 
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called for what is going on now."""
+        return self._stop.is_set()
+
     def stop(self) -> None:
         """Let no more parts onto the line; `run` then ends in order."""
         self._stop.set()
@@ -88,6 +93,12 @@ class Line:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(heartbeat, *self._tasks, return_exceptions=True)
+
+    async def linger(self, seconds: float) -> None:
+        """Keep the PLC as it is until `stop`, at most so long: the station may go first, and in order."""
+        self.plc.observer = None
+        self._stop.clear()
+        await self._stopped_before(time.monotonic_ns() + round(seconds * NS_PER_S))
 
     # -- what the PLC tells ---------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from tools.linesim.conveyor import InputError
 from tools.linesim.judge import Judge, Part
+from tools.linesim.line import Line
 
 NS_PER_MS = 1e6
 
@@ -30,10 +31,8 @@ def spread_ms(values_ns: Sequence[int]) -> dict[str, float | None]:
     }
 
 
-def result(
-    judge: Judge, *, uncounted: int, lost_pulses: int, lags_ns: Sequence[int], broken: list[str]
-) -> dict[str, Any]:
-    """Return the machine-readable result. The first keys are those of `tools/rehearse`."""
+def result(line: Line, judge: Judge) -> dict[str, Any]:
+    """Return the machine-readable result of a line that has run. The first keys are those of `tools/rehearse`."""
     tally = judge.tally
     return {
         "parts": tally.parts,
@@ -55,10 +54,10 @@ def result(
         "repeats": tally.repeats,
         "link_lost": tally.link_lost,
         "gone_with_plc": tally.gone_with_plc,
-        "uncounted": uncounted,
-        "lost_pulses": lost_pulses,
-        "own_lag_ms": spread_ms(lags_ns),
-        "broken_promises": broken,
+        "uncounted": line.uncounted,
+        "lost_pulses": line.camera.failures,
+        "own_lag_ms": spread_ms(line.lags_ns),
+        "broken_promises": judge.broken_promises() + line.problems,
     }
 
 

@@ -86,6 +86,7 @@ class Setting:
     base: LoadedConfig
     pack: Pack
     shown: Sequence[folders.Shown]
+    sensor: folders.Sensor
     folder: Path  # where the run is kept
     console: Console
 
@@ -114,12 +115,17 @@ def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
         base = load(arguments.config, check_files=False)
         pack = load_pack(base.resolve(base.config.model.pack))
     shown = folders.name_images(good, arguments.good, bad, arguments.bad)
-    setting = Setting(arguments, base, pack, shown, folder, console)
+    sensor, odd = folders.choose_sensor(shown, pack.geometry.channels)
+    setting = Setting(arguments, base, pack, shown, sensor, folder, console)
     console.print(f"Showing {len(good)} good and {len(bad)} bad images to the camera.", highlight=False)
+    if odd:
+        size = f"{sensor.width} x {sensor.height}"
+        console.print(
+            f"[yellow]warning:[/yellow] {odd} of them are stretched to {size} pixels", highlight=False
+        )
     # The pixels are large and of no use afterwards, and the path of a socket may have 107 characters at most.
     with tempfile.TemporaryDirectory(prefix="simcam-") as root:
-        for warning in folders.write_camera_files(shown, Path(root) / station.DEVICE, pack.geometry.channels):
-            console.print(f"[yellow]warning:[/yellow] {warning}", highlight=False)
+        folders.write_camera_files(shown, sensor, Path(root) / station.DEVICE)
         status, figures, parts = _run(setting, producer, Path(root))
     _conclude(setting, figures, parts)
     return status
@@ -189,9 +195,14 @@ def _conclude(setting: Setting, figures: dict[str, Any], parts: Sequence[result.
     """Write the figures and the pictures, and say in plain words what happened."""
     folder, console = setting.folder, setting.console
     escapes, rejects = result.mistakes(parts)
-    by_name = {each.name: each for each in setting.shown}
-    sheets = {"escapes": escapes, "false-rejects": rejects}
-    pages = sheet.draw(sheets, by_name, setting.pack, setting.threshold, folder)
+    pages = sheet.draw(
+        {"escapes": escapes, "false-rejects": rejects},
+        folder,
+        shown={each.name: each for each in setting.shown},
+        sensor=setting.sensor,
+        pack=setting.pack,
+        threshold=setting.threshold,
+    )
     for file in filter(None, (folder / "result.json", setting.arguments.json)):
         _write_json(file, figures)
     console.print()

@@ -70,26 +70,39 @@ def name_images(good: Sequence[Path], good_root: Path, bad: Sequence[Path], bad_
     return shown
 
 
-def write_camera_files(shown: Sequence[Shown], folder: Path, channels: int) -> list[str]:
-    """Write each image as the PGM or PPM that simcam plays, all of the size most of them have; return what is odd.
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """What the camera makes of every image. Size in pixels; 1 channel or 3 (RGB)."""
 
-    A camera has one sensor: images of another size are stretched to it. Raises ImagesError for an unreadable image.
-    """
+    width: int
+    height: int
+    channels: int
+
+    def image(self, path: Path) -> NDArray[np.uint8]:
+        """Return the image as the camera sees it: stretched to the sensor where it has another size. Raises ImagesError."""
+        image = read_image(path, self.channels)
+        if image.shape[:2] == (self.height, self.width):
+            return image
+        shrinks = image.shape[0] * image.shape[1] > self.width * self.height
+        stretched: NDArray[np.uint8] = cv2.resize(
+            image, (self.width, self.height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        )
+        return stretched
+
+
+def choose_sensor(shown: Sequence[Shown], channels: int) -> tuple[Sensor, int]:
+    """Return a sensor of the size that most images have, and how many have another. Raises ImagesError."""
     sizes = Counter(read_image(each.path, channels).shape[:2] for each in shown)
-    (height, width), _ = sizes.most_common(1)[0]
+    (height, width), same = sizes.most_common(1)[0]
+    return Sensor(width, height, channels), len(shown) - same
+
+
+def write_camera_files(shown: Sequence[Shown], sensor: Sensor, folder: Path) -> None:
+    """Write each image as the PGM or PPM that simcam plays."""
     for each in shown:
-        image = read_image(each.path, channels)
-        if image.shape[:2] != (height, width):
-            image = _resized(image, width, height)
-        file = folder / f"{each.name}.{'pgm' if channels == 1 else 'ppm'}"
+        file = folder / f"{each.name}.{'pgm' if sensor.channels == 1 else 'ppm'}"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(_netpbm(image))
-    stretched = len(shown) - sizes[height, width]
-    if not stretched:
-        return []
-    return [
-        f"{stretched} of {len(shown)} images are not of {width} x {height} pixels and were stretched to it"
-    ]
+        file.write_bytes(_netpbm(sensor.image(each.path)))
 
 
 def write_truth(shown: Sequence[Shown], file: Path) -> None:
@@ -99,14 +112,6 @@ def write_truth(shown: Sequence[Shown], file: Path) -> None:
         for truth, good in (("good", True), ("bad", False))
     }
     file.write_text(json.dumps(names), encoding="utf-8")
-
-
-def _resized(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    shrinks = image.shape[0] * image.shape[1] > width * height
-    resized: NDArray[np.uint8] = cv2.resize(
-        image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-    return resized
 
 
 def _netpbm(image: NDArray[np.uint8]) -> bytes:

@@ -46,12 +46,14 @@ class Display:
                 self._say("The station is ready: the line runs.")
             case "fault":
                 self._say(f"Fault before part {event['at_part']}: {str(event['do']).removeprefix('say ')}")
-            case "link_lost":
+            case "link_lost" if self._running:
                 self._say("The PLC has no connection.")
             case "plc_back":
                 self._say("The PLC is back.")
             case "restarted":
                 self._say("The station died and is started again.")
+            case "result":
+                self._running = False
             case "progress" if self._running:
                 self._progress(event)
 

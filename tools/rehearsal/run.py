@@ -19,6 +19,7 @@ from inspector.errors import ServiceError
 from tools.rehearsal.station import ROOT, Daemon
 
 READY_S = 120.0  # compiling a model for a GPU takes long, once
+LINGER_S = 20.0  # the station stops before its PLC goes
 KILLS = {"kill camera": Daemon.kill_camera, "kill station": Daemon.kill}
 Event = dict[str, Any]
 
@@ -45,7 +46,7 @@ class Linesim:
         registers = config.plc.registers
         options: dict[str, object] = {
             "--images": plan.truth, "--camera": plan.camera, "--port": 0, "--rate": plan.rate_hz,
-            "--budget-ms": plan.budget_ms, "--seed": plan.seed, "--ready-timeout": READY_S,
+            "--budget-ms": plan.budget_ms, "--seed": plan.seed, "--ready-timeout": READY_S, "--linger": LINGER_S,
             "--json": folder / "line.json", "--record": folder / "parts.jsonl",
             "--results-address": registers.results_address, "--status-address": registers.status_address,
             "--control-address": registers.control_address, "--slots": registers.slots,
@@ -146,7 +147,7 @@ def _follow(linesim: Linesim, daemon: Daemon, show: Callable[[Event], None]) -> 
     result: Event = {}
     ready = False
     while (event := linesim.next(0.2)) is not None:
-        if daemon.exit_status() is not None:
+        if not result and daemon.exit_status() is not None:
             if not ready:
                 raise ServiceError(f"expected the station to start, it ended: {daemon.last_words()}")
             daemon.start()  # as the service manager does
@@ -156,6 +157,8 @@ def _follow(linesim: Linesim, daemon: Daemon, show: Callable[[Event], None]) -> 
                 ready = True
             case "result":
                 result = event
+                daemon.stop()
+                linesim.end_in_order()
             case "fault" if str(event["do"]).startswith("say "):
                 KILLS[str(event["do"]).removeprefix("say ")](daemon)
         if event:

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from inspector.engine.base import Engine, open_engine
 from inspector.errors import ServiceError
 from inspector.model.heatmap import overlay
-from inspector.model.images import read_image
 from inspector.model.pack import Pack
-from tools.rehearsal.folders import Shown
+from tools.rehearsal.folders import Sensor, Shown
 from tools.rehearsal.result import PartOutcome
 
 PICTURE = 240  # pixels of a picture's longer side
@@ -26,10 +25,12 @@ Picture = NDArray[np.uint8]
 
 def draw(
     sheets: Mapping[str, Sequence[PartOutcome]],
+    folder: Path,
+    *,
     shown: Mapping[str, Shown],
+    sensor: Sensor,
     pack: Pack,
     threshold: float,
-    folder: Path,
 ) -> list[Path]:
     """Write the pages NAME-1.png, NAME-2.png ... of each sheet that is not empty; return them in order."""
     if not any(sheets.values()):
@@ -40,7 +41,8 @@ def draw(
         pages = []
         for name, outcomes in sheets.items():
             tiles = [
-                _tile(outcome, shown[outcome.seen["image"]], engine, pack, threshold) for outcome in outcomes
+                _tile(outcome, shown[outcome.seen["image"]], engine, sensor, threshold)
+                for outcome in outcomes
             ]
             pages += _pages(name, tiles, folder)
         return pages
@@ -48,9 +50,9 @@ def draw(
         engine.close()
 
 
-def _tile(outcome: PartOutcome, shown: Shown, engine: Engine, pack: Pack, threshold: float) -> Picture:
+def _tile(outcome: PartOutcome, shown: Shown, engine: Engine, sensor: Sensor, threshold: float) -> Picture:
     """Return the image and its heat map side by side, over two lines of text."""
-    image = read_image(shown.path, pack.geometry.channels)
+    image = sensor.image(shown.path)
     score = engine.score(image)
     small = _shrunk(image)
     plain = small if small.ndim == 3 else cv2.cvtColor(small, cv2.COLOR_GRAY2RGB)
