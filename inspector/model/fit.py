@@ -26,7 +26,7 @@ from inspector.model.calibrate import (
     choose_threshold,
     clopper_pearson,
 )
-from inspector.model.graph import FeatureSpec
+from inspector.model.graph import Exposure, FeatureSpec
 from inspector.model.images import batch_of, input_size, list_images, read_image, survey
 from inspector.model.nearest import Advance, Plan, collect, fused, held_out_scores
 from inspector.model.pack import CALIBRATION, GRAPH, Pack, save_pack
@@ -102,7 +102,9 @@ def fit(good: Path, out: Path, options: FitOptions | None = None, progress: Prog
     held_out = _stage(progress, "held-out models", folds.count * options.bank)
     scores = held_out_scores(plan, patches, paths, folds.fold_of, held_out)
     threshold = choose_threshold(scores, options.false_reject_rate)
-    model, bank = fused(plan, patches, _stage(progress, "bank", options.bank))
+    # Whatever the held-out models said of brightness would be the same: all good images lie in the range.
+    exposure = Exposure(float(patches.grey.min()), float(patches.grey.max()), limit=threshold.value)
+    model, bank = fused(plan, patches, _stage(progress, "bank", options.bank), exposure=exposure)
 
     warnings = (
         *found.warnings,
@@ -112,7 +114,7 @@ def fit(good: Path, out: Path, options: FitOptions | None = None, progress: Prog
     )
     references = _references(paths, scores, model, spec)
     facts = {
-        **_what(options, spec, bank),
+        **_what(options, spec, bank, exposure),
         **_worth(options, batches, folds, threshold),
         "images": len(paths),
         "warnings": warnings,
@@ -164,7 +166,7 @@ def _batch_warnings(
             yield f"batch {name}: {above} of {len(of_batch)} images are above the threshold; a new batch may fare like this one"
 
 
-def _what(options: FitOptions, spec: FeatureSpec, bank: int) -> dict[str, object]:
+def _what(options: FitOptions, spec: FeatureSpec, bank: int, exposure: Exposure) -> dict[str, object]:
     """Return the manifest's entries about the model."""
     return {
         "created": utc_label(),
@@ -172,6 +174,7 @@ def _what(options: FitOptions, spec: FeatureSpec, bank: int) -> dict[str, object
         "backbone": {"name": LITE0, "sha256": LITE0_SHA256, "taps": options.taps},
         "geometry": {"channels": spec.channels, "height": spec.height, "width": spec.width},
         "bank": bank,
+        "grey": (exposure.darkest, exposure.brightest),
         "seed": options.seed,
     }
 

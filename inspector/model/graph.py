@@ -2,6 +2,9 @@
 
 image -> brightness, contrast -> backbone -> pooled taps -> whitening -> distance to the bank -> blur -> heat map, score
 |---------------- features graph ---------------------|
+
+Brightness is taken out, since lamps age. A lamp that fails must still reject, so an image far darker or brighter than all
+good ones is odd as a whole, whatever its features say (Exposure).
 """
 
 from dataclasses import dataclass
@@ -54,29 +57,42 @@ class FeatureSpec:
         return sum(tap(block).channels for block in self.taps)
 
 
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """Mean grey level of the darkest and the brightest good image.
+
+    An image halfway from there to black or to white scores `limit`, by its mean alone; one between them scores nothing.
+    """
+
+    darkest: float
+    brightest: float
+    limit: float
+
+
 def features_graph(spec: FeatureSpec, weights: Weights) -> onnx.ModelProto:
     """Return a graph with the feature vectors [1, rows * columns, depth] in the place of the heat map.
 
-    It keeps the engine's contract (`score` is their maximum, of no use), so that features in fitting come out of the very
+    It keeps the engine's contract, with the image's mean grey level as `score`, so that fitting reads features from the very
     engine and settings that decide in operation.
     """
     nodes = Nodes()
     rows, columns = spec.grid
-    grid = _add_features(nodes, spec, weights)
+    grid, mean = _add_features(nodes, spec, weights)
     flat = _flatten(nodes, grid, spec.depth, rows * columns)
     nodes.add("Unsqueeze", flat, nodes.constant("axes", np.array([0], np.int64)), output="heatmap")
-    peak = nodes.add("ReduceMax", "heatmap", axes=[0, 1, 2], keepdims=0)
-    nodes.add("Reshape", peak, nodes.constant("one", np.array([1], np.int64)), output="score")
+    nodes.add("Reshape", mean, nodes.constant("one", np.array([1], np.int64)), output="score")
     return nodes.model(
         "features", _image_shape(spec), {"score": (1,), "heatmap": (1, rows * columns, spec.depth)}
     )
 
 
-def fused_graph(spec: FeatureSpec, weights: Weights, whitening: Whitening, bank: Bank) -> onnx.ModelProto:
+def fused_graph(
+    spec: FeatureSpec, weights: Weights, whitening: Whitening, bank: Bank, exposure: Exposure | None = None
+) -> onnx.ModelProto:
     """Return the graph that decides: `image` in, `score` [1] and `heatmap` [1, rows, columns] out."""
     nodes = Nodes()
     rows, columns = spec.grid
-    grid = _add_features(nodes, spec, weights)
+    grid, mean = _add_features(nodes, spec, weights)
     kernel = np.ascontiguousarray(whitening.projection.T)[:, :, None, None]
     offset = -whitening.mean @ whitening.projection
     white = nodes.add(
@@ -87,12 +103,13 @@ def fused_graph(spec: FeatureSpec, weights: Weights, whitening: Whitening, bank:
         kernel_shape=[1, 1],
     )
     patches = _flatten(nodes, white, kernel.shape[0], rows * columns)
-    distance = _add_distance(nodes, patches, bank)
+    distance = _add_distance(nodes, patches, rows * columns, bank)
     plane = nodes.add("Reshape", distance, nodes.constant("plane", np.array([1, 1, rows, columns], np.int64)))
-    blurred = _add_blur(nodes, plane)
-    nodes.add("Squeeze", blurred, nodes.constant("axes", np.array([1], np.int64)), output="heatmap")
-    peak = nodes.add("ReduceMax", "heatmap", axes=[1, 2], keepdims=0)
-    nodes.add("Identity", peak, output="score")
+    odd = _add_blur(nodes, plane)
+    if exposure is not None:
+        odd = nodes.add("Max", odd, _add_exposure(nodes, mean, exposure))
+    nodes.add("Squeeze", odd, nodes.constant("axes", np.array([1], np.int64)), output="heatmap")
+    nodes.add("ReduceMax", "heatmap", axes=[1, 2], keepdims=0, output="score")
     return nodes.model("inspector", _image_shape(spec), {"score": (1,), "heatmap": (1, rows, columns)})
 
 
@@ -100,21 +117,22 @@ def _image_shape(spec: FeatureSpec) -> tuple[int, int, int, int]:
     return (1, spec.height, spec.width, spec.channels)
 
 
-def _add_features(nodes: Nodes, spec: FeatureSpec, weights: Weights) -> str:
-    """Append everything up to the pooled features [1, depth, rows, columns]."""
-    cast = nodes.add("Cast", "image", to=onnx.TensorProto.FLOAT)
-    image = _add_normalisation(nodes, nodes.add("Transpose", cast, perm=[0, 3, 1, 2]))
+def _add_features(nodes: Nodes, spec: FeatureSpec, weights: Weights) -> tuple[str, str]:
+    """Append everything up to the pooled features [1, depth, rows, columns]; return them and the mean grey level [1, 1, 1, 1]."""
+    grey = nodes.add("Transpose", nodes.add("Cast", "image", to=onnx.TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    mean = nodes.add("ReduceMean", grey, axes=[1, 2, 3], keepdims=1)
+    image = _add_normalisation(nodes, grey, mean)
     used = fold_grey(weights) if spec.channels == 1 else weights
     tapped = add_backbone(nodes, image, used, size=(spec.height, spec.width), taps=spec.taps)
     pooled = [
         _add_pooling(nodes, x, tap(block).stride, spec) for x, block in zip(tapped, spec.taps, strict=True)
     ]
-    return nodes.add("Concat", *pooled, axis=1) if len(pooled) > 1 else pooled[0]
+    return (nodes.add("Concat", *pooled, axis=1) if len(pooled) > 1 else pooled[0]), mean
 
 
-def _add_normalisation(nodes: Nodes, x: str) -> str:
+def _add_normalisation(nodes: Nodes, x: str, mean: str) -> str:
     """Bring mean and deviation over all pixels and channels to fixed values, so that lamps may age and colours stay."""
-    centred = nodes.add("Sub", x, nodes.add("ReduceMean", x, axes=[1, 2, 3], keepdims=1))
+    centred = nodes.add("Sub", x, mean)
     variance = nodes.add("ReduceMean", nodes.add("Mul", centred, centred), axes=[1, 2, 3], keepdims=1)
     floored = nodes.add("Max", variance, nodes.scalar("least_variance", _LEAST_DEVIATION**2))
     scaled = nodes.add("Div", centred, nodes.add("Sqrt", floored))
@@ -149,32 +167,38 @@ def _flatten(nodes: Nodes, grid: str, depth: int, cells: int) -> str:
     return nodes.add("Transpose", flat, perm=[1, 0])
 
 
-def _add_distance(nodes: Nodes, patches: str, bank: Bank) -> str:
+def _add_distance(nodes: Nodes, patches: str, cells: int, bank: Bank) -> str:
     """Append the distance of each patch [cells, d] to the nearest bank entry, in units of that entry's own spacing.
 
-    The squared distance over the squared spacing, (|f|^2 + |b|^2 - 2 f.b) / s^2, is linear in (f, |f|^2, 1); the minimum
-    needs no index and no gather, which half precision is known to get wrong.
+    The squared distance over the squared spacing, (|f|^2 + |b|^2 - 2 f.b) / s^2, is linear in (f, |f|^2, 1): one matrix
+    product. The minimum needs no index and no gather, which half precision is known to get wrong.
     """
-    weight = (1.0 / np.square(bank.spacing)).astype(np.float32)
-    product = nodes.add(
-        "MatMul",
-        patches,
-        nodes.constant("bank", (-2.0 * bank.entries * weight[:, None]).T.astype(np.float32)),
-    )
+    weight = (1.0 / np.square(bank.spacing))[:, None]
+    norms = np.square(bank.entries).sum(axis=1, keepdims=True)
+    factors = np.concatenate([-2.0 * bank.entries * weight, weight, norms * weight], axis=1)
     square = nodes.add(
         "ReduceSum",
         nodes.add("Mul", patches, patches),
         nodes.constant("axes", np.array([1], np.int64)),
         keepdims=1,
     )
-    norm = nodes.constant(
-        "bank_norm", (np.square(bank.entries).sum(axis=1) * weight)[None, :].astype(np.float32)
-    )
-    spread = nodes.add("Mul", square, nodes.constant("inverse_spacing", weight[None, :]))
-    squared = nodes.add("Add", nodes.add("Add", product, spread), norm)
+    ones = nodes.constant("ones", np.ones((cells, 1), np.float32))
+    extended = nodes.add("Concat", patches, square, ones, axis=1)
+    squared = nodes.add("MatMul", extended, nodes.constant("bank", factors.T.astype(np.float32)))
     nearest = nodes.add("ReduceMin", squared, axes=[1], keepdims=0)
     # Rounding may leave a tiny negative number where a patch equals its entry, and its root would be NaN.
     return nodes.add("Sqrt", nodes.add("Max", nearest, nodes.scalar("zero", 0.0)))
+
+
+def _add_exposure(nodes: Nodes, mean: str, exposure: Exposure) -> str:
+    """Append the score [1, 1, 1, 1] of the whole image's mean: below 0 within the range of the good images."""
+    sides = []
+    for name, edge, end in (("dark", exposure.darkest, 0.0), ("bright", exposure.brightest, 255.0)):
+        # Where good images are nearly black or white themselves, ten grey levels of room remain.
+        room = max(abs(end - edge) / 2, 10.0) * (1 if end > edge else -1)
+        beyond = nodes.add("Sub", mean, nodes.scalar(f"{name}_edge", edge))
+        sides.append(nodes.add("Mul", beyond, nodes.scalar(f"{name}_slope", exposure.limit / room)))
+    return nodes.add("Max", *sides)
 
 
 def _add_blur(nodes: Nodes, plane: str) -> str:

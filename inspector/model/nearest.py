@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inspector.model.backbone import Weights
 from inspector.model.bank import build_bank
-from inspector.model.graph import FeatureSpec, features_graph, fused_graph
+from inspector.model.graph import Exposure, FeatureSpec, features_graph, fused_graph
 from inspector.model.scoring import compiled, score_files
 from inspector.model.whitening import Moments, whitening
 
@@ -32,11 +32,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Patches:
-    """What one pass over the good images leaves: each fold's moments, and a random share of each image's patches."""
+    """What one pass over the good images leaves: each fold's moments, a random share of each image's patches, mean greys."""
 
     moments: list[Moments]
     candidates: NDArray[np.float32]
     fold_of: NDArray[np.int64]  # of each candidate
+    grey: NDArray[np.float64]  # mean grey level of each image
 
 
 def collect(plan: Plan, paths: Sequence[Path], fold_of: NDArray[np.int64], advance: Advance) -> Patches:
@@ -45,26 +46,35 @@ def collect(plan: Plan, paths: Sequence[Path], fold_of: NDArray[np.int64], advan
     rows, columns = spec.grid
     share = min(rows * columns, max(1, CANDIDATES // len(paths)))
     candidates = np.empty((len(paths) * share, spec.depth), np.float32)
+    grey = np.empty(len(paths))
     moments = [Moments.empty(spec.depth) for _ in range(int(fold_of.max()) + 1)]
     with compiled(features_graph(spec, plan.weights), spec) as engine:
         for index, score in enumerate(score_files(engine, paths, spec.channels)):
-            features = score.heatmap  # (cells, depth): the features graph hands them out in its place
+            features, grey[index] = (
+                score.heatmap,
+                score.value,
+            )  # what the features graph hands out in their place
             moments[fold_of[index]] += Moments.of(features)
-            chosen = rng.choice(len(features), share, replace=False)
+            chosen = np.sort(rng.choice(len(features), share, replace=False))
             candidates[index * share : (index + 1) * share] = features[chosen]
             advance(1)
-    return Patches(moments, candidates, np.repeat(fold_of, share))
+    return Patches(moments, candidates, np.repeat(fold_of, share), grey)
 
 
 def fused(
-    plan: Plan, patches: Patches, advance: Advance, *, without: int | None = None
+    plan: Plan,
+    patches: Patches,
+    advance: Advance,
+    *,
+    without: int | None = None,
+    exposure: Exposure | None = None,
 ) -> tuple[onnx.ModelProto, int]:
     """Return the fused graph fitted on all patches, or all but the fold `without`, and its bank's real size."""
     kept = [moments for fold, moments in enumerate(patches.moments) if fold != without]
     white = whitening(sum(kept, start=Moments.empty(plan.spec.depth)))
     chosen = patches.candidates if without is None else patches.candidates[patches.fold_of != without]
     bank = build_bank(white.apply(chosen), plan.bank, np.random.default_rng(plan.seed), advance)
-    return fused_graph(plan.spec, plan.weights, white, bank), len(bank.entries)
+    return fused_graph(plan.spec, plan.weights, white, bank, exposure), len(bank.entries)
 
 
 def held_out_scores(

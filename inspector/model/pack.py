@@ -85,6 +85,7 @@ class Manifest(_Strict):
     backbone: Backbone
     geometry: InputGeometry
     bank: Annotated[int, Field(ge=1)]
+    grey: tuple[float, float]  # mean grey level of the darkest and the brightest good image
     threshold: Annotated[float, Field(gt=0)]
     false_reject_rate: Rate
     held_out: HeldOut

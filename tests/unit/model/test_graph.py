@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from inspector.errors import ModelError
 from inspector.model.backbone import Weights, read_backbone
 from inspector.model.bank import Bank, build_bank
-from inspector.model.graph import FeatureSpec, features_graph, fused_graph
+from inspector.model.graph import Exposure, FeatureSpec, features_graph, fused_graph
 from inspector.model.scoring import compiled
 from inspector.model.whitening import Moments, Whitening, whitening
 
@@ -90,6 +90,33 @@ def test_a_weaker_lamp_changes_nothing_and_darkness_is_odd(
         dark = engine.score(np.zeros((64, 96), np.uint8)).value
     assert dimmed == pytest.approx(usual, rel=0.05)
     assert dark > 1.5 * usual
+
+
+def test_a_failed_lamp_rejects_though_noise_looks_like_noise(weights: Weights) -> None:
+    """A part without any structure: only its brightness can tell a good image from a dark one."""
+    spec = FeatureSpec(channels=1, height=64, width=64, taps=(4, 7))
+    rng = np.random.default_rng(0)
+
+    def photograph(brightness: float) -> NDArray[np.uint8]:
+        return np.clip(brightness + rng.normal(0, 5, (64, 64)), 0, 255).astype(np.uint8)
+
+    with compiled(features_graph(spec, weights), spec) as engine:
+        flat = np.concatenate([engine.score(photograph(120)).heatmap for _ in range(20)])
+    white = whitening(Moments.of(flat))
+    bank = build_bank(white.apply(flat), 200, np.random.default_rng(0))
+    plain, guarded = (
+        fused_graph(spec, weights, white, bank, exposure)
+        for exposure in (None, Exposure(110, 130, limit=50.0))
+    )
+    with compiled(plain, spec) as engine:
+        usual, dark = engine.score(photograph(120)).value, engine.score(photograph(25)).value
+        assert dark < 1.5 * usual, "without exposure darkness would pass: this is what it is for"
+    with compiled(guarded, spec) as engine:
+        assert engine.score(photograph(112)).value == pytest.approx(usual, rel=0.3)
+        assert engine.score(photograph(55)).value == pytest.approx(50, rel=0.01)
+        assert engine.score(photograph(192.5)).value == pytest.approx(50, rel=0.01)
+        assert engine.score(photograph(25)).value > 70
+        assert (engine.score(photograph(25)).heatmap > 70).all()
 
 
 @pytest.mark.parametrize(("taps", "grid"), [((7, 10, 14), (4, 6)), ((4,), (8, 12))])

@@ -21,6 +21,7 @@ def facts(**changes: object) -> dict[str, object]:
         "backbone": {"name": "efficientnet-lite0", "sha256": "0" * 64, "taps": [4, 7]},
         "geometry": {"channels": 1, "height": 64, "width": 96},
         "bank": 100,
+        "grey": [90.0, 120.0],
         "threshold": 1.25,
         "false_reject_rate": 0.01,
         "held_out": {
