@@ -119,6 +119,8 @@ def _plan(arguments: argparse.Namespace) -> Plan:
             f"expected a budget below {least_ms * (arguments.slots - 1):g} ms, got {arguments.budget_ms:g}: with "
             f"{arguments.slots} slots and a part every {least_ms:g} ms a slot would be needed again before it is read"
         )
+    if arguments.parts is not None and arguments.parts < 1:
+        raise InputError(f"expected --parts to be at least 1, got {arguments.parts}")
     if not 1 <= arguments.first_part_id <= 65535:
         raise InputError(f"expected --first-part-id in 1..65535, got {arguments.first_part_id}")
     return Plan(

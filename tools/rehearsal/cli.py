@@ -15,7 +15,8 @@ from typing import Any
 from rich.console import Console
 
 from inspector.clock import utc_label
-from inspector.config.loading import LoadedConfig, load
+from inspector.config.loading import load
+from inspector.config.schema import Config
 from inspector.errors import InspectorError, ServiceError
 from inspector.model.images import list_images
 from inspector.model.pack import Pack, load_pack
@@ -83,7 +84,7 @@ class Setting:
     """What a rehearsal is made of, once it is prepared."""
 
     arguments: argparse.Namespace
-    base: LoadedConfig
+    base: Config
     pack: Pack
     shown: Sequence[folders.Shown]
     sensor: folders.Sensor
@@ -93,31 +94,38 @@ class Setting:
     @property
     def budget_ms(self) -> float:
         """From trigger to verdict."""
-        return float(self.arguments.budget_ms or self.base.config.station.budget_ms)
+        return float(self.arguments.budget_ms or self.base.station.budget_ms)
 
     @property
     def threshold(self) -> float:
         """What the station rejects above."""
-        return self.pack.threshold * self.base.config.model.threshold_factor
+        return self.pack.threshold * self.base.model.threshold_factor
 
 
 def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
     """Prepare, run, and say what came of it: the table of contents of a rehearsal."""
+    if arguments.parts is not None and arguments.parts < 1:
+        raise ServiceError(f"expected --parts to be at least 1, got {arguments.parts}")
     folder = _run_folder(arguments.out)
     bad = list_images(arguments.bad)
     producer = station.build_simcam()
     if arguments.config is None:
         fitted, good = folders.split(arguments.good, FIT_SHARE, arguments.seed)
-        base = load(EXAMPLE, check_files=False)
+        base = station.suit_to_rate(load(EXAMPLE, check_files=False).config, arguments.rate)
         pack = load_pack(_fit(fitted, arguments.good, folder, console))
     else:
         good = list_images(arguments.good)
-        base = load(arguments.config, check_files=False)
-        pack = load_pack(base.resolve(base.config.model.pack))
-    shown = folders.name_images(good, arguments.good, bad, arguments.bad)
+        loaded = load(arguments.config, check_files=False)
+        base = loaded.config
+        pack = load_pack(loaded.resolve(base.model.pack))
+    named = folders.name_images(good, arguments.good, bad, arguments.bad)
+    shown = folders.choose(named, arguments.parts, arguments.seed)
     sensor, odd = folders.choose_sensor(shown, pack.geometry.channels)
     setting = Setting(arguments, base, pack, shown, sensor, folder, console)
-    console.print(f"Showing {len(good)} good and {len(bad)} bad images to the camera.", highlight=False)
+    n_good = sum(each.good for each in shown)
+    console.print(
+        f"Showing {n_good} good and {len(shown) - n_good} bad images to the camera.", highlight=False
+    )
     if odd:
         size = f"{sensor.width} x {sensor.height}"
         console.print(
@@ -183,7 +191,7 @@ def _run(
         return daemon
 
     t_start = time.monotonic()
-    with Linesim(plan, setting.base.config, folder) as linesim, Display(setting.console) as display:
+    with Linesim(plan, setting.base, folder) as linesim, Display(setting.console) as display:
         status, line, daemon = run(linesim, start, display.show)
     seconds = time.monotonic() - t_start
     log = result.read_lines(sorted((folder / "logs").glob("*.jsonl")))

@@ -70,6 +70,13 @@ def name_images(good: Sequence[Path], good_root: Path, bad: Sequence[Path], bad_
     return shown
 
 
+def choose(shown: Sequence[Shown], parts: int | None, seed: int) -> list[Shown]:
+    """Return at most `parts` of the images at random: what never passes the camera need not be made a camera file."""
+    if parts is None or parts >= len(shown):
+        return list(shown)
+    return random.Random(seed).sample(list(shown), parts)
+
+
 @dataclass(frozen=True, slots=True)
 class Sensor:
     """What the camera makes of every image. Size in pixels; 1 channel or 3 (RGB)."""

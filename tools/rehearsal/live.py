@@ -41,6 +41,8 @@ class Display:
         match event["event"]:
             case "waiting":
                 self._say("The station starts.")
+            case "said":
+                self._say(f"The station says: {event['words']}")
             case "ready":
                 self._running = True
                 self._say("The station is ready: the line runs.")

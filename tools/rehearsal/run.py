@@ -146,12 +146,17 @@ def _follow(linesim: Linesim, daemon: Daemon, show: Callable[[Event], None]) -> 
     """Show what linesim says until it ends, make the faults that it announces, and start a daemon that died again."""
     result: Event = {}
     ready = False
+    words = ""
     while (event := linesim.next(0.2)) is not None:
         if not result and daemon.exit_status() is not None:
             if not ready:
-                raise ServiceError(f"expected the station to start, it ended: {daemon.last_words()}")
+                raise ServiceError(
+                    f"expected the station to start, it ended: {daemon.last_words() or 'without a word'}"
+                )
             daemon.start()  # as the service manager does
             show({"event": "restarted"})
+        if not ready and words != (words := daemon.last_words()):
+            show({"event": "said", "words": words})
         match event.get("event"):
             case "ready":
                 ready = True

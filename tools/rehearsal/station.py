@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from inspector.config.loading import LoadedConfig
+from inspector.config.schema import Config
 from inspector.errors import ServiceError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +34,31 @@ def socket_in(simcam_root: Path) -> Path:
     return simcam_root / f"{DEVICE}.sock"
 
 
+def least_spacing_ms(rate_hz: float) -> float:
+    """Return the least time between two parts that linesim takes of itself."""
+    return 600 / rate_hz
+
+
+def suit_to_rate(base: Config, rate_hz: float) -> Config:
+    """Return the example station with a camera latency that fits the rate: simcam is faster than the example's camera."""
+    most_ms = min(base.latency_max_ms, 0.6 * least_spacing_ms(rate_hz))
+    latency = base.camera.latency_ms.model_copy(update={"max": most_ms})
+    return base.model_copy(update={"camera": base.camera.model_copy(update={"latency_ms": latency})})
+
+
+def doubts(config: Config, budget_ms: float, rate_hz: float) -> list[str]:
+    """Return a warning where frames of two parts cannot be told apart by their times."""
+    most_ms = min(config.latency_max_ms, budget_ms / 2) + config.plc.poll_ms
+    if most_ms < least_spacing_ms(rate_hz):
+        return []
+    apart = (
+        f"parts come as close as {least_spacing_ms(rate_hz):.0f} ms, and a frame may take {most_ms:.0f} ms"
+    )
+    return [
+        f"{apart} (camera.latency_ms.max and plc.poll_ms): expect HANDSHAKE rejects; state the camera's true latency"
+    ]
+
+
 def build_simcam() -> Path:
     """Return the producer, built if need be. Raises ServiceError with the compiler's last line."""
     build = ROOT / "tools" / "simcam" / "build"
@@ -45,13 +70,13 @@ def build_simcam() -> Path:
     return Path(done.stdout.strip().splitlines()[-1])
 
 
-def derive(base: LoadedConfig, around: Surroundings, budget_ms: float | None, folder: Path) -> Path:
+def derive(base: Config, around: Surroundings, budget_ms: float | None, folder: Path) -> Path:
     """Write `station.yaml` into `folder`: the user's configuration with simulated camera and PLC; return its path."""
-    content: dict[str, Any] = base.config.model_dump(mode="json", exclude_none=True)
+    content: dict[str, Any] = base.model_dump(mode="json", exclude_none=True)
     station, camera, plc = content["station"], content["camera"], content["plc"]
     station |= {"simulated": True, "state_folder": str(folder / "state")}
-    if budget_ms is not None and budget_ms != station["budget_ms"]:
-        _rescale(station, camera, plc, budget_ms)
+    if budget_ms is not None:
+        _set_budget(station, camera, plc, budget_ms)
     wanted = {name: value for name, value in camera["features"].items() if name in SIMCAM_FEATURES}
     pixel_format = camera["features"].get("PixelFormat", "Mono8" if around.channels == 1 else "RGB8")
     camera |= {
@@ -68,13 +93,14 @@ def derive(base: LoadedConfig, around: Surroundings, budget_ms: float | None, fo
     return file
 
 
-def _rescale(station: dict[str, Any], camera: dict[str, Any], plc: dict[str, Any], budget_ms: float) -> None:
-    """Set another budget; what was stated in relation to the old one keeps its share."""
-    share = budget_ms / station["budget_ms"]
+def _set_budget(
+    station: dict[str, Any], camera: dict[str, Any], plc: dict[str, Any], budget_ms: float
+) -> None:
+    """Set another budget; what no longer fits into it becomes half of it, which is the default."""
     station["budget_ms"] = float(budget_ms)
     for section, key in ((camera["latency_ms"], "max"), (plc, "timeout_ms")):
-        if key in section:
-            section[key] = section[key] * share
+        if section.get(key, 0) > budget_ms / 2:
+            section[key] = budget_ms / 2
 
 
 class Daemon:
@@ -137,9 +163,9 @@ class Daemon:
 
 
 def last_line(text: str) -> str:
-    """Return the last line that is not empty, or a word for silence."""
+    """Return the last line that is not empty; "" of silence."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "nothing"
+    return lines[-1] if lines else ""
 
 
 def _children(pid: int) -> list[int]:

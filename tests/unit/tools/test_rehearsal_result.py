@@ -1,0 +1,96 @@
+"""Joining linesim's record with the daemon's, and what is made of both."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tools.rehearsal.result import PartOutcome, assemble, join, mistakes, read_lines
+
+MS = 1_000_000
+
+
+def part(part_id: int, t_trigger_ms: int, **fields: Any) -> dict[str, Any]:
+    t_trigger_ns = t_trigger_ms * MS
+    plain = {"image": "a", "truth": "good", "released": True, "reason": "NONE"}
+    return (
+        plain
+        | {"part_id": part_id, "t_trigger_ns": t_trigger_ns, "t_slot_ns": t_trigger_ns + 12 * MS}
+        | fields
+    )
+
+
+def verdict(part_id: int, t_decided_ms: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "event": "verdict",
+        "part_id": part_id,
+        "t_decided_ns": t_decided_ms * MS,
+        "engine_ms": 9.0,
+    } | fields
+
+
+def test_each_part_gets_the_verdict_of_its_own_round() -> None:
+    parts = [part(1, 1000), part(2, 2000), part(1, 70_000)]
+    log = [{"event": "link_up"}, verdict(1, 1010), verdict(2, 2010), verdict(1, 70_010)]
+    assert [outcome.verdict for outcome in join(parts, log)] == [log[1], log[2], log[3]]
+
+
+def test_a_verdict_of_another_round_is_nobodys() -> None:
+    [before, after] = join([part(1, 1000), part(1, 70_000)], [verdict(1, 70_010)])
+    assert before.verdict is None
+    assert after.verdict is not None
+
+
+def test_what_is_not_the_engine_is_overhead() -> None:
+    [outcome] = join([part(1, 1000)], [verdict(1, 1010)])
+    assert (outcome.slot_ms, outcome.engine_ms, outcome.overhead_ms) == (12.0, 9.0, 3.0)
+
+
+def test_without_a_score_or_a_slot_there_is_no_overhead() -> None:
+    scoreless, unwritten = join(
+        [part(1, 1000), part(2, 2000, t_slot_ns=None)], [verdict(1, 1010, engine_ms=None), verdict(2, 2010)]
+    )
+    assert (scoreless.overhead_ms, unwritten.overhead_ms) == (None, None)
+
+
+def test_the_result_is_linesims_with_the_engines_share() -> None:
+    outcomes = join(
+        [part(n, 1000 * n) for n in range(1, 101)], [verdict(n, 1000 * n + 10) for n in range(1, 100)]
+    )
+    result = assemble({"event": "result", "parts": 100}, outcomes, starts=1, seconds=2.04)
+    assert result == {
+        "parts": 100,
+        "engine_ms": {"p50": 9.0, "p99": 9.0},
+        "overhead_ms": {"p50": 3.0, "p99": 3.0},
+        "recorded": 99,
+        "station_starts": 1,
+        "seconds": 2.0,
+    }
+
+
+def test_without_scores_there_are_no_figures() -> None:
+    assert assemble({}, [], starts=1, seconds=1)["engine_ms"] == {"p50": None, "p99": None}
+
+
+def test_mistakes_are_each_image_once_the_clearest_first() -> None:
+    def outcome(image: str, truth: str, reason: str, relative: float) -> PartOutcome:
+        seen = part(1, 1, image=image, truth=truth, reason=reason, released=reason == "NONE")
+        return PartOutcome(seen, {"relative_score": relative})
+
+    outcomes = [
+        outcome("bad/1", "bad", "NONE", 0.9),
+        outcome("bad/2", "bad", "NONE", 0.2),
+        outcome("bad/1", "bad", "NONE", 0.9),
+        outcome("bad/3", "bad", "SCORE", 1.5),
+        outcome("good/1", "good", "SCORE", 1.1),
+        outcome("good/2", "good", "SCORE", 3.0),
+        outcome("good/3", "good", "CAMERA", 0.0),
+        outcome("good/4", "good", "NONE", 0.5),
+    ]
+    escapes, rejects = mistakes(outcomes)
+    assert [each.seen["image"] for each in escapes] == ["bad/2", "bad/1"]
+    assert [each.seen["image"] for each in rejects] == ["good/2", "good/1"]
+
+
+def test_a_torn_line_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(json.dumps({"event": "a"}) + '\n{"event": "b')
+    assert read_lines([tmp_path / "log"]) == [{"event": "a"}]
