@@ -73,15 +73,20 @@ class Handshake:
     def read(
         self, count: int, t_sent_ns: int, t_received_ns: int, plc_restarted: bool = False
     ) -> tuple[list[int], bool]:
-        """Take a read of the PLC's count; return the parts counted since the last one, and whether the PLC counts anew."""
+        """Take a read of the PLC's count; return the parts counted since the last one, and whether the PLC restarted.
+
+        A PLC that lost its memory may have retained its count. Where the count alone does not tell, it is taken as whatever
+        means fewer parts: the other reading would make up parts that never were, a life's worth of them.
+        """
         parts: list[int] = []
         restarted = False
         if self.count is not None:
             step = part_distance(self.count, count) if count else -self.count
-            restarted = plc_restarted or not 0 <= step <= PLAUSIBLE_STEP
+            anew = not 0 <= step <= PLAUSIBLE_STEP or (plc_restarted and count < step)
+            restarted = plc_restarted or anew
             if restarted:
                 self._windows.clear()
-            first, new = (0, count if count <= PLAUSIBLE_STEP else 0) if restarted else (self.count, step)
+            first, new = (0, count if count <= PLAUSIBLE_STEP else 0) if anew else (self.count, step)
             after_ns = t_sent_ns if self._t_read_ns == NEVER else self._t_read_ns - self._timing.count_lag_ns
             window = Window(after_ns, t_received_ns)
             parts = [next_part_id(first, i) for i in range(1, new + 1)]

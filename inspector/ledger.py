@@ -158,8 +158,8 @@ class Ledger:
         if not self._by_frame_ids:
             parts, restarted = self._handshake.read(count, t_sent_ns, t_received_ns, plc_restarted)
             if restarted:
-                self._note("plc_count_restarted", count=count)
-                self._doubt("the PLC's part count went backwards", t_received_ns)
+                self._note("plc_restarted", count=count)
+                self._doubt("the PLC restarted", t_received_ns)
             for part_id in parts:
                 self._count_part(part_id, t_received_ns)
             self._check_uncounted(t_received_ns)

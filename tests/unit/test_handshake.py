@@ -129,7 +129,10 @@ def test_an_impossible_jump_of_the_frame_id_is_in_doubt() -> None:
         (0, 2, False, [1, 2], False),
         (10, 0, False, [], True),
         (10, 2, False, [1, 2], True),
-        (10, 12, True, list(range(1, 13)), True),
+        (10, 12, True, [11, 12], True),
+        (50_000, 50_002, True, [50_001, 50_002], True),
+        (50_000, 3, True, [1, 2, 3], True),
+        (0, 2, True, [1, 2], True),
     ],
 )
 def test_the_count_goes_on_wraps_or_starts_anew(
