@@ -2,6 +2,12 @@
 
 It is also the thread that ends every wait: it wakes for the next deadline by itself, so that a part gets its verdict whatever
 the camera or the engine do. What it tells and asks goes through `Desk`, which the station implements.
+
+One call at a time. While the PLC lets one wait, nothing else can be written, nor is a deadline noticed: that takes at most the
+call's time-out, half the budget, and then the link is down and every open part rejected. The PLC loses nothing by it: without
+an answer no verdict reaches it, and a part without a verdict is rejected.
+
+Every verdict taken from the desk is reported back exactly once: as written, or as never acknowledged.
 """
 
 import contextlib
@@ -10,7 +16,7 @@ import os
 import select
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from inspector.clock import NS_PER_MS, Clock
@@ -23,6 +29,7 @@ from inspector.plc.registers import (
     Control,
     Flag,
     RegisterMap,
+    State,
     Status,
     encode_result,
     encode_status,
@@ -55,7 +62,7 @@ class Desk(Protocol):
         """Return the verdicts that became final since the last call, oldest first."""
 
     def on_written(self, verdict: Verdict, t_written_ns: int | None) -> None:
-        """Take note that the PLC acknowledged a verdict, or (None) that it was never sent."""
+        """Take note that the PLC acknowledged a verdict, or (None) that it never did. Exactly once for each verdict."""
 
     def status(self, heartbeat: int) -> Status:
         """Return the status block as it is now."""
@@ -112,7 +119,7 @@ class PlcLink:
         self._connection: PlcConnection | None = None
         self._unwritten: dict[int, Verdict] = {}  # by slot: what the PLC has not acknowledged yet
         self._beats = _Heartbeats()
-        self._known = False  # whether the PLC was reached before: then its memory can be compared
+        self._plc_restarted = False  # the PLC has lost its memory, and the desk was not told yet
         self._t_retry_ns = 0
         self._retry_ms = config.reconnect_first_ms
 
@@ -130,12 +137,20 @@ class PlcLink:
         os.eventfd_write(self._wake_fd, 1)
 
     def stop(self, timeout_s: float = 1.0) -> None:
-        """Write the last status, close, end the thread. ServiceError where that takes longer; raises what ended it before."""
+        """Write the last verdicts and the last status, close, end the thread; a PLC that does not answer is not waited for.
+
+        ServiceError where that takes longer; raises what ended the thread before.
+        """
         self._stopping.set()
         self.wake()
-        self._thread.join(timeout_s)
+        self._thread.join(timeout_s / 2)
+        connection = self._connection
+        if self._thread.is_alive() and connection is not None:
+            connection.abort()
+        self._thread.join(timeout_s / 2)
         if self._thread.is_alive():
             raise ServiceError(f"the PLC thread did not stop within {timeout_s:g} s; end the station")
+        self._give_up_unwritten()
         os.close(self._wake_fd)
         if self.error is not None:
             raise self.error
@@ -147,26 +162,33 @@ class PlcLink:
             self._prepare()
             t_read_ns = t_status_ns = 0
             while not self._stopping.is_set():
-                self.t_alive_ns = now_ns = self._clock.now_ns()
+                now_ns = self._alive()
                 self._desk.on_tick()
                 if self._connection is None:
                     self._connect(now_ns)
                 try:
                     self._write_verdicts()
-                    if self._connection is not None and self._clock.now_ns() >= t_status_ns:
-                        self._write_status()
+                    if self._connection is not None and self._alive() >= t_status_ns:
                         t_status_ns = now_ns + round(self._config.status_ms * NS_PER_MS)
+                        self._write_status(self._connection)
                     woken = self._wait(min(t_read_ns, t_status_ns))
-                    if self._connection is not None and (woken or self._clock.now_ns() >= t_read_ns):
+                    if self._connection is not None and (woken or self._alive() >= t_read_ns):
                         self._desk.on_tick()
                         self._write_verdicts()  # what is final need not wait for a read
-                        t_read_ns = self._clock.now_ns() + round(self._config.poll_ms * NS_PER_MS)
-                        self._read_control(self._connection, plc_restarted=False)
+                        t_read_ns = self._alive() + round(self._config.poll_ms * NS_PER_MS)
+                        self._read_control(self._connection)
                 except PlcError as error:
                     self._lose(error)
             self._say_goodbye()
         except BaseException as error:  # noqa: BLE001 - kept for the owner, who raises it in `stop`
             self.error = error
+        finally:
+            self._close()
+
+    def _alive(self) -> int:
+        """Return the time, and leave it for the watchdog: called between any two calls to the PLC."""
+        self.t_alive_ns = now_ns = self._clock.now_ns()
+        return now_ns
 
     def _wait(self, t_next_ns: int) -> bool:
         """Wait until woken, or until the next thing is due; return whether woken."""
@@ -181,12 +203,13 @@ class PlcLink:
         os.eventfd_read(self._wake_fd)
         return True
 
-    def _read_control(self, connection: PlcConnection, *, plc_restarted: bool) -> None:
+    def _read_control(self, connection: PlcConnection) -> None:
         t_sent_ns = self._clock.now_ns()
         control = connection.read_control()
         t_received_ns = self._clock.now_ns()
         self._beats.heard(control.plc_heartbeat, t_received_ns)
         beat_age_ms = (t_received_ns - self._beats.t_plc_changed_ns) / NS_PER_MS
+        plc_restarted, self._plc_restarted = self._plc_restarted, False
         self._desk.on_control(
             control,
             t_sent_ns=t_sent_ns,
@@ -197,29 +220,41 @@ class PlcLink:
 
     def _write_verdicts(self) -> None:
         """Write what is final. Of several verdicts for one slot only the newest can still matter to the PLC."""
-        for verdict in self._desk.take_verdicts():
-            older = self._unwritten.pop(verdict.part_id % self._map.slots, None)
-            if older is not None:
-                self._desk.on_written(older, None)
-            self._unwritten[verdict.part_id % self._map.slots] = verdict
-        if self._connection is None:
+        self._take_verdicts()
+        if self._connection is None or not self._unwritten:
             return
         recipe, flags = self._desk.recipe()
         for slot, verdict in list(self._unwritten.items()):
-            if verdict.outcome is Outcome.PASS and self._clock.now_ns() >= verdict.t_deadline_ns:
-                self._desk.on_written(verdict, None)  # a PASS after its time must not reach the PLC
-            else:
+            t_written_ns = None
+            if verdict.outcome is not Outcome.PASS or self._alive() < verdict.t_deadline_ns:
                 self._connection.write_slot(
                     verdict.part_id, encode_result(verdict, recipe=recipe, flags=flags)
                 )
-                self._desk.on_written(verdict, self._clock.now_ns())
-            del self._unwritten[slot]
+                t_written_ns = self._alive()
+            del self._unwritten[slot]  # a PASS after its time must not reach the PLC
+            self._desk.on_written(verdict, t_written_ns)
 
-    def _write_status(self) -> None:
-        if self._connection is not None:
-            beat = self._beats.next()
-            self._connection.write_status(encode_status(self._desk.status(beat), self._map.word_order))
-            self._beats.acknowledged = beat
+    def _take_verdicts(self) -> None:
+        for verdict in self._desk.take_verdicts():
+            slot = verdict.part_id % self._map.slots
+            older = self._unwritten.pop(slot, None)
+            self._unwritten[slot] = verdict
+            if older is not None:
+                self._desk.on_written(older, None)
+
+    def _give_up_unwritten(self) -> None:
+        """Report as never acknowledged what the PLC shall not get any more."""
+        self._take_verdicts()
+        while self._unwritten:
+            self._desk.on_written(self._unwritten.pop(next(iter(self._unwritten))), None)
+
+    def _write_status(self, connection: PlcConnection, *, leaving: bool = False) -> None:
+        beat = self._beats.next()
+        status = self._desk.status(beat)
+        if leaving:
+            status = replace(status, state=status.state & ~(State.ONLINE | State.READY | State.BUSY))
+        connection.write_status(encode_status(status, self._map.word_order))
+        self._beats.acknowledged = beat
 
     # -- the link ---------------------------------------------------------------------------------
 
@@ -228,46 +263,52 @@ class PlcLink:
             return
         config = self._config
         try:
-            connection = PlcConnection(
+            self._connection = connection = PlcConnection(
                 config.host,
                 config.port,
                 unit_id=config.unit_id,
                 timeout_ms=self._timeout_ms,
                 register_map=self._map,
             )
-            # A heartbeat that is neither the last one acknowledged nor one on its way: the PLC has lost its memory.
-            plc_restarted = self._known and connection.read_status()[0] not in {
-                self._beats.acknowledged,
-                self._beats.ours,
-            }
-            self._read_control(connection, plc_restarted=plc_restarted)
+            self._compare_memory(connection)
+            self._write_status(connection)
+            self._read_control(connection)
         except PlcError as error:
-            self._desk.on_link_down(str(error))
-            self._back_off()
+            self._lose(error)
             return
-        self._connection = connection
-        self._known = True
         self._retry_ms = config.reconnect_first_ms
         self._desk.on_link_up()
 
-    def _lose(self, error: PlcError) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        self._desk.on_link_down(str(error))
-        self._back_off()
+    def _compare_memory(self, connection: PlcConnection) -> None:
+        """Find out whether a PLC that was reached before has lost its memory since: it counts parts anew.
 
-    def _back_off(self) -> None:
+        It has, if its copy of our heartbeat is neither the last one acknowledged nor the one on its way when the link broke.
+        Then verdicts that still wait are of parts that it no longer knows, and new parts may bear their ids.
+        """
+        if self._beats.acknowledged and connection.read_status()[0] not in {
+            self._beats.acknowledged,
+            self._beats.ours,
+        }:
+            self._plc_restarted = True
+            self._give_up_unwritten()
+
+    def _lose(self, error: PlcError) -> None:
+        self._close()
+        self._desk.on_link_down(str(error))
         self._t_retry_ns = self._clock.now_ns() + round(self._retry_ms * NS_PER_MS)
         self._retry_ms = min(self._retry_ms * 2, self._config.reconnect_max_ms)
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def _say_goodbye(self) -> None:
         """Tell the PLC that the station goes: open parts have been rejected, the status says not online."""
         if self._connection is not None:
             with contextlib.suppress(PlcError):  # we leave; without an answer the PLC sees our heartbeat stop
                 self._write_verdicts()
-                self._write_status()
-            self._connection.close()
+                self._write_status(self._connection, leaving=True)
 
 
 def register_map(config: PlcConfig) -> RegisterMap:
