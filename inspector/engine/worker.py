@@ -4,6 +4,7 @@ import logging
 import os
 import select
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,7 +20,8 @@ from inspector.part import Frame, Reason
 log = logging.getLogger(__name__)
 
 REOPEN_MS = 1000.0
-STOP_LOOK_MS = 100  # the longest sleep, so that the watchdog sees the thread move
+STOP_LOOK_MS = 100  # the longest sleep: frames are taken from the ring even if a doorbell got lost
+RECENT = 8  # scores of which the quickest tells what a score takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class EngineThread:
         self._poll.register(doorbell_fd, select.POLLIN)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine")
-        self._usual_ns = 0  # what a score takes
+        self._recent_ns: deque[int] = deque(maxlen=RECENT)
 
     def start(self) -> None:
         """Start the thread; the desk is told when the engine is ready."""
@@ -90,26 +92,34 @@ class EngineThread:
                     self._serve()
                 except EngineTimeoutError:
                     raise  # a hung device hangs again, and for ever: only a new process helps
-                except EngineError as error:
-                    self._desk.on_engine(ready=False, why=f"{error.code}: {error}")
+                except EngineError:  # the desk has heard of it
                     self._stopping.wait(REOPEN_MS / 1000)
         except BaseException as error:  # noqa: BLE001 - kept for the owner, who raises it in `stop`
             self.error = error
 
     def _serve(self) -> None:
-        """Open the engine and score until stopped, or until the engine fails as a whole."""
-        engine = self._open_engine()
+        """Open the engine and score until stopped, or until the engine fails as a whole. The desk hears of that first."""
+        engine: Engine | None = None
         try:
+            engine = self._open_engine()
             engine.warm_up()
+            self._recent_ns.clear()
             self._desk.on_engine(ready=True, why=engine.name)
             while not self._stopping.is_set():
                 self._poll.poll(STOP_LOOK_MS)
                 self._hear_doorbell()
                 self._desk.on_tick()
-                while (job := self._desk.next_job()) is not None:
+                while not self._stopping.is_set() and (job := self._desk.next_job()) is not None:
                     self._score(engine, job)
+        except BaseException as error:
+            code = error.code if isinstance(error, EngineError) else EngineError.code
+            self._desk.on_engine(ready=False, why=f"{code}: {error}")
+            if isinstance(error, EngineTimeoutError):
+                self.error = error  # before `close`, which may hang like the device
+            raise
         finally:
-            engine.close()
+            if engine is not None:
+                engine.close()
 
     def _hear_doorbell(self) -> None:
         try:
@@ -119,23 +129,27 @@ class EngineThread:
 
     def _score(self, engine: Engine, job: Job) -> None:
         t_start_ns = self._clock.now_ns()
-        if t_start_ns + self._usual_ns > job.t_deadline_ns:
+        if t_start_ns + min(self._recent_ns, default=0) > job.t_deadline_ns:
+            # Not in time even if it were as quick as the quickest lately. Each refusal forgets one of these, so that an
+            # engine that was slow for a while is tried again.
+            if self._recent_ns:
+                self._recent_ns.popleft()
             self._desk.on_no_score(job, Reason.OVERRUN)
             return
         self.t_busy_since_ns = t_start_ns
         try:
             score = engine.score(job.pixels)
         except (ScoreError, EngineInputError) as error:  # of this frame; the engine itself is well
+            self._desk.on_no_score(job, Reason.ENGINE)
             log.warning(
                 "score_refused", extra={"frame_id": job.frame.frame_id, "code": error.code, "why": str(error)}
             )
-            self._desk.on_no_score(job, Reason.ENGINE)
             return
-        except EngineError:
-            self._desk.on_no_score(job, Reason.ENGINE)
+        except BaseException:
+            self._desk.on_no_score(job, Reason.ENGINE)  # the frame goes back to the ring whatever happened
             raise
         finally:
             self.t_busy_since_ns = None
         took_ns = self._clock.now_ns() - t_start_ns
+        self._recent_ns.append(took_ns)
         self._desk.on_score(job, score=score.value, engine_ms=took_ns / NS_PER_MS)
-        self._usual_ns = took_ns if not self._usual_ns else min(took_ns, self._usual_ns + self._usual_ns // 8)
