@@ -6,6 +6,9 @@
 
 Each call takes microseconds. New frames are taken from the ring by whoever comes first, so that the ledger knows of a frame
 also while the engine computes; verdicts leave through the PLC thread alone, in the order in which they became final.
+
+What is read without the lock (`_link_up`, `_engine_name`, `_simulated`, whether `_verdicts` is empty) is one reference, written
+whole: the reader sees the old value or the new one, and either was true a moment ago.
 """
 
 import logging
@@ -18,7 +21,7 @@ from inspector.camera.base import CameraInfo
 from inspector.camera.life import CameraEvent
 from inspector.clock import Clock
 from inspector.engine.worker import Job
-from inspector.errors import error_number
+from inspector.errors import UNCODED, CameraError, SimulatedCameraError, error_number
 from inspector.ledger import Ledger
 from inspector.part import Reason, Verdict
 from inspector.plc.registers import Control, Flag, State, Status
@@ -70,7 +73,7 @@ class Desk:
         self._link_up = False
         self._link_seen = True  # so that the first failure is logged, and only the first
         self._engine_name = ""
-        self._error_code = 0
+        self._faults: dict[str, int] = {}  # by source, the oldest first: the others may come of it
 
     # -- camera thread (CameraHooks) --------------------------------------------------------------
 
@@ -78,17 +81,20 @@ class Desk:
         """Take a new ring. Images from files are refused where the PLC must not see verdicts about them (I7)."""
         played = info.device.model in {"simcam", "replay"}
         if played and not self._simulated_allowed:
-            log.error(
-                "camera_refused",
-                extra={
-                    "why": "it plays images from files; set station.simulated and plc.allow_simulated to allow that"
-                },
+            refusal = SimulatedCameraError(
+                f"{info.device} plays images from files: set station.simulated: true if it may, or correct camera.device"
             )
+            with self._lock:
+                self._reader = (
+                    reader  # the ledger does not hear of it: its frames go straight back to the ring
+                )
+                self._faults["camera"] = error_number(refusal.code)
+            log.error("camera_refused", extra={"code": refusal.code, "why": str(refusal)})
             return
         with self._lock:
             self._simulated = self._simulated or played
             self._reader = reader
-            self._error_code = 0
+            self._faults.pop("camera", None)
             self._file(self._ledger.on_camera_up(generation))
         log.info(
             "camera_up",
@@ -106,7 +112,7 @@ class Desk:
         with self._lock:
             self._take_frames()
             self._reader = None
-            self._error_code = error_number("CAM-001")
+            self._faults["camera"] = _number_of(why, CameraError.code)
             self._file(self._ledger.on_camera_down(self._clock.now_ns()))
         self.wake_plc()
         log.error("camera_down", extra={"why": why})
@@ -121,7 +127,10 @@ class Desk:
         """Take note that the engine can score, or cannot."""
         with self._lock:
             self._engine_name = why if ready else ""
-            self._error_code = 0 if ready else error_number(why)
+            if ready:
+                self._faults.pop("engine", None)
+            else:
+                self._faults["engine"] = error_number(why)
             self._file(self._ledger.on_engine(ready=ready, t_ns=self._clock.now_ns()))
         if ready:
             log.info("engine_ready", extra={"engine": why})
@@ -132,13 +141,11 @@ class Desk:
     def next_job(self) -> Job | None:
         """Return the oldest frame that a part still waits for; frames nobody waits for are given back to the ring."""
         with self._lock:
-            while self._jobs:
-                job, reader = self._jobs.popleft()
-                if self._ledger.deadline_of(job.frame) is not None:
-                    self._working = reader
-                    return job
-                reader.release(job.frame)
-            return None
+            self._drop_decided_jobs()
+            if not self._jobs:
+                return None
+            job, self._working = self._jobs.popleft()
+            return job
 
     def on_score(self, job: Job, *, score: float, engine_ms: float) -> None:
         """Take a score; the verdict, if it became final, goes to the PLC at once."""
@@ -169,6 +176,7 @@ class Desk:
             now_ns = self._clock.now_ns()
             self._take_frames()
             self._file(self._ledger.on_tick(now_ns))
+            self._drop_decided_jobs()
 
     def next_expiry_ns(self) -> int | None:
         """Return when `on_tick` is needed next."""
@@ -247,12 +255,12 @@ class Desk:
             state = State.ONLINE
             state |= State.READY if self._ledger.ready else State(0)
             state |= State.BUSY if self._ledger.waiting else State(0)
-            state |= State.FAULT if self._error_code else State(0)
+            state |= State.FAULT if self._faults else State(0)
             state |= State.SIMULATED if self._simulated else State(0)
             return Status(
                 heartbeat=heartbeat,
                 state=state,
-                error_code=self._error_code,
+                error_code=next(iter(self._faults.values()), 0),
                 active_recipe=self._deciding.recipe if self._engine_name else 0,
                 parts=totals.parts,
                 rejects=totals.rejects,
@@ -305,6 +313,12 @@ class Desk:
         if frames:
             self.wake_plc()  # only a read of the count after the frame's arrival makes its part certain
 
+    def _drop_decided_jobs(self) -> None:
+        """Give frames that nobody waits for back to the ring, also while there is no engine to ask for them."""
+        while self._jobs and self._ledger.deadline_of(self._jobs[0][0].frame) is None:
+            job, reader = self._jobs.popleft()
+            reader.release(job.frame)
+
     def _release(self, job: Job) -> None:
         if self._working is not None:
             self._working.release(job.frame)
@@ -314,3 +328,9 @@ class Desk:
         for verdict in verdicts:
             self._tally.add(verdict)
             self._verdicts.append(verdict)
+
+
+def _number_of(why: str, otherwise: str) -> int:
+    """Return the number of the code that `why` begins with, or that of `otherwise`: a process that was killed names none."""
+    number = error_number(why)
+    return error_number(otherwise) if number == UNCODED else number

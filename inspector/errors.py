@@ -7,7 +7,8 @@
     │   ├── ProducerError               CAM-002  the .cti file is missing, does not load, or offers no devices
     │   ├── DeviceError                 CAM-003  no camera fits, more than one fits, or it cannot be opened
     │   ├── FeatureError (ValueError)   CAM-004  the camera refused a feature, or lacks it
-    │   └── CameraLostError             CAM-005  a camera that ran is silent, gone, or sends other frames than agreed
+    │   ├── CameraLostError             CAM-005  a camera that ran is silent, gone, or sends other frames than agreed
+    │   └── SimulatedCameraError        CAM-006  the camera plays images from files, and the PLC must not see verdicts on them
     ├── ModelError                      MOD-001  fitting, evaluating, or reading a model pack failed
     │   ├── WeightsError                MOD-002  the backbone's weight file is missing, altered or not plain weights
     │   ├── ImagesError                 MOD-003  a folder of images cannot be used: missing, empty, too few, unreadable
@@ -86,6 +87,12 @@ class CameraLostError(CameraError):
     """A camera that ran is silent, gone, or sends other frames than agreed. Its process ends and is started anew."""
 
     code = "CAM-005"
+
+
+class SimulatedCameraError(CameraError):
+    """The camera plays images from files, and nothing allows verdicts on them to reach the PLC. It stays unused."""
+
+    code = "CAM-006"
 
 
 # -- model --------------------------------------------------------------------------------------
@@ -187,12 +194,12 @@ class ServiceError(InspectorError):
 # -- numbers for the PLC ------------------------------------------------------------------------
 
 _DOMAINS = ("CFG", "RNG", "CAM", "MOD", "ENG", "PLC", "SVC")
+UNCODED = 999  # the number of a text that begins with no code
 
 
 def error_number(text: str) -> int:
-    """Return the number that the status block shows for a text that begins with a code: CAM-003 is 303; 999 = another."""
+    """Return the number that the status block shows for a text that begins with a code: CAM-003 is 303; else UNCODED."""
     domain, _, rest = text.partition("-")
     number = rest[:3]
-    return (
-        (_DOMAINS.index(domain) + 1) * 100 + int(number) if domain in _DOMAINS and number.isdigit() else 999
-    )
+    known = domain in _DOMAINS and number.isdigit()
+    return (_DOMAINS.index(domain) + 1) * 100 + int(number) if known else UNCODED
