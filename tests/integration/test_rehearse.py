@@ -130,7 +130,13 @@ def test_the_users_configuration_runs_with_simulated_surroundings(
     images: Path, config: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
+    out.mkdir()
+    (out / ".rehearsal").touch()
+    (out / "escapes-9.png").touch()
+    (out / "notes.txt").touch()
     rehearse(config, "--good", images / "other", "--bad", images / "bad", *PACE[:2], "--out", out)
+    assert not (out / "escapes-9.png").exists(), "an earlier run's"
+    assert (out / "notes.txt").exists(), "the user's own"
     result = result_of(out)
     assert (result["parts"], result["broken_promises"]) == (21, [])
     assert result["rejected_good_by_score"] >= 1, "the one with a hole among the good"
@@ -193,7 +199,7 @@ def test_bad_input_is_one_line_that_says_what_to_do(images: Path, tmp_path: Path
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.png").write_bytes(b"no image")
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "x").touch()
+    (tmp_path / "full" / "pack").touch()
     good = ("--good", images / "good")
     bad = ("--bad", images / "bad")
     cases: list[tuple[tuple[object, ...], str]] = [
@@ -202,7 +208,7 @@ def test_bad_input_is_one_line_that_says_what_to_do(images: Path, tmp_path: Path
         (("--good", tmp_path / "broken", *bad), "enough good images"),
         (("nowhere.yaml", *good, *bad), "nowhere.yaml: expected a station's YAML file"),
         ((*good, *bad, "--parts", 0), "at least 1"),
-        ((*good, *bad, "--out", tmp_path / "full"), "expected an empty folder"),
+        ((*good, *bad, "--out", tmp_path / "full"), "expected no pack, or an earlier rehearsal's"),
         ((*good, *bad, "--out", "/dev/null/x"), "expected a folder that can be made"),
     ]
     for number, (options, said) in enumerate(cases):

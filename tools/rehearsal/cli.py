@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,11 @@ from tools.rehearsal.run import LinePlan, Linesim, read_faults, run
 
 EXAMPLE = station.ROOT / "config" / "station.example.yaml"
 FIT_SHARE = 0.7
+MARK = ".rehearsal"  # a folder with this file holds a rehearsal: what is in KEPT may be written again
+KEPT = (
+    "fitted", "pack", "logs", "state", "station.yaml", "images.json", "faults.json", "fit.json", "fit.log", "line.json",
+    "linesim.log", "daemon.log", "parts.jsonl", "result.json", "escapes-*.png", "false-rejects-*.png",
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -146,9 +152,23 @@ def _run_folder(out: Path | None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ServiceError(f"{folder}: expected a folder that can be made, got: {error.strerror}") from error
-    if any(folder.iterdir()):
-        raise ServiceError(f"{folder}: expected an empty folder, it holds another run; choose another --out")
+    _clear(folder)
     return folder
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier rehearsal left in `folder`, and nothing else. Raises ServiceError if that is not ours."""
+    ours = [path for name in KEPT for path in folder.glob(name)]
+    if ours and not (folder / MARK).exists():
+        raise ServiceError(
+            f"{folder}: expected no {ours[0].name}, or an earlier rehearsal's; choose another --out, or empty it"
+        )
+    (folder / MARK).touch()
+    for path in ours:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _fit(images: Sequence[Path], good: Path, folder: Path, console: Console) -> Path:
