@@ -1,4 +1,5 @@
 /* device.c - the local device: a camera, its control socket and its data stream. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,8 +86,12 @@ GC_ERROR device_info(const struct identity *identity, DEVICE_INFO_CMD command, b
     switch (command) {
     case DEVICE_INFO_ID:
     case DEVICE_INFO_USER_DEFINED_NAME:
-    case DEVICE_INFO_DISPLAYNAME:
         return info_string(out, identity->name);
+    case DEVICE_INFO_DISPLAYNAME: {
+        char text[2 * SIMCAM_NAME_MAX + 4];
+        snprintf(text, sizeof text, "%s (%s)", identity->model, identity->serial);
+        return info_string(out, text);
+    }
     case DEVICE_INFO_VENDOR:
         return info_string(out, SIMCAM_VENDOR);
     case DEVICE_INFO_MODEL:
