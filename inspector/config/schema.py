@@ -135,7 +135,7 @@ class RecorderConfig(Section):
     file_mb: Annotated[float, Field(gt=0, le=10_000)] = 64.0  # a file is closed at this size
     files: Annotated[int, Field(ge=2, le=10_000)] = 16  # and so many are kept
     queue_kb: Annotated[int, Field(ge=4, le=1024)] = (
-        1024  # entries that may wait, about four to a kibibyte; what comes beyond is dropped and counted
+        1024  # entries that may wait, about two to a kibibyte; what comes beyond is dropped and counted
     )
 
 
