@@ -96,18 +96,26 @@ class Rig:
     def frames(self, count: int, generation: int = 1) -> list[Seen]:
         """Return the next `count` frames of the camera's so-manieth life, woken by the doorbell."""
         reader = self.wait_up(generation)
-        clock = SystemClock()
-        t_limit_ns = clock.now_ns() + round(LIMIT_S * NS_PER_S)
-        while True:
+        ready: list[Seen] = []
+
+        def enough() -> bool:
             for frame in reader.new_frames():
                 self._unasked.append(Seen(frame, reader.pixels(frame).copy() if frame.slot >= 0 else None))
                 reader.release(frame)
-            ready = [seen for seen in self._unasked if seen.frame.generation == generation][:count]
-            if len(ready) == count:
-                self._unasked = [seen for seen in self._unasked if seen not in ready]
-                return ready
+            ready[:] = [seen for seen in self._unasked if seen.frame.generation == generation][:count]
+            return len(ready) == count
+
+        self.wait_rung(enough)
+        self._unasked = [seen for seen in self._unasked if seen not in ready]
+        return ready
+
+    def wait_rung(self, happened: Callable[[], bool]) -> None:
+        """Wait for something that the doorbell tells of."""
+        clock = SystemClock()
+        t_limit_ns = clock.now_ns() + round(LIMIT_S * NS_PER_S)
+        while not happened():
             left_s = (t_limit_ns - clock.now_ns()) / NS_PER_S
-            assert left_s > 0, f"{len(ready)} of {count} frames came; downs: {self.downs}"
+            assert left_s > 0, f"too few frames came; downs: {self.downs}"
             if select.select([self._doorbell], [], [], left_s)[0]:
                 os.eventfd_read(self._doorbell)
 
