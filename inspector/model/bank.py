@@ -4,11 +4,12 @@ Greedy coreset: take the patch farthest from all taken so far, again and again (
 et al., "PatchCore", CVPR 2022). Distances are kept incrementally, one matrix-vector product for each entry.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from inspector.model.progress import Advance, uncounted
 
 NEIGHBOURS = 5  # bank entries that define an entry's own spacing
 PROJECTED = 64  # dimensions in which the bank is chosen
@@ -27,7 +28,7 @@ def greedy_coreset(
     candidates: NDArray[np.float32],
     size: int,
     rng: np.random.Generator,
-    advance: Callable[[int], None] = lambda _: None,
+    advance: Advance = uncounted,
 ) -> NDArray[np.int64]:
     """Return the row numbers of at most `size` different candidates (n, d), farthest first from a seeded start.
 
@@ -57,7 +58,7 @@ def build_bank(
     candidates: NDArray[np.float32],
     size: int,
     rng: np.random.Generator,
-    advance: Callable[[int], None] = lambda _: None,
+    advance: Advance = uncounted,
 ) -> Bank:
     """Return the greedy bank of whitened `candidates` (n, d) with each entry's local spacing."""
     # Only the choice is made in the projected space: pairwise distances survive (Johnson and Lindenstrauss 1984), time falls to a quarter.

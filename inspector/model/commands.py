@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from inspector.errors import ModelError
 
 if TYPE_CHECKING:
-    from inspector.model.fit import FitResult, Progress
+    from inspector.model.fit import FitResult
     from inspector.model.pack import Pack
+    from inspector.model.progress import Progress
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from inspector.clock import NS_PER_MS, SystemClock
 from inspector.engine.base import Engine, open_engine
 from inspector.errors import ImagesError
-from inspector.model.fit import Progress, silent
 from inspector.model.images import batch_of, find_mask, list_images, read_image
 from inspector.model.metrics import PixelHistogram, auroc, percentiles
 from inspector.model.pack import Pack
+from inspector.model.progress import Progress, counter, silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ def evaluate(
 def _score(engine: Engine, pack: Pack, paths: Sequence[Path], stage: str, progress: Progress) -> _Scored:
     clock = SystemClock()
     values, heatmaps, milliseconds = np.empty(len(paths)), [], []
+    advance = counter(progress, stage, len(paths))
     for index, path in enumerate(paths):
         image = read_image(path, pack.geometry.channels)
         start_ns = clock.now_ns()
@@ -71,7 +72,7 @@ def _score(engine: Engine, pack: Pack, paths: Sequence[Path], stage: str, progre
         milliseconds.append((clock.now_ns() - start_ns) / NS_PER_MS)
         values[index] = score.value
         heatmaps.append(score.heatmap)
-        progress(stage, index + 1, len(paths))
+        advance(1)
     return _Scored(values, heatmaps, milliseconds)
 
 

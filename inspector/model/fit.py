@@ -5,7 +5,6 @@ import resource
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -28,26 +27,15 @@ from inspector.model.calibrate import (
 )
 from inspector.model.graph import Exposure, FeatureSpec
 from inspector.model.images import batch_of, input_size, list_images, read_image, survey
-from inspector.model.nearest import Advance, Plan, collect, fused, held_out_scores
+from inspector.model.nearest import Plan, collect, fused, held_out_scores
 from inspector.model.pack import CALIBRATION, GRAPH, Pack, save_pack
+from inspector.model.progress import Progress, counter, silent
 from inspector.model.scoring import compiled
 
 METHOD = "nearest"
 TAPS = (4, 7, 10)
 PIXELS = 256  # the input has the area of a square of this side
 BANK = 3000
-
-
-class Progress(Protocol):
-    """Told how far each stage is. Called often, from the fitting thread."""
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """`done` of `total` steps of `stage` are finished."""
-        ...
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """Report to nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +86,13 @@ def fit(good: Path, out: Path, options: FitOptions | None = None, progress: Prog
     spec = FeatureSpec(found.channels, height, width, options.taps)
     plan = Plan(spec, read_backbone(), options.bank, options.seed)
 
-    patches = collect(plan, paths, folds.fold_of, _stage(progress, "features", len(paths)))
-    held_out = _stage(progress, "held-out models", folds.count * options.bank)
+    patches = collect(plan, paths, folds.fold_of, counter(progress, "features", len(paths)))
+    held_out = counter(progress, "held-out models", folds.count * options.bank)
     scores = held_out_scores(plan, patches, paths, folds.fold_of, held_out)
     threshold = choose_threshold(scores, options.false_reject_rate)
     # Whatever the held-out models said of brightness would be the same: all good images lie in the range.
     exposure = Exposure(float(patches.grey.min()), float(patches.grey.max()), limit=threshold.value)
-    model, bank = fused(plan, patches, _stage(progress, "bank", options.bank), exposure=exposure)
+    model, bank = fused(plan, patches, counter(progress, "bank", options.bank), exposure=exposure)
 
     warnings = (
         *found.warnings,
@@ -137,19 +125,6 @@ def _check(options: FitOptions) -> None:
         raise ModelError(f"expected a bank of at least 10 patches, got {options.bank}; 3000 is the default")
     if not 64 <= options.pixels <= 2048:
         raise ModelError(f"expected a size of 64 to 2048 pixels, got {options.pixels}; 256 is the default")
-
-
-def _stage(progress: Progress, stage: str, total: int) -> Advance:
-    """Return a counter that reports one stage."""
-    done = 0
-    progress(stage, 0, total)
-
-    def advance(steps: int) -> None:
-        nonlocal done
-        done += steps
-        progress(stage, done, total)
-
-    return advance
 
 
 def _batch_warnings(

@@ -1,0 +1,35 @@
+"""How long work tells how far it is, without knowing who listens."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+Advance = Callable[[int], None]
+
+
+class Progress(Protocol):
+    """Told how far each stage is. Called often, from the working thread."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """`done` of `total` steps of `stage` are finished."""
+        ...
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Report to nobody."""
+
+
+def uncounted(steps: int) -> None:
+    """Count nothing."""
+
+
+def counter(progress: Progress, stage: str, total: int) -> Advance:
+    """Return a function that counts steps of one stage and reports their sum."""
+    done = 0
+    progress(stage, 0, total)
+
+    def advance(steps: int) -> None:
+        nonlocal done
+        done += steps
+        progress(stage, done, total)
+
+    return advance
