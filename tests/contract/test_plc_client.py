@@ -1,0 +1,382 @@
+"""What the connection promises, against Modbus servers that nobody here wrote, and against answers that no server should give."""
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol
+
+import pytest
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+from pyModbusTCP.server import DataBank, ModbusServer
+
+from inspector.errors import PlcError, PlcTimeoutError
+from inspector.plc.client import PlcConnection
+from inspector.plc.registers import (
+    Control,
+    RegisterMap,
+    State,
+    Status,
+    WordOrder,
+    decode_status,
+    encode_control,
+    encode_status,
+)
+from tests.unit.plc.scripted import (
+    PATIENCE_S,
+    WRITE,
+    Bend,
+    CloseConnection,
+    Request,
+    ResetConnection,
+    ScriptedPlc,
+    reply,
+    silent,
+)
+
+UNIT = 7
+SLOT = [21, 0x5A5A, 0, 500, 123, 3, 1, 21]
+STATUS = Status(9, State.ONLINE | State.READY, 303, 2, 70_000, 65_536, 3, 4)
+CONTROL = Control(enable=True, recipe_request=4, part_count=65_535, plc_heartbeat=12)
+
+
+class Server(Protocol):
+    """A running Modbus server with 400 holding registers, of one unit id."""
+
+    port: int
+    units: set[int]  # that were asked for
+
+    def read(self, address: int, count: int) -> list[int]:
+        """Return registers as the server holds them."""
+        ...
+
+    def write(self, address: int, words: Sequence[int]) -> None:
+        """Change registers, as the PLC's program does."""
+        ...
+
+
+class PymodbusServer:
+    """pymodbus's own server, in an event loop of its own; it refuses other unit ids."""
+
+    def __init__(self) -> None:
+        self.units: set[int] = set()
+        self._words = [0] * 400
+        self._started: Future[int] = Future()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=[self._main()])
+        self._thread.start()
+        self.port = self._started.result(PATIENCE_S)
+
+    async def _main(self) -> None:
+        self._stop = asyncio.Event()
+        memory = SimData(0, count=400, datatype=DataType.REGISTERS)
+        device = SimDevice(id=UNIT, simdata=[memory], action=self._access)
+        server = ModbusTcpServer(device, address=("127.0.0.1", 0))
+        await server.serve_forever(background=True)
+        self._started.set_result(server.transport.sockets[0].getsockname()[1])  # type: ignore[attr-defined]
+        await self._stop.wait()
+        await server.shutdown()  # type: ignore[no-untyped-call]
+
+    async def _access(
+        self, _function: int, _start: int, address: int, count: int, current: list[int], values: Any
+    ) -> None:
+        self.units.add(UNIT)
+        if values is None:
+            current[address : address + count] = self._words[address : address + count]
+        else:
+            self._words[address : address + count] = values
+
+    def read(self, address: int, count: int) -> list[int]:
+        return self._words[address : address + count]
+
+    def write(self, address: int, words: Sequence[int]) -> None:
+        self._words[address : address + len(words)] = words
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(PATIENCE_S)
+        self._loop.close()
+
+
+class PyModbusTcpServer:
+    """The server of pyModbusTCP; it answers every unit id."""
+
+    def __init__(self) -> None:
+        self.units = units = set[int]()
+
+        class Bank(DataBank):  # type: ignore[misc]
+            def get_holding_registers(self, address: int, number: int = 1, srv_info: Any = None) -> Any:
+                if srv_info is not None:
+                    units.add(srv_info.recv_frame.mbap.unit_id)
+                return super().get_holding_registers(address, number, srv_info)
+
+        self._bank = Bank(h_regs_size=400)
+        self._server = ModbusServer("127.0.0.1", 0, no_block=True, data_bank=self._bank)
+        self._server.start()
+        assert self._server._evt_running.wait(PATIENCE_S)
+        self.port: int = self._server._service.server_address[1]
+
+    def read(self, address: int, count: int) -> list[int]:
+        return list(self._bank.get_holding_registers(address, count))
+
+    def write(self, address: int, words: Sequence[int]) -> None:
+        assert self._bank.set_holding_registers(address, list(words))
+
+    def close(self) -> None:
+        self._server.stop()
+
+
+@contextmanager
+def connected(
+    port: int, *, timeout_ms: float = 5000, registers: RegisterMap | None = None, unit_id: int = UNIT
+) -> Iterator[PlcConnection]:
+    """Open a connection; where no time-out is wanted it is far longer than any stall of the machine."""
+    connection = PlcConnection(
+        "127.0.0.1",
+        port,
+        unit_id=unit_id,
+        timeout_ms=timeout_ms,
+        register_map=registers or RegisterMap(),
+    )
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+class PlcContract:
+    """Subclass with the server in `kind`."""
+
+    kind: type[Any]
+
+    @pytest.fixture
+    def server(self) -> Iterator[Server]:
+        server = self.kind()
+        yield server
+        server.close()
+
+    def test_a_verdict_stands_in_its_slot(self, server: Server) -> None:
+        with connected(server.port) as connection:
+            connection.write_slot(21, SLOT)
+        assert server.read(0, 128) == [0] * 40 + SLOT + [0] * 80
+
+    @pytest.mark.parametrize("order", ["high_first", "low_first"])
+    def test_the_status_block_goes_there_and_back(self, server: Server, order: WordOrder) -> None:
+        with connected(server.port) as connection:
+            connection.write_status(encode_status(STATUS, order))
+            assert decode_status(connection.read_status(), order) == STATUS
+        assert server.read(204, 2) == ([1, 4464] if order == "high_first" else [4464, 1])
+
+    def test_the_control_block_is_read_from_where_the_map_says(self, server: Server) -> None:
+        registers = RegisterMap(control_address=50)
+        server.write(50, encode_control(CONTROL))
+        with connected(server.port, registers=registers) as connection:
+            assert connection.read_control() == CONTROL
+
+    def test_the_unit_id_is_the_configured_one(self, server: Server) -> None:
+        with connected(server.port) as connection:
+            connection.read_control()
+        assert server.units == {UNIT}
+
+    def test_an_address_that_the_plc_lacks_is_named_as_such(self, server: Server) -> None:
+        with connected(server.port, registers=RegisterMap(control_address=3000)) as connection:
+            with pytest.raises(PlcError, match=r"Modbus exception 2 \(illegal data address\)"):
+                connection.read_control()
+            with pytest.raises(PlcError, match="the connection is closed"):
+                connection.read_control()
+
+    def test_many_calls_go_over_one_connection(self, server: Server) -> None:
+        with connected(server.port) as connection:
+            for part_id in range(1, 101):
+                connection.write_slot(part_id, [part_id] * 8)
+                assert not connection.read_control().enable
+        assert [server.read(8 * slot, 1)[0] for slot in range(16)] == [96, *range(97, 101), *range(85, 96)]
+
+
+class TestPymodbus(PlcContract):
+    kind = PymodbusServer
+
+    def test_another_unit_is_refused(self, server: Server) -> None:
+        with connected(server.port, unit_id=UNIT + 1) as connection, pytest.raises(PlcError, match="refused"):
+            connection.read_control()
+
+
+class TestPyModbusTcp(PlcContract):
+    kind = PyModbusTcpServer
+
+
+# -- answers that no server should give -----------------------------------------------------------
+
+
+@pytest.fixture
+def plc() -> Iterator[ScriptedPlc]:
+    with ScriptedPlc() as plc:
+        yield plc
+
+
+def close(request: Request, answer: bytes) -> bytes:
+    raise CloseConnection
+
+
+def reset(request: Request, answer: bytes) -> bytes:
+    raise ResetConnection
+
+
+def as_unknown_function(request: Request, answer: bytes) -> bytes:
+    return reply(request, b"\x01\x02\x03", function=0x63)
+
+
+def cut_short(request: Request, answer: bytes) -> bytes:
+    return reply(request, b"")
+
+
+def as_the_other_function(request: Request, answer: bytes) -> bytes:
+    if request.function == WRITE:
+        return reply(request, b"\x02\x00\x00", function=3)
+    return reply(request, bytes(4), function=WRITE)
+
+
+def for_another_address(request: Request, answer: bytes) -> bytes:
+    return reply(request, struct.pack(">HH", request.address + 8, request.count))
+
+
+def too_few_words(request: Request, answer: bytes) -> bytes:
+    return reply(request, b"\x02\x00\x00")
+
+
+def half(request: Request, answer: bytes) -> bytes:
+    return answer[: len(answer) // 2]
+
+
+def of_another_call(request: Request, answer: bytes) -> bytes:
+    return reply(request, answer[8:], transaction=request.transaction + 1)
+
+
+def of_another_unit(request: Request, answer: bytes) -> bytes:
+    return answer[:6] + bytes([request.unit + 1]) + answer[7:]
+
+
+def no_modbus(request: Request, answer: bytes) -> bytes:
+    return b"HTTP/1.1 400 Bad Request\r\n\r\n"
+
+
+def write(connection: PlcConnection) -> None:
+    connection.write_slot(21, SLOT)
+
+
+def read(connection: PlcConnection) -> None:
+    connection.read_control()
+
+
+def assert_closed_after_one_request(plc: ScriptedPlc, connection: PlcConnection) -> None:
+    """Neither the call nor a later one goes out a second time."""
+    for call in (write, read):
+        with pytest.raises(PlcError, match="the connection is closed"):
+            call(connection)
+    assert len(plc.requests) == 1
+    assert plc.connections == 1
+
+
+@pytest.mark.parametrize("call", [write, read])
+@pytest.mark.parametrize(
+    ("bend", "says"),
+    [
+        (close, "closed by the PLC"),
+        (reset, "reset"),
+        (as_unknown_function, "no Modbus"),
+        (cut_short, "no Modbus|got"),
+        (as_the_other_function, "does not do as the standard says"),
+    ],
+)
+def test_a_wrong_answer_ends_the_connection(plc: ScriptedPlc, bend: Bend, says: str, call: Any) -> None:
+    plc.bend = bend
+    with connected(plc.port) as connection:
+        with pytest.raises(PlcError, match=says) as caught:
+            call(connection)
+        assert not isinstance(caught.value, PlcTimeoutError)
+        assert_closed_after_one_request(plc, connection)
+
+
+@pytest.mark.parametrize(("bend", "call"), [(for_another_address, write), (too_few_words, read)])
+def test_an_answer_to_another_question_is_none(plc: ScriptedPlc, bend: Bend, call: Any) -> None:
+    plc.bend = bend
+    with connected(plc.port) as connection:
+        with pytest.raises(PlcError, match="does not do as the standard says"):
+            call(connection)
+        assert_closed_after_one_request(plc, connection)
+
+
+@pytest.mark.parametrize("call", [write, read])
+@pytest.mark.parametrize("bend", [silent, half, of_another_call, of_another_unit, no_modbus])
+def test_without_the_answer_in_time_the_connection_ends(plc: ScriptedPlc, bend: Bend, call: Any) -> None:
+    plc.bend = bend
+    with connected(plc.port, timeout_ms=50) as connection:
+        with pytest.raises(PlcTimeoutError, match="no answer in 50 ms"):
+            call(connection)
+        assert_closed_after_one_request(plc, connection)
+
+
+def test_a_late_answer_of_an_earlier_call_is_passed_over(plc: ScriptedPlc) -> None:
+    plc.set_control(CONTROL)
+    with connected(plc.port) as connection:
+        connection.write_slot(21, SLOT)
+        plc.bend = lambda request, answer: (
+            reply(request, b"\x0c" + bytes(12), transaction=request.transaction - 1) + answer
+        )
+        assert connection.read_control() == CONTROL
+
+
+def test_an_answer_in_two_pieces_is_one(plc: ScriptedPlc) -> None:
+    plc.set_control(CONTROL)
+    plc.bend = lambda _, answer: [answer[:9], 0.02, answer[9:]]
+    with connected(plc.port) as connection:
+        assert connection.read_control() == CONTROL
+
+
+def test_an_answer_in_drips_has_no_more_time_than_another(plc: ScriptedPlc) -> None:
+    """Each piece comes within the time-out of the one before, the last one far beyond that of the call."""
+    plc.bend = lambda _, answer: [0.24, answer[:8], 0.24, answer[8:]]
+    with connected(plc.port, timeout_ms=300) as connection:
+        with pytest.raises(PlcTimeoutError):
+            connection.read_control()
+        assert_closed_after_one_request(plc, connection)
+
+
+def test_a_call_that_waits_can_be_aborted(plc: ScriptedPlc) -> None:
+    plc.bend = silent
+    with connected(plc.port, timeout_ms=3_600_000) as connection:
+
+        def abort() -> None:
+            plc.wait_for(lambda: bool(plc.requests))
+            connection.abort()
+
+        aborting = threading.Thread(target=abort)
+        aborting.start()
+        with pytest.raises(PlcError):
+            connection.write_slot(21, SLOT)
+        aborting.join()
+        connection.abort()  # harmless
+
+
+def test_where_nothing_listens_the_message_says_what_to_look_at() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    with pytest.raises(
+        PlcError, match=r"Connection refused\); is it on, and are plc\.host and plc\.port right"
+    ):
+        PlcConnection("127.0.0.1", port, unit_id=1, timeout_ms=5000, register_map=RegisterMap())
+
+
+def test_a_plc_that_does_not_take_the_connection_is_a_time_out() -> None:
+    """A listener whose queue is full drops what comes, as a machine that is off does."""
+    with ExitStack() as held, socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        held.enter_context(socket.create_connection(("127.0.0.1", port)))
+        with pytest.raises(
+            PlcTimeoutError, match=r"no connection in 50 ms; is it on, and is plc\.host right"
+        ):
+            PlcConnection("127.0.0.1", port, unit_id=1, timeout_ms=50, register_map=RegisterMap())
