@@ -209,16 +209,17 @@ class DuplicateWrite(Fault):
         return framing.is_write(request)
 
     async def on_request(self, wire: Wire, request: bytes) -> None:
-        """Send it twice."""
-        self._told = False
-        wire.to_peer(request)
+        """Send it for the first time."""
+        self._sent_again = False
         wire.to_peer(request)
 
     async def on_reply(self, wire: Wire, request: bytes, reply: bytes) -> None:
-        """Pass on the first of the two."""
-        if not self._told:
+        """Send it again, and pass on the answer to that. One after the other, since servers lose one of two at once."""
+        if self._sent_again:
             wire.to_client(reply)
-        self._told = True
+        else:
+            self._sent_again = True
+            wire.to_peer(request)
 
 
 @dataclass

@@ -10,7 +10,7 @@ import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from tools.faultproxy import framing
@@ -110,9 +110,7 @@ class Proxy:
         if self._server is not None:
             self._server.close()
             self._server = None
-            task = asyncio.create_task(self._listen_again(seconds))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._spawn(self._listen_again(seconds))
 
     def remember(self, request: bytes, reply: bytes) -> None:
         """Keep the peer's answer to such a request."""
@@ -139,11 +137,16 @@ class Proxy:
         for connection in list(self._connections):
             connection.hang_up()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  (asyncio runs this as a task)
-        self._tasks.add(task)
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.counts["connections"] += 1
+        self._spawn(self._serve(reader, writer))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 peer_reader, peer_writer = await asyncio.open_connection(*self.peer)
@@ -151,7 +154,6 @@ class Proxy:
             self.counts["peer_unreachable"] += 1
             self._tell("peer_unreachable", why=str(error))
             writer.close()
-            self._tasks.discard(task)
             return
         connection = Connection(self, writer, peer_writer)
         self._connections.add(connection)
@@ -162,7 +164,6 @@ class Proxy:
             self._tell("not_modbus", why=str(error))
         finally:
             self._connections.discard(connection)
-            self._tasks.discard(task)
             connection.hang_up()
             peer_writer.close()
 
