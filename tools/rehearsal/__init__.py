@@ -5,6 +5,6 @@
                    └───────────────────── Line0 pulses ───────────────────┘
 
 `folders` chooses the images and makes the camera's files of them, `station` derives the configuration and runs the daemon, `run`
-ties the three processes together, `live` shows them, `result` joins linesim's record with the daemon's, `sheet` draws
-the pictures.
+ties the three processes together, `live` shows them, `result` joins linesim's record with the daemon's, `verify`
+scores each image again to see that no part was decided by another's picture, `sheet` draws the mistakes.
 """

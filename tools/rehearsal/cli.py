@@ -18,10 +18,11 @@ from rich.console import Console
 from inspector.clock import utc_label
 from inspector.config.loading import load
 from inspector.config.schema import Config
+from inspector.engine.base import open_engine
 from inspector.errors import InspectorError, ServiceError
 from inspector.model.images import list_images
 from inspector.model.pack import Pack, load_pack
-from tools.rehearsal import folders, result, sheet, station
+from tools.rehearsal import folders, result, sheet, station, verify
 from tools.rehearsal.live import Display
 from tools.rehearsal.run import LinePlan, Linesim, read_faults, run
 
@@ -141,8 +142,9 @@ def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
     with tempfile.TemporaryDirectory(prefix="simcam-") as root:
         folders.write_camera_files(shown, sensor, Path(root) / station.DEVICE)
         status, figures, parts = _run(setting, producer, Path(root))
-    _conclude(setting, figures, parts)
-    return status
+    pages = _look_again(setting, figures, parts)
+    _conclude(setting, figures, pages)
+    return max(status, int(bool(figures["broken_promises"])))
 
 
 def _run_folder(out: Path | None) -> Path:
@@ -219,18 +221,30 @@ def _run(
     return status, result.assemble(line, parts, starts=daemon.starts, seconds=seconds), parts
 
 
-def _conclude(setting: Setting, figures: dict[str, Any], parts: Sequence[result.PartOutcome]) -> None:
-    """Write the figures and the pictures, and say in plain words what happened."""
+def _look_again(setting: Setting, figures: dict[str, Any], parts: Sequence[result.PartOutcome]) -> list[Path]:
+    """Score the images by themselves: check that each part was decided by its own, and draw the mistakes."""
+    shown = {each.name: each for each in setting.shown}
+    engine = open_engine(setting.base.model.engine, setting.pack.graph, setting.pack.geometry)
+    try:
+        engine.warm_up()
+        scores = verify.score_again(parts, shown, setting.sensor, engine)
+        verify.blame(figures, verify.mixed_up(parts, scores))
+        escapes, rejects = result.mistakes(parts)
+        return sheet.draw(
+            {"escapes": escapes, "false-rejects": rejects},
+            setting.folder,
+            shown=shown,
+            sensor=setting.sensor,
+            engine=engine,
+            threshold=setting.threshold,
+        )
+    finally:
+        engine.close()
+
+
+def _conclude(setting: Setting, figures: dict[str, Any], pages: Sequence[Path]) -> None:
+    """Write the figures, and say in plain words what happened."""
     folder, console = setting.folder, setting.console
-    escapes, rejects = result.mistakes(parts)
-    pages = sheet.draw(
-        {"escapes": escapes, "false-rejects": rejects},
-        folder,
-        shown={each.name: each for each in setting.shown},
-        sensor=setting.sensor,
-        pack=setting.pack,
-        threshold=setting.threshold,
-    )
     for file in filter(None, (folder / "result.json", setting.arguments.json)):
         _write_json(file, figures)
     console.print()

@@ -29,6 +29,11 @@ class PartOutcome:
         return float(self.seen["t_slot_ns"] - self.seen["t_trigger_ns"]) / NS_PER_MS
 
     @property
+    def score(self) -> float | None:
+        """What the daemon recorded as its score; None where there is none."""
+        return None if self.verdict is None else self.verdict.get("score")
+
+    @property
     def engine_ms(self) -> float | None:
         """What the engine took, by the daemon's record; None where no score was made."""
         return None if self.verdict is None else self.verdict.get("engine_ms")

@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.engine.base import Engine, open_engine
+from inspector.engine.base import Engine
 from inspector.errors import ServiceError
 from inspector.model.heatmap import overlay
-from inspector.model.pack import Pack
 from tools.rehearsal.folders import Sensor, Shown
 from tools.rehearsal.result import PartOutcome
 
@@ -29,25 +28,17 @@ def draw(
     *,
     shown: Mapping[str, Shown],
     sensor: Sensor,
-    pack: Pack,
+    engine: Engine,
     threshold: float,
 ) -> list[Path]:
     """Write the pages NAME-1.png, NAME-2.png ... of each sheet that is not empty; return them in order."""
-    if not any(sheets.values()):
-        return []
-    engine = open_engine("openvino", pack.graph, pack.geometry)
-    try:
-        engine.warm_up()
-        pages = []
-        for name, outcomes in sheets.items():
-            tiles = [
-                _tile(outcome, shown[outcome.seen["image"]], engine, sensor, threshold)
-                for outcome in outcomes
-            ]
-            pages += _pages(name, tiles, folder)
-        return pages
-    finally:
-        engine.close()
+    pages = []
+    for name, outcomes in sheets.items():
+        tiles = [
+            _tile(outcome, shown[outcome.seen["image"]], engine, sensor, threshold) for outcome in outcomes
+        ]
+        pages += _pages(name, tiles, folder)
+    return pages
 
 
 def _tile(outcome: PartOutcome, shown: Shown, engine: Engine, sensor: Sensor, threshold: float) -> Picture:
@@ -61,8 +52,7 @@ def _tile(outcome: PartOutcome, shown: Shown, engine: Engine, sensor: Sensor, th
     for left, picture in ((0, cv2.cvtColor(plain, cv2.COLOR_RGB2BGR)), (PICTURE + GAP, heat)):
         height, width = picture.shape[:2]
         tile[:height, left : left + width] = picture
-    decided = (outcome.verdict or {}).get("score")
-    value = score.value if decided is None else float(decided)
+    value = score.value if outcome.score is None else outcome.score
     _write(tile, _ending(shown.name, 58), PICTURE + 16)
     _write(tile, f"part {outcome.seen['index']}: score {value:.4g}, threshold {threshold:.4g}", PICTURE + 36)
     return tile

@@ -78,7 +78,7 @@ def derive(base: Config, around: Surroundings, budget_ms: float | None, folder: 
     if budget_ms is not None:
         _set_budget(station, camera, plc, budget_ms)
     wanted = {name: value for name, value in camera["features"].items() if name in SIMCAM_FEATURES}
-    pixel_format = camera["features"].get("PixelFormat", "Mono8" if around.channels == 1 else "RGB8")
+    pixel_format = "Mono8" if around.channels == 1 else "RGB8"
     camera |= {
         "backend": "genicam",
         "producer": str(around.producer),

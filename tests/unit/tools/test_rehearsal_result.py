@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.rehearsal.result import PartOutcome, assemble, join, mistakes, read_lines
+from tools.rehearsal.verify import blame, mixed_up
 
 MS = 1_000_000
 
@@ -94,3 +95,32 @@ def test_mistakes_are_each_image_once_the_clearest_first() -> None:
 def test_a_torn_line_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "log").write_text(json.dumps({"event": "a"}) + '\n{"event": "b')
     assert read_lines([tmp_path / "log"]) == [{"event": "a"}]
+
+
+def test_a_part_decided_by_anothers_picture_is_found_and_blamed() -> None:
+    def scored(index: int, image: str, score: float | None, *, released: bool) -> PartOutcome:
+        return PartOutcome(
+            part(index, 1, index=index, image=image, released=released, mixed_up=False), {"score": score}
+        )
+
+    parts = [
+        scored(1, "a", 1.0, released=True),
+        scored(2, "b", 1.0, released=True),
+        scored(3, "a", 2.0, released=False),
+        scored(4, "b", 2.01, released=True),
+        scored(5, "c", None, released=False),
+    ]
+    found = mixed_up(parts, {"a": 1.0, "b": 2.0})
+    assert [each.seen["index"] for each in found] == [2, 3]
+    figures: dict[str, Any] = {"mixed_up": 0, "wrong_releases": 0, "broken_promises": []}
+    blame(figures, found)
+    assert (figures["mixed_up"], figures["wrong_releases"]) == (2, 1)
+    assert figures["broken_promises"] == [
+        "I4: 2 parts were decided by another part's picture, first part 2 (b)"
+    ]
+
+
+def test_nobody_is_blamed_for_nothing() -> None:
+    figures: dict[str, Any] = {}
+    blame(figures, [])
+    assert figures == {}
