@@ -28,7 +28,7 @@ from inspector.plc.registers import (
 LINESIM = Path(__file__).parents[2] / "tools" / "linesim"
 SLOTS = 128
 RESULTS = 1000  # so many slots do not fit where they stand by default
-BUDGET_MS = 300  # far beyond any stall: these tests are not about speed
+BUDGET_MS = 400  # far beyond any stall: these tests are not about speed
 NO_SCORE = 0xFFFF
 Words = tuple[int, ...]
 

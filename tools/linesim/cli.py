@@ -216,6 +216,9 @@ def _teller(judge: Judge, plan: Plan) -> Callable[..., None]:
                 "p50_ms": percentile_ms(recent, 0.5),
                 "p99_ms": percentile_ms(recent, 0.99),
             }
-        print(json.dumps({"event": event, **fields}), flush=True)
+        try:
+            print(json.dumps({"event": event, **fields}), flush=True)
+        except BrokenPipeError:
+            os.kill(os.getpid(), signal.SIGTERM)  # whoever watched is gone: end in order
 
     return tell

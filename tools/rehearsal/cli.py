@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,7 @@ KEPT = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Rehearse what the arguments describe."""
     arguments = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # while nothing runs that has to end in order
     try:
         return _rehearse(arguments, Console())
     except InspectorError as error:

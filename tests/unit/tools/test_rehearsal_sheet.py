@@ -1,0 +1,68 @@
+"""Contact sheets: what is on them, and how they are paged."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.engine.base import Score
+from tools.rehearsal.folders import Sensor, Shown
+from tools.rehearsal.result import PartOutcome
+from tools.rehearsal.sheet import COLUMNS, ROWS, draw
+
+
+class Hot:
+    """An engine that finds everything bad, in one corner."""
+
+    name = "hot"
+
+    def warm_up(self) -> None:
+        """Do nothing."""
+
+    def score(self, image: NDArray[np.uint8]) -> Score:
+        """Return a heat map whose first place is hot."""
+        heatmap = np.zeros((4, 4), np.float32)
+        heatmap[0, 0] = 5
+        return Score(5.0, heatmap)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def outcomes(folder: Path, count: int) -> tuple[list[PartOutcome], dict[str, Shown]]:
+    file = folder / "grey.png"
+    cv2.imwrite(str(file), np.full((30, 60), 128, np.uint8))
+    shown = {f"bad/{n}": Shown(f"bad/{n}", file, good=False) for n in range(count)}
+    return [PartOutcome({"image": name, "index": 7}, {"score": 0.5}) for name in shown], shown
+
+
+def pages(folder: Path, count: int) -> list[Path]:
+    parts, shown = outcomes(folder, count)
+    sheets = {"escapes": parts, "false-rejects": []}
+    return draw(sheets, folder, shown=shown, sensor=Sensor(60, 30, 1), engine=Hot(), threshold=1.0)
+
+
+def test_without_mistakes_there_are_no_pages(tmp_path: Path) -> None:
+    assert pages(tmp_path, 0) == []
+
+
+def test_a_full_page_is_followed_by_another(tmp_path: Path) -> None:
+    drawn = pages(tmp_path, COLUMNS * ROWS + 1)
+    assert [page.name for page in drawn] == ["escapes-1.png", "escapes-2.png"]
+    full, rest = (cv2.imread(str(page)) for page in drawn)
+    assert full is not None
+    assert rest is not None
+    assert full.shape[0] > rest.shape[0]
+    assert full.shape[1] > rest.shape[1]
+
+
+def test_a_tile_shows_the_picture_its_heat_and_its_name(tmp_path: Path) -> None:
+    [page] = pages(tmp_path, 1)
+    tile = cv2.imread(str(page))
+    assert tile is not None
+    colour = tile.max(axis=2).astype(int) - tile.min(axis=2)
+    half = tile.shape[1] // 2
+    assert colour[:, :half].max() == 0, "the picture as it is, grey"
+    assert colour[:, half:].max() > 100, "the heat beside it, coloured"
+    assert (tile[250:] > 200).any(), "the caption"
