@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -98,17 +99,17 @@ def _outcomes(result: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_the_suite_of_harvesters_passes(tmp_path: Path) -> None:
-    running = {part: _start(part, tmp_path / re.sub(r"\W", "_", part)) for part in PARTS}
     outcomes: dict[str, str] = {}
-    try:
-        for part, process in running.items():
+    with ExitStack() as stack:
+        running = {}
+        for part in PARTS:
+            folder = tmp_path / re.sub(r"\W", "_", part)
+            running[folder] = stack.enter_context(_start(part, folder))
+            stack.callback(running[folder].kill)
+        for folder, process in running.items():
             output, _ = process.communicate(timeout=110)
-            assert process.returncode == 0, f"{part}:\n{output[-4000:]}"
-            outcomes |= _outcomes(tmp_path / re.sub(r"\W", "_", part) / "result.xml")
-    finally:
-        for process in running.values():
-            process.kill()
-            process.communicate()
+            assert process.returncode == 0, output[-4000:]
+            outcomes |= _outcomes(folder / "result.xml")
     skipped = {name.rsplit(".", 1)[1] for name, outcome in outcomes.items() if outcome == "skipped"}
     assert skipped == set(SKIPPED)
     assert set(outcomes.values()) == {"passed", "skipped"}

@@ -8,7 +8,7 @@
  *
  * Threads
  *   - the application's, in the exported functions;
- *   - the sensor thread of each camera (camera.c): exposes, and puts frames into buffers;
+ *   - the sensor thread of each camera (sensor.c): exposes, and puts frames into buffers;
  *   - the control thread of each camera (control.c): reads the control socket.
  *
  * Locks, in the order in which they may be taken
@@ -90,7 +90,7 @@ size_t frame_render(const struct frame *frame, struct images *images, uint8_t *t
 /* Describe the chunks that frame_render() wrote; returns their number. */
 size_t frame_chunks(const struct frame *frame, SINGLE_CHUNK_DATA chunks[CHUNK_COUNT]);
 
-/* ---- the camera: remote device, sensor and faults (camera.c, camera_features.c) ---- */
+/* ---- the camera: remote device (camera.c, camera_features.c) and sensor (sensor.c) ---- */
 
 enum { TRIGGER_QUEUE = 16, WIRE_QUEUE = 64 };
 
@@ -160,6 +160,15 @@ size_t camera_payload_size(const struct camera *camera);
 
 /* GC_ERR_IO while the device is lost; lock held. */
 GC_ERROR camera_check_present(const struct camera *camera);
+
+/* A 4-byte register; lock held. */
+uint32_t camera_setting(const struct camera *camera, uint32_t address);
+
+/* A frame of the present settings, not yet exposed; lock held. */
+struct frame camera_describe_frame(const struct camera *camera);
+
+/* The sensor thread of `camera`: runs until camera->quit. */
+void *sensor_main(void *camera);
 
 /* ---- the control socket (control.c) ---- */
 
