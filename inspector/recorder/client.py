@@ -4,6 +4,7 @@ A pipe, since Linux packs small entries into its pages (a mebibyte holds some fi
 keeps them when the recorder process dies: the station holds the reading end too and hands it to the next process.
 """
 
+import ctypes
 import fcntl
 import os
 import select
@@ -84,9 +85,7 @@ class Recorder:
             self._seq += 1  # a dropped entry keeps its number: the process sees the gap and writes it down
             if self._closed:
                 return
-            try:
-                os.write(self._write_fd, line.numbered(seq, body))
-            except BlockingIOError:
+            if not _put(self._write_fd, line.numbered(seq, body)):
                 self._dropped += 1
 
     def ensure_alive(self) -> bool:
@@ -133,11 +132,7 @@ class Recorder:
         room = select.poll()
         room.register(self._write_fd, select.POLLOUT)
         while (left_ns := deadline_ns - self._clock.now_ns()) > 0:
-            if room.poll(left_ns / NS_PER_MS):
-                try:
-                    os.write(self._write_fd, entry)
-                except BlockingIOError:  # room for a byte, not for the entry: poll once more
-                    continue
+            if room.poll(left_ns / NS_PER_MS) and _put(self._write_fd, entry):
                 return
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
@@ -147,6 +142,18 @@ class Recorder:
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is the station's to handle: the recorder ends when the pipe does
         )
+
+
+# write(2) with the interpreter lock kept. os.write gives it away, and beside a busy Python thread waits to get it back: 21 us
+# (p50), 600 us (p99), 8 ms (p99.9), against 12, 97 and 157 us. Keeping it is right only because this pipe never blocks.
+_write: Final = ctypes.PyDLL(None).write
+_write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
+_write.restype = ctypes.c_ssize_t
+
+
+def _put(fd: int, entry: bytes) -> bool:
+    """Write an entry, whole or not at all; return whether there was room."""
+    return bool(_write(fd, entry, len(entry)) == len(entry))
 
 
 def _enlarge(fd: int, size: int) -> None:

@@ -21,6 +21,7 @@ class Notifier:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._watchdog_ns = watchdog_ns
         self._failed = False
+        self._shown = ""
         self._socket = (
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) if address else None
         )
@@ -43,8 +44,11 @@ class Notifier:
         self._send(f"READY=1\nSTATUS={_one_line(status)}")
 
     def status(self, status: str) -> None:
-        """Set the line that `systemctl status` shows."""
-        self._send(f"STATUS={_one_line(status)}")
+        """Set the line that `systemctl status` shows. The line it shows already is not sent again."""
+        line = _one_line(status)
+        if line != self._shown:
+            self._send(f"STATUS={line}")
+            self._shown = line
 
     def watchdog(self) -> None:
         """Say that the station is alive. Call it only where its hot threads have shown that they move."""

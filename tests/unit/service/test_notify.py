@@ -27,6 +27,7 @@ def test_systemd_hears_every_state(listener: tuple[socket.socket, str]) -> None:
     notifier.ready("12 parts,\n0 rejects")
     notifier.watchdog()
     notifier.status("waiting for the PLC")
+    notifier.status("waiting for the PLC")
     notifier.stopping()
     heard = [listening.recv(1000) for _ in range(4)]
     assert heard == [
