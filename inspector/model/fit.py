@@ -28,7 +28,7 @@ from inspector.model.calibrate import (
 from inspector.model.graph import Exposure, FeatureSpec
 from inspector.model.images import batch_of, input_size, list_images, read_image, survey
 from inspector.model.nearest import Plan, collect, fused, held_out_scores
-from inspector.model.pack import CALIBRATION, GRAPH, Pack, save_pack
+from inspector.model.pack import CALIBRATION, GRAPH, Pack, check_target, save_pack
 from inspector.model.progress import Progress, counter, silent
 from inspector.model.scoring import compiled
 
@@ -77,6 +77,7 @@ def fit(good: Path, out: Path, options: FitOptions | None = None, progress: Prog
     clock = SystemClock()
     started_ns = clock.now_ns()
     _check(options)
+    check_target(out)
     paths = list_images(good)
     batches = [batch_of(path, good) for path in paths]
     folds = choose_folds(batches, np.random.default_rng(options.seed))
@@ -90,7 +91,7 @@ def fit(good: Path, out: Path, options: FitOptions | None = None, progress: Prog
     held_out = counter(progress, "held-out models", folds.count * options.bank)
     scores = held_out_scores(plan, patches, paths, folds.fold_of, held_out)
     threshold = choose_threshold(scores, options.false_reject_rate)
-    # Whatever the held-out models said of brightness would be the same: all good images lie in the range.
+    # The held-out models do without: exposure only speaks outside the range of all good images.
     exposure = Exposure(float(patches.grey.min()), float(patches.grey.max()), limit=threshold.value)
     model, bank = fused(plan, patches, counter(progress, "bank", options.bank), exposure=exposure)
 

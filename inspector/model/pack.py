@@ -109,15 +109,20 @@ class Pack:
     manifest: Manifest
 
 
+def check_target(path: Path) -> None:
+    """Raise PackError where `path` is something other than a pack: it would be replaced."""
+    if path.exists() and not (path / MANIFEST).is_file():
+        raise PackError(
+            f"{path}: expected a model pack or nothing, found something else; choose another --out"
+        )
+
+
 def save_pack(path: Path, facts: Mapping[str, object], files: Mapping[str, bytes]) -> Pack:
     """Write `files` and the manifest of `facts` to `path`, whole or not at all; an earlier pack there stays until then.
 
     Raises PackError where `path` is something other than a pack, or cannot be written.
     """
-    if path.exists() and not (path / MANIFEST).is_file():
-        raise PackError(
-            f"{path}: expected a model pack or nothing, found something else; choose another --out"
-        )
+    check_target(path)
     entries = {
         name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
     }

@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from inspector.engine.base import open_engine
-from inspector.errors import ImagesError, InspectorError
+from inspector.errors import ImagesError, InspectorError, PackError
 from inspector.model.commands import register
+from inspector.model.fit import fit
 from inspector.model.images import read_image
 from inspector.model.pack import load_pack
 
@@ -201,6 +202,13 @@ def test_copies_of_one_image_are_too_few(tmp_path: Path) -> None:
         write(tmp_path / "good" / f"{index}.png", np.full((64, 64), 128, np.uint8))
     with pytest.raises(ImagesError, match="at least 20 different good images, found 1"):
         inspector("fit", "--good", tmp_path / "good", "--out", tmp_path / "pack", *SMALL)
+
+
+def test_a_folder_in_the_way_is_told_before_the_work(plates: Path) -> None:
+    stages: list[str] = []
+    with pytest.raises(PackError, match="found something else"):
+        fit(plates / "fit", plates / "good", progress=lambda stage, done, total: stages.append(stage))
+    assert stages == []
 
 
 @pytest.mark.parametrize(
