@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inspector.errors import ModelError
+from inspector.model.options import METHOD, FitOptions
 
 if TYPE_CHECKING:
     from inspector.model.fit import FitResult
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add both commands; each sets `run`, a function of the parsed arguments that returns the exit status."""
-    fit = subparsers.add_parser("fit", help="fit a model on good parts and write a model pack")
+    _add_fit(subparsers.add_parser("fit", help="fit a model on good parts and write a model pack"))
+    _add_evaluate(subparsers.add_parser("evaluate", help="measure a model pack on labelled images"))
+
+
+def _add_fit(fit: argparse.ArgumentParser) -> None:
+    defaults = FitOptions()
     fit.add_argument(
         "--good",
         type=Path,
@@ -30,45 +36,50 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     fit.add_argument(
         "--method",
-        choices=["nearest"],
-        default="nearest",
+        choices=[METHOD],
+        default=METHOD,
         help="how a patch is compared (default: %(default)s)",
     )
     fit.add_argument(
         "--false-reject-rate",
         type=float,
-        default=0.01,
+        default=defaults.false_reject_rate,
         metavar="RATE",
         help="good parts that may be rejected (default: %(default)s)",
     )
     fit.add_argument(
         "--bank",
         type=int,
-        default=3000,
+        default=defaults.bank,
         metavar="N",
         help="patches of good parts to keep (default: %(default)s)",
     )
     fit.add_argument(
         "--size",
         type=int,
-        default=256,
+        default=defaults.pixels,
         metavar="PIXELS",
         help="scale images to an area of PIXELS x PIXELS (default: %(default)s)",
     )
     fit.add_argument(
         "--taps",
         type=_taps,
-        default=(4, 7, 10),
+        default=defaults.taps,
         metavar="B,B,B",
         help="blocks of the backbone to read features from (default: 4,7,10)",
     )
     fit.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of everything random (default: %(default)s)"
+        "--seed",
+        type=int,
+        default=defaults.seed,
+        metavar="N",
+        help="of everything random (default: %(default)s)",
     )
     _add_json(fit)
     fit.set_defaults(run=run_fit)
 
-    evaluate = subparsers.add_parser("evaluate", help="measure a model pack on labelled images")
+
+def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("pack", type=Path, metavar="PACK", help="the model pack")
     evaluate.add_argument(
         "--good",
@@ -102,7 +113,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run_fit(args: argparse.Namespace) -> int:
     """Fit, show what came of it, and what the threshold is worth."""
-    from inspector.model.fit import FitOptions, fit
+    from inspector.model.fit import fit
 
     options = FitOptions(args.false_reject_rate, args.bank, args.size, args.taps, args.seed)
     out = args.out or Path("models") / args.good.resolve().name

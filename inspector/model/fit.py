@@ -28,25 +28,10 @@ from inspector.model.calibrate import (
 from inspector.model.graph import Exposure, FeatureSpec
 from inspector.model.images import batch_of, input_size, list_images, read_image, survey
 from inspector.model.nearest import Plan, collect, fused, held_out_scores
+from inspector.model.options import METHOD, FitOptions
 from inspector.model.pack import CALIBRATION, GRAPH, Pack, check_target, save_pack
 from inspector.model.progress import Progress, counter, silent
 from inspector.model.scoring import compiled
-
-METHOD = "nearest"
-TAPS = (4, 7, 10)
-PIXELS = 256  # the input has the area of a square of this side
-BANK = 3000
-
-
-@dataclass(frozen=True, slots=True)
-class FitOptions:
-    """What a product may choose; the defaults did best on average over several public sets."""
-
-    false_reject_rate: float = 0.01
-    bank: int = BANK
-    pixels: int = PIXELS
-    taps: tuple[int, ...] = TAPS
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,8 +206,12 @@ def test_copies_of_one_image_are_too_few(tmp_path: Path) -> None:
 
 def test_a_folder_in_the_way_is_told_before_the_work(plates: Path) -> None:
     stages: list[str] = []
+
+    def note(stage: str, done: int, total: int) -> None:
+        stages.append(stage)
+
     with pytest.raises(PackError, match="found something else"):
-        fit(plates / "fit", plates / "good", progress=lambda stage, done, total: stages.append(stage))
+        fit(plates / "fit", plates / "good", progress=note)
     assert stages == []
 
 
