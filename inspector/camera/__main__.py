@@ -6,11 +6,13 @@ when the station does, even where the binding hangs (the kernel kills it with it
 
 import ctypes
 import dataclasses
+import faulthandler
 import gc
 import logging
 import os
 import signal
 import sys
+import traceback
 from types import FrameType
 from typing import NoReturn
 
@@ -20,6 +22,8 @@ from inspector.camera.link import Link
 from inspector.clock import NS_PER_MS, SystemClock
 from inspector.errors import CameraError, InspectorError
 from inspector.ring import RingWriter
+
+_log = logging.getLogger(__name__)
 
 ALIVE_MS = 100
 EXIT_REFUSED = 3  # told the station why
@@ -115,14 +119,27 @@ def _run(link: Link, doorbell_fd: int, settings: CameraSettings, generation: int
     gc.collect()
     gc.freeze()
     gc.disable()  # a collection is a pause of milliseconds; the loop makes no cycles
+    _prefer(settings.fifo_priority)
     link.send("opened", fds=(ring.fd,), generation=generation, info=dataclasses.asdict(info))
     acquisition.run(station.keep_on)
     camera.close()
 
 
+def _prefer(fifo_priority: int) -> None:
+    """Let this thread run before ordinary ones. Not the producer's own threads: one that spins would take the machine."""
+    if fifo_priority:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(fifo_priority))
+        except PermissionError as e:
+            _log.warning(
+                "camera_priority_refused", extra={"fields": {"fifo_priority": fifo_priority, "error": str(e)}}
+            )
+
+
 def main(arguments: list[str]) -> NoReturn:
     """Serve the station and end. Never returns: interpreter shutdown would run the producer's destructors, which may crash."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()  # the last words of a crashing producer; the station reads them
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     link = Link.from_fd(int(arguments[0]))
     doorbell_fd = int(arguments[1]) if len(arguments) > 1 else -1
@@ -137,6 +154,7 @@ def main(arguments: list[str]) -> NoReturn:
     except EOFError:
         pass  # the station ended before it asked for anything
     except Exception as e:  # noqa: BLE001 - the last resort of a process: told to the station, which starts another
+        traceback.print_exc()  # the station reads it line by line
         link.send(
             "error", code=CameraError.code, message=f"the camera process failed: {type(e).__name__}: {e}"
         )

@@ -82,20 +82,16 @@ class Acquisition:
             status = FrameStatus.INCOMPLETE
         else:
             status = FrameStatus.OK if fits else FrameStatus.WRONG_FORMAT
-        if status is FrameStatus.WRONG_FORMAT:
-            status = self._ring.put(
-                raw.frame_id,
-                raw.t_arrival_ns,
-                None,
-                status=status,
-                t_device_ns=raw.t_device_ns,
-                size=(raw.width, raw.height),
-                pixel_format=raw.pixel_format,
-            )
-        else:
-            status = self._ring.put(
-                raw.frame_id, raw.t_arrival_ns, raw.pixels, status=status, t_device_ns=raw.t_device_ns
-            )
+        wrong = status is FrameStatus.WRONG_FORMAT
+        status = self._ring.put(
+            raw.frame_id,
+            raw.t_arrival_ns,
+            raw.pixels,
+            status=status,
+            t_device_ns=raw.t_device_ns,
+            size=(raw.width, raw.height) if wrong else None,
+            pixel_format=raw.pixel_format if wrong else None,
+        )
         os.eventfd_write(self._doorbell_fd, 1)
         self._count(raw, status)
 

@@ -70,6 +70,7 @@ class CameraSettings:
     buffers: int = 16
     ring_slots: int = 8
     silence_ms: float | None = None
+    fifo_priority: int = 0  # SCHED_FIFO of the acquisition thread; 0 = leave
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields, ready for JSON; `CameraSettings(**fields)` builds it again."""

@@ -69,6 +69,7 @@ class Life:
         self._t_up_ns = 0
         self._t_heard_ns = 0
         self._why = ""  # what it said itself
+        self._dropped_logs = 0
 
     @property
     def up_ms(self) -> float:
@@ -121,6 +122,9 @@ class Life:
         match message.kind:
             case "alive":
                 self._count(Counters(**fields["counters"]))
+                if fields["dropped_logs"] > self._dropped_logs:
+                    self._dropped_logs = fields["dropped_logs"]
+                    self._event("warning", "camera_logs_dropped", total=self._dropped_logs)
             case "opened":
                 self._up(message)
             case "log":

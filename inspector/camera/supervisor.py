@@ -17,7 +17,7 @@ from inspector.config.schema import CameraConfig, resolve
 from inspector.errors import ServiceError
 
 
-def settings_of(config: CameraConfig, folder: Path) -> CameraSettings:
+def settings_of(config: CameraConfig, folder: Path, fifo_priority: int = 0) -> CameraSettings:
     """Return `config` as the camera process needs it; relative paths count from `folder`."""
     key, value = next((k, v) for k, v in config.device.model_dump().items() if v is not None)
     return CameraSettings(
@@ -29,6 +29,7 @@ def settings_of(config: CameraConfig, folder: Path) -> CameraSettings:
         buffers=config.buffers,
         ring_slots=config.ring_slots,
         silence_ms=config.silence_ms,
+        fifo_priority=fifo_priority,
     )
 
 
@@ -44,9 +45,10 @@ class CameraProcess:
         folder: Path = Path(),
         clock: Clock | None = None,
         first_generation: int = 1,
+        fifo_priority: int = 0,
     ) -> None:
         """`doorbell_fd` is an eventfd that the camera process writes for each frame; it stays the caller's."""
-        self.settings = settings_of(config, folder)
+        self.settings = settings_of(config, folder, fifo_priority)
         self.generation = first_generation - 1
         self.error: BaseException | None = None  # what ended the thread, where that was not `stop`
         self._hooks = hooks
@@ -86,7 +88,8 @@ class CameraProcess:
         """End the camera process and the thread. ServiceError where that takes longer; raises what ended the thread before."""
         self._stopping.set()
         os.eventfd_write(self._wake_fd, 1)
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
         if self._thread.is_alive():
             raise ServiceError(f"the camera's thread did not stop within {timeout_s:g} s; end the station")
         os.close(self._wake_fd)
