@@ -1,0 +1,142 @@
+"""Faults of the station's surroundings: each part of the gap is rejected for its reason, and parts pass again by themselves."""
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Stand
+from tests.support.daemon import free_port, gone, inspector
+from tests.support.line import Event, Line
+from tests.support.notify import NotifySocket
+from tests.support.waiting import wait_for
+
+PARTS = 60
+KILL_AT = 20
+# What a shared machine that stalls may cost a part, besides the fault itself.
+STALLS = {"LATE", "HANDSHAKE", "OVERRUN", "LINK", "link_down"}
+
+
+def reasons(parts: list[Event]) -> set[str]:
+    """Return why good parts were not released."""
+    return {part["reason"] for part in parts if part["truth"] == "good" and not part["released"]}
+
+
+def judged(line: Line, **faults: Callable[[], object]) -> None:
+    """Run the line; every promise must hold, and no part escape."""
+    status = line.run(**faults)
+    assert (status, line.result["broken_promises"]) == (0, [])
+    assert (line.result["released_bad"], line.result["rejected_good_by_score"]) == (0, 0)
+
+
+def passes_again(parts: list[Event]) -> None:
+    """Check that the last parts of a run get verdicts of the model again."""
+    assert {part["reason"] for part in parts[-10:]} <= {"NONE", "SCORE", *STALLS}
+    assert any(part["released"] for part in parts[-15:])
+
+
+def test_a_killed_camera_process_costs_the_parts_of_the_gap_only(stand: Stand) -> None:
+    with stand.line("--parts", PARTS, faults=[{"at_part": KILL_AT, "do": "say kill"}]) as line:
+        daemon = stand.daemon(line.port)
+        judged(line, kill=daemon.kill_camera)
+    parts = line.parts()
+    assert reasons(parts[: KILL_AT - 2]) <= STALLS
+    assert reasons(parts[KILL_AT - 2 :]) & {"CAMERA", "HANDSHAKE", "FRAME_LOST"}
+    assert reasons(parts) <= {"CAMERA", "FRAME_LOST", *STALLS}
+    passes_again(parts)
+    assert {entry["generation"] for entry in daemon.events("camera_up")} == {1, 2}
+    assert "killed by SIGKILL" in daemon.events("camera_down")[0]["why"]
+
+
+@pytest.mark.parametrize("outage", ["plc down 300", "plc restart 300", "plc restart 300 keep"])
+def test_a_plc_without_power_for_a_moment(stand: Stand, outage: str) -> None:
+    with stand.line("--parts", 50, faults=[{"at_part": 15, "do": outage}]) as line:
+        daemon = stand.daemon(line.port)
+        judged(line)
+    parts = line.parts()
+    assert reasons(parts) <= {"NOT_READY", "plc_down", *STALLS}
+    passes_again(parts)
+    assert len(daemon.events("link_up")) == 2
+
+
+@pytest.mark.parametrize("first_part_id", [1, 31])
+def test_a_killed_plc_and_another_one_at_its_port(stand: Stand, first_part_id: int) -> None:
+    """The second PLC begins its count anew, or goes on near where the first one was."""
+    with stand.line("--parts", 1000, faults=[{"at_part": KILL_AT, "do": "say kill"}], name="first") as first:
+        daemon = stand.daemon(first.port)
+        first.next("fault")
+        first.kill()
+    daemon.wait_for("link_down")
+    with stand.line(
+        "--parts", 30, "--port", first.port, "--first-part-id", first_part_id, name="second"
+    ) as second:
+        judged(second)
+    passes_again(second.parts())
+    assert len(daemon.events("link_up")) == 2
+
+
+def test_a_killed_daemon_goes_on_where_it_was(stand: Stand) -> None:
+    with stand.line("--parts", 80, faults=[{"at_part": KILL_AT, "do": "say kill"}]) as line:
+        daemon = stand.daemon(line.port)
+        children: list[int] = []
+
+        def kill() -> None:
+            children.extend(daemon.child(name) for name in ("camera", "recorder"))
+            daemon.kill()
+            daemon.start()
+
+        judged(line, kill=kill)
+        wait_for(lambda: all(map(gone, children)), "the end of what the killed daemon had started")
+    parts = line.parts()
+    assert "NOT_READY" in reasons(parts)
+    assert reasons(parts) <= {"NOT_READY", "CAMERA", *STALLS}
+    passes_again(parts)
+    assert daemon.end() == 0
+    assert daemon.events("station.died")
+    assert daemon.events("station_stopped")[0]["summary"].endswith(
+        f" {line.result['parts']} parts, {sum(not p['released'] for p in parts)} rejected"
+    )
+
+
+def test_a_second_daemon_of_the_station_is_refused(stand: Stand) -> None:
+    daemon = stand.daemon(free_port())
+    daemon.wait_for("engine_ready")
+    second = inspector("run", daemon.config, more=daemon.more)
+    assert second.returncode == 1
+    assert len(second.stderr.splitlines()) == 1
+    assert f"already running, pid {daemon.process.pid if daemon.process else 0}" in second.stderr
+    assert daemon.running
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_station_in_order(stand: Stand, number: int) -> None:
+    """The open part is rejected, the PLC reads that the station has gone, the log ends with the recorder's last line."""
+    with stand.line("--parts", 1000) as line:
+        daemon = stand.daemon(line.port)
+        line.next("ready")
+        daemon.wait_for("verdict", reason="NONE")
+        children = [daemon.child(name) for name in ("camera", "recorder")]
+        assert daemon.end(number) == 0
+    assert all(map(gone, children))
+    *_, stopped, last = daemon.log()
+    assert (stopped["event"], last["event"]) == ("station_stopped", "recorder.stop")
+    verdicts = daemon.events("verdict")
+    assert [entry["part_id"] for entry in verdicts] == list(range(1, len(verdicts) + 1))
+    assert stopped["summary"].endswith(
+        f" {len(verdicts)} parts, {sum(entry['outcome'] == 'REJECT' for entry in verdicts)} rejected"
+    )
+
+
+def test_a_second_signal_ends_the_station_at_once(stand: Stand, manager: NotifySocket) -> None:
+    daemon = stand.daemon(free_port(), environment={"NOTIFY_SOCKET": str(manager.path)})
+    daemon.wait_for("camera_up")
+    camera = daemon.child("camera")
+    os.kill(camera, signal.SIGSTOP)  # an orderly stop gives it a second
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGTERM)
+    manager.wait_for("STOPPING=1")
+    daemon.killed = True
+    assert daemon.end() == 128 + signal.SIGTERM
+    wait_for(lambda: gone(camera), "the end of the camera process")
+    wait_for(lambda: daemon.events("station.died"), "the recorder to say so")
