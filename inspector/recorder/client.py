@@ -57,7 +57,7 @@ class Recorder:
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(write_fd, False)
         _enlarge(write_fd, config.queue_kb * 1024)
-        label = utc_label().partition(".")[0].replace("-", "").replace(":", "") + "Z"
+        label = utc_label()[: len("2026-11-22T12:00:00.000")].replace("-", "").replace(":", "") + "Z"
         command = [sys.executable, "-m", "inspector.recorder", f"--fd={read_fd}", f"--folder={folder}"]
         command += [f"--stem={station}-{label}", f"--station={station}"]
         command += [f"--file-bytes={round(config.file_mb * 2**20)}", f"--files={config.files}"]

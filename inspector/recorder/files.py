@@ -8,6 +8,9 @@ import contextlib
 import os
 import re
 from pathlib import Path
+from typing import Final
+
+_TAIL_BYTES: Final = 1 << 16  # many times the longest line
 
 
 class LogFiles:
@@ -15,7 +18,7 @@ class LogFiles:
 
     def __init__(self, folder: Path, stem: str, station: str, *, file_bytes: int, files: int) -> None:
         self._folder, self._stem = folder, stem
-        self._pattern = re.compile(rf"{re.escape(station)}-\d{{8}}T\d{{6}}Z-\d{{6}}\.jsonl")
+        self._pattern = re.compile(rf"{re.escape(station)}-\d{{8}}T\d{{6}}\.\d{{3}}Z-\d{{6}}\.jsonl")
         self._file_bytes, self._files = file_bytes, files
         self._number = 0
         self._fd = -1
@@ -53,10 +56,12 @@ class LogFiles:
         A torn line behind it is cut off.
         """
         for path in reversed(self._present(own=True)):
-            content = path.read_bytes()
-            whole = content[: content.rfind(b"\n") + 1]
-            if len(whole) < len(content):
-                os.truncate(path, len(whole))
+            size = path.stat().st_size
+            with path.open("rb+") as file:
+                file.seek(max(0, size - _TAIL_BYTES))
+                tail = file.read()
+                whole = tail[: tail.rfind(b"\n") + 1]
+                file.truncate(size - len(tail) + len(whole))
             if whole:
                 return whole.splitlines()[-1]
         return b""

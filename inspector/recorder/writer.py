@@ -85,8 +85,9 @@ class Writer:
 
 
 def _following(last: bytes) -> int:
-    """Return the number after the log's last line, 0 for an empty log."""
-    if not last:
+    """Return the number after the log's last line; 0 for an empty log, or one that somebody else wrote into."""
+    try:
+        entry = json.loads(last)
+        return int(entry["seq"]) + int(entry["count"] if entry["event"] == DROPPED else 1)
+    except (ValueError, KeyError, TypeError):
         return 0
-    entry = json.loads(last)
-    return int(entry["seq"]) + int(entry["count"] if entry["event"] == DROPPED else 1)

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+from pathlib import Path
 from typing import Final
 
 from inspector.config.schema import RealtimeConfig
@@ -49,14 +50,17 @@ def use_fifo(priority: int) -> bool:
 
 
 def use_cpus(cpus: list[int]) -> bool:
-    """Keep the calling thread, and threads and processes that it starts, on these CPUs; an empty list changes nothing."""
+    """Keep all threads of this process on these CPUs, and what they start from now on; an empty list changes nothing."""
     if not cpus:
         return True
-    try:
-        os.sched_setaffinity(0, cpus)
-    except (OSError, ValueError) as error:
-        present = sorted(os.sched_getaffinity(0))
-        return _refused(f"CPUs {cpus}", error, f"realtime.cpus out of {present}")
+    present = sorted(os.sched_getaffinity(0))
+    for thread in Path("/proc/self/task").iterdir():
+        try:
+            os.sched_setaffinity(int(thread.name), cpus)
+        except ProcessLookupError:  # it has ended meanwhile
+            continue
+        except (OSError, ValueError, OverflowError) as error:
+            return _refused(f"CPUs {cpus}", error, f"realtime.cpus out of {present}")
     return _granted(f"CPUs {cpus}")
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from inspector.config.loading import load
 from inspector.config.schema import Config
@@ -339,6 +341,52 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
         load(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         load(tmp_path)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, len(SMALLEST)),
+            st.sampled_from(
+                [
+                    "",
+                    "\t",
+                    "\n",
+                    "---\n",
+                    "*a",
+                    "&a ",
+                    "!!int ",
+                    "!<",
+                    "? ",
+                    "[",
+                    "{",
+                    "'",
+                    "|",
+                    "- ",
+                    "%YAML 1.3\n",
+                ]
+            )
+            | st.text(max_size=3),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_nothing_but_a_configuration_or_its_problems_comes_back(
+    write: Write, edits: list[tuple[int, str]]
+) -> None:
+    text = SMALLEST
+    for place, addition in edits:
+        text = text[:place] + addition + text[place + 1 :]
+    path = write(text.encode("utf-8", "replace"))
+    found = [f"{path}:"]
+    try:
+        load(path, check_files=False)
+    except ConfigError as error:
+        found = error.problems
+    assert found
+    assert all(problem.startswith(f"{path}:") and "\n" not in problem for problem in found)
 
 
 def test_a_huge_file_is_refused(write: Write) -> None:

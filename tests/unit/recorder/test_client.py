@@ -1,6 +1,7 @@
 """The station's end, with the real recorder process behind it: never waits, loses nothing silently."""
 
 import fcntl
+import json
 import logging
 import os
 import resource
@@ -179,6 +180,18 @@ def wait_until_all_is_read(recorder: Recorder) -> None:
     """Return when the recorder has taken everything out of the pipe."""
     while struct.unpack("i", fcntl.ioctl(recorder._read_fd, termios.FIONREAD, b"\0" * 4))[0]:
         select.select([], [], [], 0.005)
+
+
+def test_a_station_that_starts_twice_in_a_second_has_two_logs(folder: Path) -> None:
+    for _ in range(2):
+        recorder = Recorder.start(RecorderConfig(), folder, station="cell-1")
+        recorder.record("start")
+        assert recorder.stop(10_000)
+    starts = sorted(folder.iterdir())
+    assert len(starts) == 2
+    for path in starts:
+        numbers = [json.loads(text)["seq"] for text in path.read_text().splitlines()]
+        assert numbers == [0, 1]
 
 
 def test_a_station_that_is_killed_leaves_all_its_entries(folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from inspector.recorder.files import LogFiles
 
-STEM = "cell-1-20261122T120000Z"
+STEM = "cell-1-20261122T120000.000Z"
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def test_a_full_file_is_followed_by_a_new_one_and_the_oldest_goes(folder: Path) 
 
 def test_files_of_earlier_starts_count_and_foreign_files_stay(folder: Path) -> None:
     folder.mkdir()
-    earlier = [f"cell-1-20261121T12000{n}Z-000001.jsonl" for n in range(3)]
-    foreign = ["cell-10-20261121T120000Z-000001.jsonl", "cell-1-notes.jsonl", "cell-1.yaml"]
+    earlier = [f"cell-1-20261121T12000{n}.000Z-000001.jsonl" for n in range(3)]
+    foreign = ["cell-10-20261121T120000.000Z-000001.jsonl", "cell-1-notes.jsonl", "cell-1.yaml"]
     for name in earlier + foreign:
         (folder / name).touch()
     log = log_files(folder, files=3)
@@ -48,7 +48,7 @@ def test_files_of_earlier_starts_count_and_foreign_files_stay(folder: Path) -> N
 def test_the_present_file_stays_even_if_the_wall_clock_went_back(folder: Path) -> None:
     folder.mkdir()
     for n in range(3):
-        (folder / f"cell-1-20271121T12000{n}Z-000001.jsonl").touch()
+        (folder / f"cell-1-20271121T12000{n}.000Z-000001.jsonl").touch()
     log = log_files(folder, files=2)
     log.append(b"line\n")
     log.close()
@@ -108,11 +108,17 @@ def test_nothing_follows_a_torn_line_that_cannot_be_cut(
 
 
 def test_the_last_whole_line_is_found_and_a_torn_one_cut_off(folder: Path) -> None:
-    assert_nothing = log_files(folder)
     folder.mkdir()
-    assert assert_nothing.last_whole_line() == b""
+    assert log_files(folder).last_whole_line() == b""
     (folder / f"{STEM}-000001.jsonl").write_bytes(b"one\ntwo\ntor")
     (folder / f"{STEM}-000002.jsonl").write_bytes(b"torn")
     assert log_files(folder).last_whole_line() == b"two"
     assert (folder / f"{STEM}-000001.jsonl").read_bytes() == b"one\ntwo\n"
     assert (folder / f"{STEM}-000002.jsonl").read_bytes() == b""
+
+
+def test_the_last_line_of_a_long_file_is_found(folder: Path) -> None:
+    folder.mkdir()
+    (folder / f"{STEM}-000001.jsonl").write_bytes(b"0123456789\n" * 20_000 + b"last\ntorn")
+    assert log_files(folder).last_whole_line() == b"last"
+    assert (folder / f"{STEM}-000001.jsonl").stat().st_size == 11 * 20_000 + 5

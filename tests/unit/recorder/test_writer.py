@@ -15,7 +15,7 @@ from inspector.recorder import line
 from inspector.recorder.files import LogFiles
 from inspector.recorder.writer import Writer
 
-STEM = "cell-1-20261122T120000Z"
+STEM = "cell-1-20261122T120000.000Z"
 
 
 class Disk(LogFiles):
@@ -115,6 +115,15 @@ def test_a_new_recorder_understands_a_log_that_ends_with_a_drop(bench: Bench) ->
     (bench.folder / f"{STEM}-000001.jsonl").write_text('{"seq": 4, "event": "dropped", "count": 6}\n')
     bench.restart()
     assert bench.writer.next_seq == 10
+
+
+@pytest.mark.parametrize(
+    "text", ["mine\n", "[]\n", '{"seq": 1}\n', '{"event": "a"}\n', '{"seq": "x", "event": "a"}\n']
+)
+def test_a_log_that_somebody_wrote_into_stops_nothing(bench: Bench, text: str) -> None:
+    (bench.folder / f"{STEM}-000001.jsonl").write_text(text)
+    bench.restart()
+    assert bench.writer.next_seq == 0
 
 
 def test_warnings_are_said_to_people_and_the_rest_is_not(bench: Bench) -> None:

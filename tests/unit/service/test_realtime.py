@@ -55,6 +55,20 @@ def test_cpus_that_are_not_there_are_refused() -> None:
     assert answer == {"granted": False, "same": True, "said": [["realtime.refused", "CPUs [9999]"]]}
 
 
+def test_threads_that_run_already_are_kept_on_the_cpus_too() -> None:
+    cpu = min(os.sched_getaffinity(0))
+    answer = run(
+        "go, where = threading.Event(), []\n"
+        "def hot():\n"
+        "    go.wait(); where.extend(os.sched_getaffinity(0))\n"
+        "thread = threading.Thread(target=hot); thread.start()\n"
+        f"realtime.use_cpus([{cpu}])\n"
+        "go.set(); thread.join()\n"
+        "print(json.dumps({'cpus': where}))"
+    )
+    assert answer == {"cpus": [cpu]}
+
+
 def test_a_priority_is_of_the_calling_thread_alone() -> None:
     answer = run(
         "policies = []\n"
