@@ -120,7 +120,7 @@ class PlcLink:
         self._unwritten: dict[int, Verdict] = {}  # by slot: what the PLC has not acknowledged yet
         self._beats = _Heartbeats()
         self._plc_restarted = False  # the PLC has lost its memory, and the desk was not told yet
-        self._t_retry_ns = 0
+        self._t_read_ns = self._t_status_ns = self._t_retry_ns = 0  # when each is due
         self._retry_ms = config.reconnect_first_ms
 
     @property
@@ -160,7 +160,6 @@ class PlcLink:
     def _run(self) -> None:
         try:
             self._prepare()
-            t_read_ns = t_status_ns = 0
             while not self._stopping.is_set():
                 now_ns = self._alive()
                 self._desk.on_tick()
@@ -168,14 +167,12 @@ class PlcLink:
                     self._connect(now_ns)
                 try:
                     self._write_verdicts()
-                    if self._connection is not None and self._alive() >= t_status_ns:
-                        t_status_ns = now_ns + round(self._config.status_ms * NS_PER_MS)
+                    if self._connection is not None and self._alive() >= self._t_status_ns:
                         self._write_status(self._connection)
-                    woken = self._wait(min(t_read_ns, t_status_ns))
-                    if self._connection is not None and (woken or self._alive() >= t_read_ns):
+                    woken = self._wait()
+                    if self._connection is not None and (woken or self._alive() >= self._t_read_ns):
                         self._desk.on_tick()
                         self._write_verdicts()  # what is final need not wait for a read
-                        t_read_ns = self._alive() + round(self._config.poll_ms * NS_PER_MS)
                         self._read_control(self._connection)
                 except PlcError as error:
                     self._lose(error)
@@ -190,10 +187,10 @@ class PlcLink:
         self.t_alive_ns = now_ns = self._clock.now_ns()
         return now_ns
 
-    def _wait(self, t_next_ns: int) -> bool:
+    def _wait(self) -> bool:
         """Wait until woken, or until the next thing is due; return whether woken."""
-        if self._connection is None:
-            t_next_ns = self._t_retry_ns
+        connected = self._connection is not None
+        t_next_ns = min(self._t_read_ns, self._t_status_ns) if connected else self._t_retry_ns
         expiry_ns = self._desk.next_expiry_ns()
         if expiry_ns is not None:
             t_next_ns = min(t_next_ns, expiry_ns)
@@ -204,7 +201,8 @@ class PlcLink:
         return True
 
     def _read_control(self, connection: PlcConnection) -> None:
-        t_sent_ns = self._clock.now_ns()
+        t_sent_ns = self._alive()
+        self._t_read_ns = t_sent_ns + round(self._config.poll_ms * NS_PER_MS)
         control = connection.read_control()
         t_received_ns = self._clock.now_ns()
         self._beats.heard(control.plc_heartbeat, t_received_ns)
@@ -249,6 +247,7 @@ class PlcLink:
             self._desk.on_written(self._unwritten.pop(next(iter(self._unwritten))), None)
 
     def _write_status(self, connection: PlcConnection, *, leaving: bool = False) -> None:
+        self._t_status_ns = self._alive() + round(self._config.status_ms * NS_PER_MS)
         beat = self._beats.next()
         status = self._desk.status(beat)
         if leaving:
