@@ -1,6 +1,7 @@
 """Joins what linesim saw from outside with what the daemon recorded, and says it in one JSON object and in plain words."""
 
 import json
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from inspector.clock import NS_PER_MS
 from inspector.part import Reason
 
 LIVE_KEYS = ("event",)
-SLACK_NS = 5_000_000_000  # verdicts of one part id further apart are of two rounds of the ids
+BY_SCORE = (Reason.NONE.name, Reason.SCORE.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,11 @@ class PartOutcome:
 
     @property
     def score(self) -> float | None:
-        """What the daemon recorded as its score; None where there is none."""
-        return None if self.verdict is None else self.verdict.get("score")
+        """The score that decided; None where something else did, be it doubt whether the score is this part's."""
+        if self.verdict is None or self.verdict["reason"] not in BY_SCORE:
+            return None
+        score = self.verdict["score"]
+        return None if score is None else float(score)
 
     @property
     def engine_ms(self) -> float | None:
@@ -59,21 +63,21 @@ def read_lines(files: Iterable[Path]) -> list[dict[str, Any]]:
 
 
 def join(parts: Sequence[dict[str, Any]], log: Sequence[dict[str, Any]]) -> list[PartOutcome]:
-    """Return each part with the verdict of its id whose time fits best; both use the machine's monotonic clock."""
-    by_id: dict[int, list[dict[str, Any]]] = {}
+    """Return each part with its verdict. Ids come again (they wrap, and a PLC may begin anew), so the times tell which part.
+
+    A verdict is of the last part of its id that was triggered before it; both use the machine's monotonic clock.
+    """
+    triggers: dict[int, list[int]] = {}
+    for part in parts:
+        triggers.setdefault(part["part_id"], []).append(part["t_trigger_ns"])
+    verdicts: dict[tuple[int, int], dict[str, Any]] = {}
     for entry in log:
         if entry["event"] == "verdict":
-            by_id.setdefault(entry["part_id"], []).append(entry)
-    outcomes = []
-    for part in parts:
-        after = [
-            (entry["t_decided_ns"] - part["t_trigger_ns"], number)
-            for number, entry in enumerate(by_id.get(part["part_id"], []))
-            if 0 <= entry["t_decided_ns"] - part["t_trigger_ns"] <= SLACK_NS
-        ]
-        verdict = by_id[part["part_id"]][min(after)[1]] if after else None
-        outcomes.append(PartOutcome(part, verdict))
-    return outcomes
+            known = triggers.get(entry["part_id"], [])
+            last = bisect_right(known, entry["t_decided_ns"]) - 1
+            if last >= 0:
+                verdicts.setdefault((entry["part_id"], known[last]), entry)
+    return [PartOutcome(part, verdicts.get((part["part_id"], part["t_trigger_ns"]))) for part in parts]
 
 
 def assemble(

@@ -36,7 +36,9 @@ def test_each_part_gets_the_verdict_of_its_own_round() -> None:
 
 
 def test_a_verdict_of_another_round_is_nobodys() -> None:
-    [before, after] = join([part(1, 1000), part(1, 70_000)], [verdict(1, 70_010)])
+    [before, after] = join(
+        [part(1, 1000), part(1, 2000)], [verdict(1, 2010), verdict(2, 2020), verdict(1, 900)]
+    )
     assert before.verdict is None
     assert after.verdict is not None
 
@@ -98,9 +100,12 @@ def test_a_torn_line_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_part_decided_by_anothers_picture_is_found_and_blamed() -> None:
-    def scored(index: int, image: str, score: float | None, *, released: bool) -> PartOutcome:
+    def scored(
+        index: int, image: str, score: float | None, *, released: bool, reason: str = "NONE"
+    ) -> PartOutcome:
         return PartOutcome(
-            part(index, 1, index=index, image=image, released=released, mixed_up=False), {"score": score}
+            part(index, 1, index=index, image=image, released=released, mixed_up=False),
+            {"score": score, "reason": reason},
         )
 
     parts = [
@@ -109,6 +114,7 @@ def test_a_part_decided_by_anothers_picture_is_found_and_blamed() -> None:
         scored(3, "a", 2.0, released=False),
         scored(4, "b", 2.01, released=True),
         scored(5, "c", None, released=False),
+        scored(6, "a", 2.0, released=False, reason="HANDSHAKE"),  # doubt is what rejected it: rightly so
     ]
     found = mixed_up(parts, {"a": 1.0, "b": 2.0})
     assert [each.seen["index"] for each in found] == [2, 3]

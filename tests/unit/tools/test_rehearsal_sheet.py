@@ -34,7 +34,9 @@ def outcomes(folder: Path, count: int) -> tuple[list[PartOutcome], dict[str, Sho
     file = folder / "grey.png"
     cv2.imwrite(str(file), np.full((30, 60), 128, np.uint8))
     shown = {f"bad/{n}": Shown(f"bad/{n}", file, good=False) for n in range(count)}
-    return [PartOutcome({"image": name, "index": 7}, {"score": 0.5}) for name in shown], shown
+    return [
+        PartOutcome({"image": name, "index": 7}, {"score": 0.5, "reason": "NONE"}) for name in shown
+    ], shown
 
 
 def pages(folder: Path, count: int) -> list[Path]:
