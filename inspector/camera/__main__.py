@@ -100,9 +100,7 @@ def _run(link: Link, doorbell_fd: int, settings: CameraSettings, generation: int
     clock = SystemClock()
     camera = make_camera(settings)
     info = camera.open()
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C is the station's; harvesters has taken the handler in open()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # harvesters has taken the handler in `open`
     ring = RingWriter.create(
         info.width,
         info.height,
@@ -111,14 +109,14 @@ def _run(link: Link, doorbell_fd: int, settings: CameraSettings, generation: int
         slots=settings.ring_slots,
         generation=generation,
     )
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # a collection is a pause of milliseconds; the loop makes no cycles
     station = _Station(link, clock)
     camera.start()
     acquisition = station.acquisition = Acquisition(
         camera, info, ring, doorbell_fd=doorbell_fd, silence_ms=settings.silence_ms, clock=clock
     )
-    gc.collect()
-    gc.freeze()
-    gc.disable()  # a collection is a pause of milliseconds; the loop makes no cycles
     _prefer(settings.fifo_priority)
     link.send("opened", fds=(ring.fd,), generation=generation, info=dataclasses.asdict(info))
     acquisition.run(station.keep_on)
@@ -138,7 +136,7 @@ def _prefer(fifo_priority: int) -> None:
 
 def main(arguments: list[str]) -> NoReturn:
     """Serve the station and end. Never returns: interpreter shutdown would run the producer's destructors, which may crash."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the station's
     faulthandler.enable()  # the last words of a crashing producer; the station reads them
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     link = Link.from_fd(int(arguments[0]))
