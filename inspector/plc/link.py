@@ -22,7 +22,7 @@ from typing import Protocol
 from inspector.clock import NS_PER_MS, Clock
 from inspector.config.schema import PlcConfig
 from inspector.errors import PlcError, ServiceError
-from inspector.part import Outcome, Verdict
+from inspector.part import PART_ID_MAX, Outcome, Verdict, part_distance
 from inspector.plc.client import PlcConnection
 from inspector.plc.registers import (
     WORD_MAX,
@@ -233,12 +233,21 @@ class PlcLink:
             self._desk.on_written(verdict, t_written_ns)
 
     def _take_verdicts(self) -> None:
-        for verdict in self._desk.take_verdicts():
+        """Take what is final. After an outage, parts that are almost a round of slots old are left out.
+
+        The PLC counts on while we write: the slot of such a part may have gone to the next one by then.
+        """
+        verdicts = self._desk.take_verdicts()
+        too_old = range(self._map.slots * 3 // 4, PART_ID_MAX // 2)
+        for verdict in verdicts:
             slot = verdict.part_id % self._map.slots
             older = self._unwritten.pop(slot, None)
-            self._unwritten[slot] = verdict
             if older is not None:
                 self._desk.on_written(older, None)
+            if part_distance(verdict.part_id, verdicts[-1].part_id) in too_old:
+                self._desk.on_written(verdict, None)
+            else:
+                self._unwritten[slot] = verdict
 
     def _give_up_unwritten(self) -> None:
         """Report as never acknowledged what the PLC shall not get any more."""

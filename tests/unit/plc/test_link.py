@@ -165,13 +165,23 @@ def test_a_verdict_stands_in_the_slot_of_its_part(plc: ScriptedPlc, desk: FakeDe
 
 
 def test_of_several_verdicts_for_one_slot_the_newest_is_written(plc: ScriptedPlc, desk: FakeDesk) -> None:
-    final = [verdict(part_id, passed=part_id != 21) for part_id in (5, 6, 21, 37)]
+    final = [verdict(part_id, passed=part_id != 21) for part_id in (5, 21, 36, 37)]
     desk.file(*final)
     with linked(plc, desk):
         desk.wait_for(lambda: len(desk.written) == 4)
         assert plc.writes(5 * 8) == [tuple(words(final[3]))]
-        assert plc.slot(6) == words(final[1])
+        assert plc.slot(36) == words(final[2])
     assert sorted(desk.unwritten) == [5, 21]
+
+
+def test_after_an_outage_no_slot_is_written_that_the_next_part_may_have(
+    plc: ScriptedPlc, desk: FakeDesk
+) -> None:
+    desk.file(*(verdict(part_id, passed=False) for part_id in range(10, 30)))
+    with linked(plc, desk):
+        desk.wait_for(lambda: len(desk.written) == 20)
+    on_the_line = [part_id for part_id in range(10, 30) if plc.slot(part_id)[0] == part_id]
+    assert on_the_line == list(range(18, 30))
 
 
 def test_a_pass_after_its_deadline_is_not_sent(plc: ScriptedPlc, desk: FakeDesk) -> None:
