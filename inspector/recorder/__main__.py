@@ -71,6 +71,9 @@ def _step_back() -> None:
 
 
 def _say(text: str) -> None:
+    """Write a line for people to stderr; its severity `<4>` is for the journal alone."""
+    if "JOURNAL_STREAM" not in os.environ:
+        text = text.partition(">")[2]
     with contextlib.suppress(OSError):  # nobody reads stderr any more: the log file still has it
         os.write(sys.stderr.fileno(), f"{text}\n".encode("utf-8", "replace"))
 

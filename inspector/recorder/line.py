@@ -4,6 +4,7 @@ In the file each line holds `seq`, `t_ns` (monotonic), `utc` (a label), `event`,
 `{"seq": n, "event": "dropped", "count": k, ...}` stands for the numbers n to n + k - 1; the next line has n + k.
 """
 
+import contextlib
 import json
 import math
 from typing import Any, Final
@@ -83,7 +84,10 @@ def _finite(value: object) -> object:
 
 def _plain(value: object) -> object:
     item = getattr(value, "item", None)  # numpy's scalars
-    return item() if callable(item) else str(value)
+    if callable(item):
+        with contextlib.suppress(TypeError, ValueError):  # an array of several numbers has no one item
+            return item()
+    return str(value)
 
 
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), default=_plain, skipkeys=True)

@@ -194,7 +194,12 @@ def test_a_station_that_starts_twice_in_a_second_has_two_logs(folder: Path) -> N
         assert numbers == [0, 1]
 
 
-def test_a_station_that_is_killed_leaves_all_its_entries(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("environment", "severity"), [({"JOURNAL_STREAM": "8:1"}, b"<3>"), ({}, b"")], ids=["journal", "terminal"]
+)
+def test_a_station_that_is_killed_leaves_all_its_entries(
+    folder: Path, environment: dict[str, str], severity: bytes
+) -> None:
     station = (
         "import os, signal, sys; from pathlib import Path\n"
         "from inspector.config.schema import RecorderConfig\n"
@@ -206,13 +211,18 @@ def test_a_station_that_is_killed_leaves_all_its_entries(folder: Path) -> None:
     with ExitStack() as stack:
         read_fd, write_fd = os.pipe()
         stack.callback(os.close, read_fd)
-        died = subprocess.run([sys.executable, "-c", station, folder], stderr=write_fd, check=False)
+        environment = {
+            name: os.environ[name] for name in os.environ if name != "JOURNAL_STREAM"
+        } | environment
+        died = subprocess.run(
+            [sys.executable, "-c", station, folder], stderr=write_fd, env=environment, check=False
+        )
         os.close(write_fd)
         assert died.returncode == -signal.SIGKILL
         said = b""
         while part := os.read(read_fd, 4096):  # ends when the recorder, the last with this stderr, has ended
             said += part
-    assert said == b"<3>ERROR station.died\n"
+    assert said == severity + b"ERROR station.died\n"
     entries = entries_of(folder)
     assert check_numbering(entries) == 0
     assert [entry.get("n") for entry in entries] == [*range(1000), None]

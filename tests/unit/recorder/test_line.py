@@ -66,6 +66,16 @@ def test_numbers_of_numpy_are_numbers() -> None:
     assert (entry["score"], entry["count"], entry["good"]) == (0.5, 3, True)
 
 
+def test_what_json_has_no_word_for_is_its_text() -> None:
+    entry = round_trip("odd", {"array": np.arange(3), "set": {1}, "type": int, "bytes": b"a"})
+    assert (entry["array"], entry["set"], entry["type"], entry["bytes"]) == (
+        "[0 1 2]",
+        "{1}",
+        "<class 'int'>",
+        "b'a'",
+    )
+
+
 def test_a_field_cannot_forge_the_number() -> None:
     entry = round_trip("a", {"seq": 99, "event": "b", "t_ns": 1, "utc": "then"})
     assert (entry["seq"], entry["seq_"]) == (7, 99)
