@@ -251,9 +251,9 @@ def _conclude(setting: Setting, figures: dict[str, Any], pages: Sequence[Path]) 
         _write_json(file, figures)
     console.print()
     for line in result.words(figures, setting.budget_ms):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
     for line in figures["broken_promises"]:
-        console.print(f"BROKEN PROMISE  {line}", style="bold red", highlight=False)
+        console.print(f"BROKEN PROMISE  {line}", style="bold red", highlight=False, soft_wrap=True)
     if not figures["broken_promises"]:
         console.print("Every promise held: I1 to I5, seen from outside.", style="green", highlight=False)
     for page in pages:

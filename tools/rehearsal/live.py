@@ -75,7 +75,7 @@ class Display:
             )
 
     def _say(self, text: str) -> None:
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
 
 def _table(event: Event) -> Table:
