@@ -9,8 +9,10 @@ from typing import Any
 from genicam import genapi
 
 from inspector.camera.base import FeatureValue, unknown_feature
+from inspector.clock import NS_PER_S, SystemClock, sleep_ms
 from inspector.errors import FeatureError
 
+COMMAND_LIMIT_S = 10  # loading a user set takes seconds on some cameras
 _READABLE = (genapi.EAccessMode.RO, genapi.EAccessMode.RW)
 _WRITABLE = (genapi.EAccessMode.WO, genapi.EAccessMode.RW)
 
@@ -35,7 +37,7 @@ class NodeMap:
     def readable(self, name: str) -> bool:
         """Whether the feature can be read now; a command cannot."""
         node = getattr(self._nodes, name)
-        return node.get_access_mode() in _READABLE and hasattr(node, "value")
+        return node.get_access_mode() in _READABLE and not isinstance(node, genapi.ICommand)
 
     def probe(self, name: str) -> None:
         """Read an integer feature from the device, past the cache; the binding's error where there is no answer."""
@@ -57,11 +59,12 @@ class NodeMap:
                 f"{name}: wanted {wanted!r}, but the feature {why}; another feature above it in camera.features may unlock it"
             )
         value = _convert(node, wanted)
+        if value is None:
+            raise FeatureError(_refusal(name, wanted, self.allowed(name)))
         try:
             if isinstance(node, genapi.ICommand):
                 node.execute()
-            elif value is None:
-                raise FeatureError(_refusal(name, wanted, self.allowed(name)))
+                _wait_until_done(name, node)
             else:
                 node.value = value
         except genapi.GenericException as e:
@@ -108,6 +111,8 @@ def _convert(node: Any, wanted: FeatureValue) -> FeatureValue | None:
         if isinstance(wanted, bool):  # YAML reads On and Off as true and false
             return "On" if wanted else "Off"
         return str(wanted)
+    if isinstance(node, genapi.ICommand):
+        return True if wanted is True else None
     if isinstance(node, genapi.IBoolean):
         return wanted if isinstance(wanted, bool) else None
     if isinstance(node, genapi.IString):
@@ -117,6 +122,18 @@ def _convert(node: Any, wanted: FeatureValue) -> FeatureValue | None:
     if isinstance(node, genapi.IInteger):
         return int(wanted) if wanted == int(wanted) else None
     return float(wanted) if isinstance(node, genapi.IFloat) else None
+
+
+def _wait_until_done(name: str, command: Any) -> None:
+    """Wait for a command such as UserSetLoad: the features after it build on what it did."""
+    clock = SystemClock()
+    t_limit_ns = clock.now_ns() + COMMAND_LIMIT_S * NS_PER_S
+    while not command.is_done():
+        if clock.now_ns() > t_limit_ns:
+            raise FeatureError(
+                f"{name}: the camera did not finish the command within {COMMAND_LIMIT_S} s; power-cycle it"
+            )
+        sleep_ms(5)
 
 
 def _refusal(name: str, wanted: FeatureValue, allowed: str, reason: str = "") -> str:

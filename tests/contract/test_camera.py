@@ -243,6 +243,29 @@ class TestSimcam(CameraContract):
             rig.wait_up()
             assert rig.infos[0].features["TriggerMode"] == "On"
 
+    def test_a_command_is_run_by_true_and_by_nothing_else(self, camera: CameraConfig) -> None:
+        with Rig(self.config({"TimestampLatch": True})) as rig:
+            rig.wait_up()
+            assert rig.infos[0].features == {}, "a command has no value to read back"
+        with Rig(self.config({"TimestampLatch": 1})) as rig:
+            assert "TimestampLatch: expected true, to run the command, got 1" in rig.wait_down()
+
+    @pytest.mark.parametrize(
+        ("name", "wanted", "told"),
+        [
+            ("ExposureTime", "long", "expected a number from 1 to 1e+07 us, got 'long'"),
+            ("ChunkModeActive", 1, "expected true or false, got 1"),
+            ("DeviceUserID", 5, "expected text, got 5"),
+            ("Width", 12.5, "expected a whole number from 1 to"),
+            ("SensorWidth", 5, f"wanted 5, but the feature is read-only, its value is {WIDTH}"),
+        ],
+    )
+    def test_a_value_of_the_wrong_kind_is_told(
+        self, camera: CameraConfig, name: str, wanted: FeatureValue, told: str
+    ) -> None:
+        with Rig(self.config({name: wanted})) as rig:
+            assert f"{name}: {told}" in rig.wait_down()
+
     def test_a_producer_without_devices_is_told(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

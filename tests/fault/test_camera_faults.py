@@ -207,7 +207,8 @@ with Rig(config(Path(sys.argv[1]), DeviceConfig(serial_number="0"), {"PixelForma
 """
 
 
-def test_the_camera_process_does_not_outlive_a_killed_station() -> None:
+@pytest.mark.parametrize("hung", [False, True], ids=["running", "hung"])
+def test_the_camera_process_does_not_outlive_a_killed_station(hung: bool) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _STATION, str(VIKY)],
         stdin=subprocess.PIPE,
@@ -215,7 +216,10 @@ def test_the_camera_process_does_not_outlive_a_killed_station() -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     ) as station:
         assert station.stdout is not None
-        camera = os.pidfd_open(int(station.stdout.readline()))
+        pid = int(station.stdout.readline())
+        camera = os.pidfd_open(pid)
+        if hung:
+            os.kill(pid, signal.SIGSTOP)
         station.kill()
         assert select.select([camera], [], [], LIMIT_S)[0], "the camera process is still there"
         os.close(camera)
