@@ -118,6 +118,7 @@ class PlcLink:
         self._thread = threading.Thread(target=self._run, name="plc")
         self._connection: PlcConnection | None = None
         self._unwritten: dict[int, Verdict] = {}  # by slot: what the PLC has not acknowledged yet
+        self._newest_part = 0  # of the last verdict taken
         self._beats = _Heartbeats()
         self._plc_restarted = False  # the PLC has lost its memory, and the desk was not told yet
         self._t_read_ns = self._t_status_ns = self._t_retry_ns = 0  # when each is due
@@ -224,30 +225,32 @@ class PlcLink:
         recipe, flags = self._desk.recipe()
         for slot, verdict in list(self._unwritten.items()):
             t_written_ns = None
-            if verdict.outcome is not Outcome.PASS or self._alive() < verdict.t_deadline_ns:
+            if self._still_matters(verdict):
                 self._connection.write_slot(
                     verdict.part_id, encode_result(verdict, recipe=recipe, flags=flags)
                 )
                 t_written_ns = self._alive()
-            del self._unwritten[slot]  # a PASS after its time must not reach the PLC
+            del self._unwritten[slot]
             self._desk.on_written(verdict, t_written_ns)
 
-    def _take_verdicts(self) -> None:
-        """Take what is final. After an outage, parts that are almost a round of slots old are left out.
+    def _still_matters(self, verdict: Verdict) -> bool:
+        """Return whether the verdict may be written: no PASS after its time, and after an outage no part of long ago.
 
-        The PLC counts on while we write: the slot of such a part may have gone to the next one by then.
+        The PLC counts on while we write: the slot of a part that is almost a round of slots old may be the next part's by then.
         """
-        verdicts = self._desk.take_verdicts()
-        too_old = range(self._map.slots * 3 // 4, PART_ID_MAX // 2)
-        for verdict in verdicts:
+        if verdict.outcome is Outcome.PASS and self._alive() >= verdict.t_deadline_ns:
+            return False
+        too_old = range(max(2, self._map.slots * 3 // 4), PART_ID_MAX // 2)
+        return part_distance(verdict.part_id, self._newest_part) not in too_old
+
+    def _take_verdicts(self) -> None:
+        for verdict in self._desk.take_verdicts():
+            self._newest_part = verdict.part_id
             slot = verdict.part_id % self._map.slots
             older = self._unwritten.pop(slot, None)
+            self._unwritten[slot] = verdict
             if older is not None:
                 self._desk.on_written(older, None)
-            if part_distance(verdict.part_id, verdicts[-1].part_id) in too_old:
-                self._desk.on_written(verdict, None)
-            else:
-                self._unwritten[slot] = verdict
 
     def _give_up_unwritten(self) -> None:
         """Report as never acknowledged what the PLC shall not get any more."""

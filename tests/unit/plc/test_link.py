@@ -66,6 +66,7 @@ class FakeDesk:
 
     def take_verdicts(self) -> list[Verdict]:
         taken, self._verdicts = self._verdicts, []
+        self._note(lambda: None)
         return taken
 
     def on_written(self, verdict: Verdict, t_written_ns: int | None) -> None:
@@ -174,14 +175,25 @@ def test_of_several_verdicts_for_one_slot_the_newest_is_written(plc: ScriptedPlc
     assert sorted(desk.unwritten) == [5, 21]
 
 
+@pytest.mark.parametrize("at_once", [True, False])
 def test_after_an_outage_no_slot_is_written_that_the_next_part_may_have(
-    plc: ScriptedPlc, desk: FakeDesk
+    desk: FakeDesk, at_once: bool
 ) -> None:
-    desk.file(*(verdict(part_id, passed=False) for part_id in range(10, 30)))
-    with linked(plc, desk):
+    with ScriptedPlc() as gone:
+        port = gone.port
+    link = PlcLink(configured(port), 5000, desk, clock)
+    final = [verdict(part_id, passed=False) for part_id in range(10, 30)]
+    if at_once:
+        desk.file(*final)
+    link.start()
+    for late in [] if at_once else final:
+        desk.file(late)
+        desk.wait_for(lambda: not desk._verdicts)
+    with ScriptedPlc(port) as plc:
         desk.wait_for(lambda: len(desk.written) == 20)
-    on_the_line = [part_id for part_id in range(10, 30) if plc.slot(part_id)[0] == part_id]
-    assert on_the_line == list(range(18, 30))
+        assert [plc.slot(part_id)[0] for part_id in range(14, 30)] == [0] * 4 + list(range(18, 30))
+        link.stop(PATIENCE_S)
+    assert sorted(desk.unwritten) == list(range(10, 18))
 
 
 def test_a_pass_after_its_deadline_is_not_sent(plc: ScriptedPlc, desk: FakeDesk) -> None:
