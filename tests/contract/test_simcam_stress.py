@@ -42,7 +42,7 @@ def test_nothing_is_reported_under_stress(tmp_path: Path, sanitizer: str) -> Non
             colour = (3,) if n % 2 else ()
             write_pnm(
                 tmp_path / device / f"{n:04d}.p{'pg'[not n % 2]}m",
-                pixels.integers(0, 256, (30, 40, *colour), np.uint8),
+                pixels.integers(0, 256, (260, 300, *colour), np.uint8),
             )
         (tmp_path / device / "0009.pgm").write_bytes(b"P5 900 900 255\ntruncated")
     _build(tmp_path / "stress", sanitizer)

@@ -23,6 +23,7 @@ static GC_ERROR announce(DS_HANDLE handle, void *memory, size_t size, void *priv
     if (error) {
         free(buffer);
     } else {
+        buffer->stream = stream;
         buffer->memory = memory;
         buffer->size = size;
         buffer->private = private;
@@ -140,6 +141,12 @@ static bool acquire_pair(DS_HANDLE stream, BUFFER_HANDLE buffer, struct pair *pa
         return false;
     if (!(pair->buffer = handle_acquire(buffer, HANDLE_BUFFER))) {
         handle_release(stream);
+        return false;
+    }
+    if (pair->buffer->stream != pair->stream) {
+        handle_release(buffer);
+        handle_release(stream);
+        fail(GC_ERR_INVALID_HANDLE, "the buffer belongs to another data stream");
         return false;
     }
     pthread_mutex_lock(&pair->stream->camera->lock);

@@ -29,9 +29,10 @@ static uint8_t luma(const uint8_t *rgb)
     return (uint8_t)((rgb[0] * 9798u + rgb[1] * 19235u + rgb[2] * 3735u + (1u << 14)) >> 15);
 }
 
-/* Convert `count` pixels of a row; `x` and `y` are sensor coordinates, for the mosaic. */
+/* Convert `count` pixels of a row of the frame. The mosaic begins with red in the frame's corner
+ * whatever the offset, as the name of the format promises. */
 static void convert_row(uint8_t *out, uint32_t format, const uint8_t *in, uint32_t channels,
-                        uint32_t count, uint32_t x, uint32_t y)
+                        uint32_t count, uint32_t row)
 {
     if (format == PFNC_RGB8 && channels == 1) {
         for (uint32_t i = 0; i < count; i++)
@@ -40,7 +41,7 @@ static void convert_row(uint8_t *out, uint32_t format, const uint8_t *in, uint32
         memcpy(out, in, (size_t)count * channels);
     } else if (format == PFNC_BAYER_RG8) {
         for (uint32_t i = 0; i < count; i++)
-            out[i] = in[3 * i + ((x + i) & 1) + (y & 1)]; /* RG over GB */
+            out[i] = in[3 * i + (i & 1) + (row & 1)]; /* RG over GB */
     } else {
         for (uint32_t i = 0; i < count; i++)
             out[i] = luma(in + 3 * i);
@@ -66,7 +67,7 @@ static void render_row(const struct frame *frame, const struct image *image, uin
     if (y < image->height && x < image->width) {
         visible = image->width - x < frame->width ? image->width - x : frame->width;
         const uint8_t *in = image->pixels + ((size_t)y * image->width + x) * image->channels;
-        convert_row(out, frame->pixel_format, in, image->channels, visible, x, y);
+        convert_row(out, frame->pixel_format, in, image->channels, visible, row);
     }
     size_t done = (size_t)visible * bytes_per_pixel(frame->pixel_format);
     memset(out + done, 0, stride - done);

@@ -200,6 +200,7 @@ struct buffer {
     BUFFER_HANDLE handle;
     struct buffer *next;      /* in the queue it is in */
     struct buffer *announced; /* next in the stream's list */
+    struct stream *stream;
     uint8_t *memory;
     size_t size;
     void *private;

@@ -5,8 +5,9 @@
  * needs SIMCAM_ROOT with the devices "left" and "right", which have images. For as long as asked,
  * one application thread for each device opens it, streams, and closes it again, over and over,
  * while other threads pull the control socket, read features, end waits, and call everything
- * with stale, foreign and invented handles. What it checks itself: complete frames
- * have pixels, invalid handles are recognised, and the library can be closed and opened again. The rest is the sanitizers' part.
+ * with stale, foreign and invented handles. What it checks itself: complete frames have pixels and
+ * their chunks, stale handles are recognised, EventKill ends a wait, and the library can be closed
+ * and opened again. The rest is the sanitizers' part.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -21,12 +22,13 @@
 #include "clock.h"
 #include "gentl.h"
 
-enum { BUFFERS = 4, DEVICES = 2, MEMORY_SIZE = 4096 };
+enum { BUFFERS = 4, DEVICES = 2, MEMORY_SIZE = 65536 };
 
 static const char *const NAMES[DEVICES] = {"left", "right"};
 static IF_HANDLE interface_handle;
 static atomic_bool done;
 static atomic_ulong frames_seen, cycles_done, refusals_seen;
+static _Atomic(void *) live_streams[DEVICES];
 static _Atomic(void *) stale_handles[64];
 static atomic_uint stale_count;
 
@@ -81,6 +83,8 @@ static void check_frame(struct application *app, BUFFER_HANDLE buffer)
     SINGLE_CHUNK_DATA chunks[8];
     size_t count = 8;
     GOOD(DSGetBufferChunkData(app->stream, buffer, chunks, &count));
+    for (size_t i = 0; i < count; i++)
+        CHECK((size_t)chunks[i].ChunkOffset + chunks[i].ChunkLength <= filled);
     frames_seen++;
 }
 
@@ -112,8 +116,8 @@ static void configure(struct application *app)
 {
     unsigned *seed = &app->seed;
     static const uint32_t FORMATS[] = {PFNC_MONO8, PFNC_BAYER_RG8, PFNC_RGB8};
-    set_u32(app->port, REG_WIDTH, 1 + (uint32_t)rand_r(seed) % 64);
-    set_u32(app->port, REG_HEIGHT, 1 + (uint32_t)rand_r(seed) % 32);
+    set_u32(app->port, REG_WIDTH, 1 + (uint32_t)rand_r(seed) % 300);
+    set_u32(app->port, REG_HEIGHT, 1 + (uint32_t)rand_r(seed) % 300);
     set_u32(app->port, REG_OFFSET_X, (uint32_t)rand_r(seed) % 64);
     set_u32(app->port, REG_PIXEL_FORMAT, FORMATS[rand_r(seed) % 3]);
     set_u32(app->port, REG_CHUNK_MODE_ACTIVE, (uint32_t)rand_r(seed) % 2);
@@ -139,9 +143,6 @@ static void open_stream(struct application *app)
 /* Sometimes in good order, sometimes by closing the device over everything. */
 static void close_stream(struct application *app)
 {
-    remember(app->stream);
-    remember(app->event);
-    remember(app->buffers[0]);
     if (rand_r(&app->seed) % 2) {
         GOOD(DSStopAcquisition(app->stream, 0));
         GOOD(DSFlushQueue(app->stream, ACQ_QUEUE_ALL_DISCARD));
@@ -150,10 +151,15 @@ static void close_stream(struct application *app)
         GOOD(GCUnregisterEvent(app->stream, EVENT_NEW_BUFFER));
         GOOD(DSClose(app->stream));
     }
-    remember(app->device);
     GOOD(DevClose(app->device));
-    for (int i = 0; i < BUFFERS; i++)
+    remember(app->device);
+    remember(app->port);
+    remember(app->stream);
+    remember(app->event);
+    for (int i = 0; i < BUFFERS; i++) {
+        remember(app->buffers[i]);
         free(app->memory[i]);
+    }
 }
 
 static void *application_main(void *argument)
@@ -163,6 +169,7 @@ static void *application_main(void *argument)
     while (!done) {
         GOOD(IFOpenDevice(interface_handle, name, DEVICE_ACCESS_EXCLUSIVE, &app.device));
         open_stream(&app);
+        live_streams[(uintptr_t)argument] = app.stream;
         configure(&app);
         GC_ERROR error = DSStartAcquisition(app.stream, 0, GENTL_INFINITE);
         CHECK(error == GC_ERR_SUCCESS || error == GC_ERR_IO);
@@ -212,37 +219,70 @@ static void *control_main(void *argument)
     return NULL;
 }
 
-/* Calls with handles that are stale, of another kind, or made up. */
+/* Calls with handles that are stale or of another kind: all must be recognised. */
+static void try_stale(void *handle, void *live_stream)
+{
+    uint8_t bytes[64];
+    size_t size = sizeof bytes;
+    uint32_t count;
+    CHECK(GCReadPort(handle, REG_WIDTH, bytes, &size) == GC_ERR_INVALID_HANDLE);
+    CHECK(DSGetInfo(handle, STREAM_INFO_NUM_DELIVERED, NULL, bytes, &size) ==
+          GC_ERR_INVALID_HANDLE);
+    CHECK(DSGetBufferInfo(live_stream, handle, BUFFER_INFO_BASE, NULL, bytes, &size) ==
+          GC_ERR_INVALID_HANDLE);
+    CHECK(DSQueueBuffer(live_stream, handle) == GC_ERR_INVALID_HANDLE);
+    CHECK(EventKill(handle) == GC_ERR_INVALID_HANDLE);
+    CHECK(DevGetInfo(handle, DEVICE_INFO_ID, NULL, bytes, &size) == GC_ERR_INVALID_HANDLE);
+    CHECK(IFGetNumDevices(handle, &count) == GC_ERR_INVALID_HANDLE);
+    CHECK(IFGetNumDevices(live_stream, &count) == GC_ERR_INVALID_HANDLE);
+    GC_ERROR code;
+    char text[128];
+    size = sizeof text;
+    GOOD(GCGetLastError(&code, text, &size));
+    CHECK(code == GC_ERR_INVALID_HANDLE && size > 1);
+    refusals_seen += 8;
+}
+
+/* Harmless calls on handles that may be in use by another thread, or about to be closed. */
+static void try_live(void *handle)
+{
+    uint8_t bytes[64];
+    size_t size = sizeof bytes;
+    DSGetInfo(handle, STREAM_INFO_NUM_DELIVERED, NULL, bytes, &size);
+    size = 4;
+    GCReadPort(handle, 0x70, bytes, &size);
+    size = 2; /* too small */
+    IFGetDeviceInfo(interface_handle, NAMES[0], DEVICE_INFO_ID, NULL, bytes, &size);
+    size = sizeof bytes;
+    IFGetDeviceInfo(interface_handle, NAMES[1], DEVICE_INFO_ACCESS_STATUS, NULL, bytes, &size);
+}
+
 static void *rogue_main(void *argument)
 {
     unsigned seed = 99;
     (void)argument;
     while (!done) {
-        void *handle = stale_handles[rand_r(&seed) % 64];
-        if (rand_r(&seed) % 4 == 0)
-            handle = (void *)(uintptr_t)rand_r(&seed);
-        uint8_t bytes[64];
-        size_t size = sizeof bytes;
-        /* A made-up number may be a handle that is in use; that must do no harm either. */
-        GC_ERROR error = DSGetBufferInfo(handle, handle, BUFFER_INFO_FRAMEID, NULL, bytes, &size);
-        CHECK(error != GC_ERR_SUCCESS);
-        refusals_seen += error == GC_ERR_INVALID_HANDLE;
-        size = sizeof bytes;
-        GCReadPort(handle, 0x190, bytes, &size);
-        size = sizeof bytes;
-        DSGetInfo(handle, STREAM_INFO_NUM_DELIVERED, NULL, bytes, &size);
-        EventKill(handle);
-        size = 2; /* too small */
-        DevGetInfo(handle, DEVICE_INFO_ID, NULL, bytes, &size);
-        size = sizeof bytes;
-        GCGetLastError(NULL, (char *)bytes, &size);
-        uint32_t count;
-        IFGetNumDevices(handle, &count);
-        size = sizeof bytes;
-        IFGetDeviceInfo(interface_handle, "left", DEVICE_INFO_ACCESS_STATUS, NULL, bytes, &size);
+        void *live_stream = live_streams[rand_r(&seed) % DEVICES];
+        try_stale(stale_handles[rand_r(&seed) % 64], live_stream);
+        try_live(live_stream);
+        try_live((void *)(uintptr_t)rand_r(&seed));
         usleep(20);
     }
     return NULL;
+}
+
+/* EventKill ends one wait, also one that begins later. */
+static void check_kill(DEV_HANDLE device)
+{
+    DS_HANDLE stream;
+    EVENT_HANDLE event;
+    EVENT_NEW_BUFFER_DATA data;
+    size_t size = sizeof data;
+    GOOD(DevOpenDataStream(device, "stream0", &stream));
+    GOOD(GCRegisterEvent(stream, EVENT_NEW_BUFFER, &event));
+    GOOD(EventKill(event));
+    CHECK(EventGetData(event, &data, &size, GENTL_INFINITE) == GC_ERR_ABORT);
+    CHECK(EventGetData(event, &data, &size, 1) == GC_ERR_TIMEOUT);
 }
 
 /* ---- one round: open the library, let them loose, close it ---- */
@@ -268,6 +308,7 @@ static void run_round(double seconds)
     /* Left open on purpose: closing the system closes a device that is open. */
     DEV_HANDLE device;
     GOOD(IFOpenDevice(interface_handle, NAMES[0], DEVICE_ACCESS_CONTROL, &device));
+    check_kill(device);
     GOOD(TLClose(system));
     CHECK(DevClose(device) == GC_ERR_INVALID_HANDLE);
     GOOD(GCCloseLib());
