@@ -1,20 +1,29 @@
 """The command `inspector`: finds the room that a command belongs to, and turns errors into one line and an exit status.
 
-Exit status: 0 done, 1 failed, 2 the input (command line, configuration, files) cannot be used.
+Exit status: 0 done, 1 failed, 2 the input (command line, configuration, files) cannot be used: trying again does not help, which
+the service manager knows as well.
 """
 
 import argparse
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from inspector import __version__
 from inspector.config import commands as config_commands
-from inspector.errors import ConfigError, InspectorError
+from inspector.errors import ConfigError, FeatureError, InspectorError, ModelError, ProducerError
 from inspector.model import commands as model_commands
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+BAD_INPUT = (
+    ModelError,
+    ProducerError,
+    FeatureError,
+)  # images, packs, options; the .cti file; camera.features
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,11 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
         return EXIT_BAD_INPUT
     except InspectorError as error:
-        sys.stderr.write(f"{error.code}: {error}\n")
-        return EXIT_FAILED
+        _say(f"{error.code}: {error}")
+        return EXIT_BAD_INPUT if isinstance(error, BAD_INPUT) else EXIT_FAILED
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return 130
+        _say("interrupted")
+        return EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last resort: a user gets one line, whoever mends it the whole story
+        kept = _keep_traceback()
+        _say(
+            f"{InspectorError.code}: unexpected {type(error).__name__}: {error}; please report it, with {kept}"
+        )
+        return EXIT_FAILED
     return status
 
 
@@ -44,6 +59,20 @@ def _parser() -> argparse.ArgumentParser:
     config_commands.register(commands)
     model_commands.register(commands)
     return parser
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(" ".join(text.split()) + "\n")
+
+
+def _keep_traceback() -> str:
+    """Write the traceback of the error being handled into a file of its own; return its path."""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="inspector-", suffix=".log", delete=False) as file:
+            traceback.print_exc(file=file)
+    except OSError as error:
+        return f"a traceback that could not be kept ({error.strerror})"
+    return file.name
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ from inspector.camera.base import CameraInfo
 from inspector.camera.life import CameraEvent
 from inspector.clock import Clock
 from inspector.engine.worker import Job
-from inspector.errors import UNCODED, CameraError, SimulatedCameraError, error_number
+from inspector.errors import UNCODED, CameraError, FeatureError, SimulatedCameraError, error_number
 from inspector.ledger import Ledger
 from inspector.part import Reason, Verdict
 from inspector.plc.registers import Control, Flag, State, Status
@@ -58,6 +58,7 @@ class Desk:
     ) -> None:
         """`simulated_allowed`: the PLC may be told verdicts about images from files (I7)."""
         self.wake_plc: Callable[[], None] = lambda: None
+        self.refused_feature = ""  # what the camera said to the configuration: no restart of it mends that
         self._ledger = ledger
         self._deciding = deciding
         self._tally = tally
@@ -67,6 +68,8 @@ class Desk:
         self._simulated_allowed = simulated_allowed
         self._lock = threading.Lock()
         self._reader: RingReader | None = None
+        self._camera_was_up = False
+        self._camera_down_why = ""  # logged as an error already
         self._jobs: deque[tuple[Job, RingReader]] = deque()
         self._working: RingReader | None = None  # the ring of the job that the engine has
         self._verdicts: list[Verdict] = []
@@ -79,6 +82,7 @@ class Desk:
 
     def on_up(self, generation: int, reader: RingReader, info: CameraInfo) -> None:
         """Take a new ring. Images from files are refused where the PLC must not see verdicts about them (I7)."""
+        self._camera_was_up = True
         played = info.device.model in {"simcam", "replay"}
         if played and not self._simulated_allowed:
             refusal = SimulatedCameraError(
@@ -95,17 +99,8 @@ class Desk:
             self._simulated = self._simulated or played
             self._reader = reader
             self._faults.pop("camera", None)
+            self._camera_down_why = ""
             self._file(self._ledger.on_camera_up(generation))
-        log.info(
-            "camera_up",
-            extra={
-                "device": str(info.device),
-                "generation": generation,
-                "width": info.width,
-                "height": info.height,
-                "pixel_format": info.pixel_format,
-            },
-        )
 
     def on_down(self, why: str) -> None:
         """Take note that no frame will come any more."""
@@ -114,12 +109,20 @@ class Desk:
             self._reader = None
             self._faults["camera"] = _number_of(why, CameraError.code)
             self._file(self._ledger.on_camera_down(self._clock.now_ns()))
+            if not self._camera_was_up and why.startswith(FeatureError.code):
+                self.refused_feature = why.partition(": ")[2]
         self.wake_plc()
-        log.error("camera_down", extra={"why": why})
 
     def on_event(self, event: CameraEvent) -> None:
-        """Log what the camera process says."""
-        log.log(logging.getLevelName(event.level.upper()), event.name, extra=event.fields)
+        """Log what the camera process says; of attempts that fail alike only the first is an error."""
+        level: int = logging.getLevelNamesMapping()[event.level.upper()]
+        if event.name == "camera_down":
+            told = (
+                event.fields["why"] == self._camera_down_why or self.refused_feature
+            )  # which ends the station
+            level = logging.INFO if told else level
+            self._camera_down_why = event.fields["why"]
+        log.log(level, event.name, extra=event.fields)
 
     # -- engine thread (EngineDesk) ---------------------------------------------------------------
 

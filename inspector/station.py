@@ -19,6 +19,7 @@ from functools import partial
 from types import FrameType
 from typing import Self
 
+from inspector import __version__
 from inspector.camera.supervisor import CameraProcess
 from inspector.clock import NS_PER_MS, SystemClock
 from inspector.config.loading import LoadedConfig
@@ -26,7 +27,7 @@ from inspector.desk import Deciding, Desk
 from inspector.engine.base import open_engine
 from inspector.engine.preprocess import Geometry
 from inspector.engine.worker import EngineThread
-from inspector.errors import ServiceError
+from inspector.errors import FeatureError, InspectorError, ServiceError
 from inspector.handshake import Timing
 from inspector.ledger import Ledger, Rules
 from inspector.model.pack import Pack, load_pack
@@ -60,11 +61,16 @@ def run(loaded: LoadedConfig) -> None:
         tally = Tally.open(state / f"{config.station.name}.tally")
         held.callback(tally.close)
         station = Station(loaded, pack, tally, recorder, clock)
-        log.info(
-            "station_starting", extra={"model": pack.model_hash, "config": loaded.sha256, "pid": os.getpid()}
-        )
-        with station:
-            station.watch(stop)
+        log.info("station_starting", extra=_identity(loaded, pack))
+        try:
+            with station:
+                station.watch(stop)
+        except InspectorError as error:
+            log.critical("station_failed", extra={"code": error.code, "why": str(error)})
+            raise
+        except Exception:
+            log.critical("station_failed", exc_info=True)
+            raise
         log.info("station_stopped", extra={"summary": station.desk.summary()})
 
 
@@ -128,6 +134,8 @@ class Station:
             for thread in (self._plc, self._engine, self._camera):
                 if thread.error is not None:
                     raise thread.error
+            if self.desk.refused_feature:
+                raise FeatureError(self.desk.refused_feature)
             self._raise_if_hanging()
             self._recorder.ensure_alive()
             if not settled and self.desk.engine_ready:
@@ -159,6 +167,19 @@ class Station:
             raise ServiceError(
                 f"the PLC thread has not come round for {HANG_MS:g} ms; the service has to be restarted"
             )
+
+
+def _identity(loaded: LoadedConfig, pack: Pack) -> dict[str, object]:
+    config = loaded.config
+    return {
+        "station": config.station.name,
+        "version": __version__,
+        "pid": os.getpid(),
+        "model": pack.model_hash,
+        "config": loaded.sha256,
+        "plc": f"{config.plc.host}:{config.plc.port}",
+        "log": str(loaded.resolve(config.recorder.folder)),
+    }
 
 
 def _rules(loaded: LoadedConfig) -> Rules:

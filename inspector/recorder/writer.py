@@ -5,12 +5,11 @@ from collections.abc import Callable
 from typing import Final
 
 from inspector.clock import Clock
-from inspector.recorder import line
+from inspector.recorder import line, people
 from inspector.recorder.files import LogFiles
 
 DROPPED: Final = "dropped"
 GOODBYE: Final = "recorder.stop"  # the client's last entry
-_SHOWN: Final = ("WARNING", "ERROR", "CRITICAL")
 
 
 class Writer:
@@ -62,8 +61,9 @@ class Writer:
         return self._next_seq
 
     def _show(self, event: str, fields: line.Fields) -> None:
-        if fields.get("level") in _SHOWN:
-            self._say(line.for_people(event, fields))
+        text = people.shown(event, fields)
+        if text is not None:
+            self._say(text)
 
     def _append(self, lines: bytes) -> bool:
         return self._attempt(lambda: self._files.append(lines))
