@@ -1,0 +1,334 @@
+"""The engine thread, with a scripted engine and a scripted desk, on the real clock."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inspector.clock import NS_PER_MS, ManualClock, SystemClock
+from inspector.engine import worker
+from inspector.engine.base import Score
+from inspector.engine.worker import EngineThread, Job
+from inspector.errors import (
+    EngineError,
+    EngineInputError,
+    EngineTimeoutError,
+    GraphError,
+    ScoreError,
+    ServiceError,
+)
+from inspector.part import Frame, FrameStatus, Reason
+
+PATIENCE_S = 20.0
+FAR_NS = 1 << 62
+HEATMAP = np.zeros((1, 1), np.float32)
+Answer = float | BaseException | Callable[[], float]
+
+
+class FakeEngine:
+    """Gives the answers of a script: a value, an error to raise, or a function to call; 0.5 when the script is over."""
+
+    name = "fake"
+
+    def __init__(self, *script: Answer) -> None:
+        self.script = list(script)
+        self.scored: list[int] = []
+        self.warm = False
+        self.closed = 0
+
+    def warm_up(self) -> None:
+        self.warm = True
+
+    def score(self, image: NDArray[np.uint8]) -> Score:
+        assert self.warm
+        assert not self.closed
+        self.scored.append(int(image[0, 0]))
+        answer = self.script.pop(0) if self.script else 0.5
+        if isinstance(answer, BaseException):
+            raise answer
+        return Score(answer() if callable(answer) else answer, HEATMAP)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class FakeDesk:
+    """Hands out the jobs that the test filed, and insists that each is answered exactly once."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self.doorbell_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.answers: dict[int, float | Reason] = {}
+        self.engine: list[tuple[bool, str]] = []
+        self._jobs: list[Job] = []
+        self._out: Job | None = None
+
+    def on_tick(self) -> None: ...
+
+    def next_job(self) -> Job | None:
+        assert self._out is None, "a job was not answered"
+        with self._changed:
+            self._out = self._jobs.pop(0) if self._jobs else None
+            return self._out
+
+    def on_score(self, job: Job, *, score: float, engine_ms: float) -> None:
+        assert engine_ms >= 0
+        self._answer(job, score)
+
+    def on_no_score(self, job: Job, reason: Reason) -> None:
+        self._answer(job, reason)
+
+    def on_engine(self, *, ready: bool, why: str) -> None:
+        with self._changed:
+            self.engine.append((ready, why))
+            self._changed.notify_all()
+
+    def _answer(self, job: Job, answer: float | Reason) -> None:
+        assert job is self._out, "answered twice"
+        with self._changed:
+            self._out = None
+            self.answers[job.frame.frame_id] = answer
+            self._changed.notify_all()
+
+    def file(self, *frame_ids: int, t_deadline_ns: int = FAR_NS) -> None:
+        with self._changed:
+            self._jobs += [job(frame_id, t_deadline_ns) for frame_id in frame_ids]
+        os.eventfd_write(self.doorbell_fd, 1)
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        with self._changed:
+            assert self._changed.wait_for(condition, PATIENCE_S), (
+                "the desk never heard what the test waits for"
+            )
+
+
+def job(frame_id: int, t_deadline_ns: int = FAR_NS) -> Job:
+    frame = Frame(1, frame_id, frame_id, 0, FrameStatus.OK, 0, 4, 4, "Mono8")
+    return Job(frame, np.full((4, 4), frame_id, np.uint8), t_deadline_ns)
+
+
+@pytest.fixture
+def desk() -> Iterator[FakeDesk]:
+    desk = FakeDesk()
+    yield desk
+    os.close(desk.doorbell_fd)
+
+
+@pytest.fixture(autouse=True)
+def quick_reopening(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "REOPEN_MS", 1.0)
+
+
+@contextmanager
+def running(desk: FakeDesk, *engines: FakeEngine | EngineError) -> Iterator[EngineThread]:
+    """Run the thread; each opening takes the next of `engines`."""
+    left = list(engines)
+
+    def open_engine() -> FakeEngine:
+        engine = left.pop(0)
+        if isinstance(engine, EngineError):
+            raise engine
+        return engine
+
+    thread = EngineThread(open_engine, desk, desk.doorbell_fd, SystemClock())
+    thread.start()
+    try:
+        yield thread
+    finally:
+        if thread._thread.is_alive():
+            thread.stop(PATIENCE_S)
+
+
+def test_the_engine_is_warm_before_it_is_ready(desk: FakeDesk) -> None:
+    engine = FakeEngine()
+    with running(desk, engine):
+        desk.wait_for(lambda: bool(desk.engine))
+        assert engine.warm
+    assert desk.engine == [(True, "fake")]
+    assert engine.closed == 1
+
+
+def test_each_frame_is_scored_in_order(desk: FakeDesk) -> None:
+    engine = FakeEngine(0.1, 0.2, 0.3)
+    with running(desk, engine):
+        desk.file(1, 2, 3)
+        desk.wait_for(lambda: len(desk.answers) == 3)
+    assert desk.answers == {1: 0.1, 2: 0.2, 3: 0.3}
+    assert engine.scored == [1, 2, 3]
+
+
+@pytest.mark.parametrize("error", [ScoreError("not finite"), EngineInputError("wrong shape")])
+def test_a_frame_that_the_engine_refuses_costs_that_part_alone(desk: FakeDesk, error: EngineError) -> None:
+    engine = FakeEngine(0.1, error, 0.3)
+    with running(desk, engine) as thread:
+        desk.file(1, 2, 3)
+        desk.wait_for(lambda: len(desk.answers) == 3)
+        assert thread.t_busy_since_ns is None
+    assert desk.answers == {1: 0.1, 2: Reason.ENGINE, 3: 0.3}
+    assert desk.engine == [(True, "fake")]
+
+
+def test_a_failed_engine_is_closed_and_another_one_opened(desk: FakeDesk) -> None:
+    failing, next_one = FakeEngine(0.1, EngineError("device lost")), FakeEngine()
+    with running(desk, failing, GraphError("still lost"), next_one):
+        desk.file(1, 2, 3)
+        desk.wait_for(lambda: len(desk.answers) == 3)
+    assert desk.answers == {1: 0.1, 2: Reason.ENGINE, 3: 0.5}
+    assert desk.engine == [
+        (True, "fake"),
+        (False, "ENG-001: device lost"),
+        (False, "ENG-003: still lost"),
+        (True, "fake"),
+    ]
+    assert (failing.closed, next_one.closed) == (1, 1)
+
+
+def test_the_desk_hears_of_the_failure_before_the_engine_is_closed(desk: FakeDesk) -> None:
+    heard: list[bool] = []
+
+    class SlowToClose(FakeEngine):
+        def close(self) -> None:
+            super().close()
+            heard.append((False, "ENG-001: device lost") in desk.engine)
+
+    with running(desk, SlowToClose(EngineError("device lost")), FakeEngine()):
+        desk.file(1)
+        desk.wait_for(lambda: len(desk.engine) == 3)
+    assert heard == [True]
+
+
+@pytest.mark.parametrize("error", [EngineTimeoutError("hangs"), ZeroDivisionError("a bug")])
+def test_a_hung_device_or_a_bug_ends_the_thread_with_its_error(desk: FakeDesk, error: Exception) -> None:
+    engine = FakeEngine(error)
+    with running(desk, engine) as thread:
+        desk.file(1, 2)
+        thread._thread.join(PATIENCE_S)
+        assert thread.error is error
+        with pytest.raises(type(error), match=str(error)):
+            thread.stop()
+    assert desk.answers == {1: Reason.ENGINE}
+    assert desk.engine[-1][0] is False
+    assert engine.closed == 1
+
+
+def test_the_error_of_a_hung_device_is_known_also_if_closing_it_hangs(desk: FakeDesk) -> None:
+    closing, let_go = threading.Event(), threading.Event()
+
+    class HangsInClose(FakeEngine):
+        def close(self) -> None:
+            closing.set()
+            let_go.wait(PATIENCE_S)
+
+    error = EngineTimeoutError("hangs")
+    with running(desk, HangsInClose(error)) as thread:
+        desk.file(1)
+        assert closing.wait(PATIENCE_S)
+        assert thread.error is error
+        let_go.set()
+        thread._thread.join(PATIENCE_S)
+
+
+def test_stop_does_not_wait_for_an_engine_that_computes(desk: FakeDesk) -> None:
+    computing, let_go = threading.Event(), threading.Event()
+
+    def score() -> float:
+        computing.set()
+        assert let_go.wait(PATIENCE_S)
+        return 0.7
+
+    engine = FakeEngine(score)
+    with running(desk, engine) as thread:
+        desk.file(1, 2)
+        assert computing.wait(PATIENCE_S)
+        assert thread.t_busy_since_ns is not None
+        with pytest.raises(ServiceError, match="did not stop within"):
+            thread.stop(0.01)
+        let_go.set()
+        thread.stop(PATIENCE_S)
+    assert desk.answers == {1: 0.7}
+    assert engine.scored == [1]
+    assert engine.closed == 1
+
+
+def test_stop_does_not_wait_for_the_pause_after_a_failure(
+    desk: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "REOPEN_MS", 3_600_000.0)
+    with running(desk, EngineError("no device")) as thread:
+        desk.wait_for(lambda: bool(desk.engine))
+        thread.stop(PATIENCE_S)
+    assert thread.error is None
+
+
+# -- frames that cannot be in time: with a clock that only the engine moves -------------------------
+
+
+class Slow:
+    """An engine thread that is driven by hand; `takes_ms` moves the clock while it scores."""
+
+    def __init__(self, desk: FakeDesk) -> None:
+        self.clock = ManualClock()
+        self.takes_ms = 10.0
+        self._desk = desk
+        self._engine = FakeEngine()
+        self._engine.warm_up()
+        self._engine.score = self._score  # type: ignore[method-assign]
+        self._thread = EngineThread(lambda: self._engine, desk, desk.doorbell_fd, self.clock)
+        self._next = 0
+
+    def _score(self, image: NDArray[np.uint8]) -> Score:
+        self.clock.advance_ms(self.takes_ms)
+        return Score(0.5, HEATMAP)
+
+    def part(self, *, left_ms: float = 50.0) -> float | Reason:
+        """Score a frame whose deadline is in `left_ms`; return the desk's answer."""
+        self._next += 1
+        self._desk.file(self._next, t_deadline_ns=self.clock.now_ns() + round(left_ms * NS_PER_MS))
+        waiting = self._desk.next_job()
+        assert waiting is not None
+        self._thread._score(self._engine, waiting)
+        return self._desk.answers[self._next]
+
+
+def test_a_frame_that_cannot_be_in_time_is_not_scored(desk: FakeDesk) -> None:
+    slow = Slow(desk)
+    assert slow.part() == 0.5
+    assert slow.part(left_ms=9.0) is Reason.OVERRUN
+    assert slow.part(left_ms=-1.0) is Reason.OVERRUN
+    assert slow.part(left_ms=11.0) == 0.5
+
+
+def test_the_first_frame_is_tried_whatever_time_is_left(desk: FakeDesk) -> None:
+    assert Slow(desk).part(left_ms=0.1) == 0.5
+
+
+def test_one_slow_score_refuses_nobody(desk: FakeDesk) -> None:
+    slow = Slow(desk)
+    slow.part()
+    slow.takes_ms = 200.0
+    slow.part()
+    slow.takes_ms = 10.0
+    assert [slow.part() for _ in range(20)] == [0.5] * 20
+
+
+@pytest.mark.parametrize("slow_scores", [1, worker.RECENT, 100])
+def test_an_engine_that_was_slow_is_soon_tried_again(desk: FakeDesk, slow_scores: int) -> None:
+    slow = Slow(desk)
+    slow.takes_ms = 200.0
+    for _ in range(slow_scores):
+        slow.part(left_ms=1000.0)
+    slow.takes_ms = 10.0
+    answers = [slow.part() for _ in range(20)]
+    refused = min(slow_scores, worker.RECENT)
+    assert answers == [Reason.OVERRUN] * refused + [0.5] * (20 - refused)
+
+
+def test_an_engine_that_stays_slow_is_tried_now_and_then(desk: FakeDesk) -> None:
+    slow = Slow(desk)
+    slow.takes_ms = 200.0
+    answers = [slow.part() for _ in range(20)]
+    assert answers == [0.5, Reason.OVERRUN] * 10
