@@ -34,7 +34,9 @@ def constants(register_map: RegisterMap) -> str:
         [(f"REASON_{reason.name}", int(reason), "") for reason in Reason],
     )
     lines = [BEGIN, "VAR_IN_OUT"]
-    lines += [f"    registers : ARRAY [{first}..{last}] OF UINT; (* the holding registers; index = address *)"]
+    lines += [
+        f"    registers : ARRAY [{first}..{last}] OF UINT; (* the holding registers; index = address *)"
+    ]
     lines += ["END_VAR", "VAR CONSTANT"]
     for section in sections:
         lines += [_constant(name, "UINT", str(value), meaning) for name, value, meaning in section]
