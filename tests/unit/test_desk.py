@@ -272,7 +272,7 @@ def test_frames_keep_coming_through_while_no_engine_runs(ready: Rig) -> None:
 
 def test_when_the_camera_goes_a_part_that_has_its_frame_is_still_scored(ready: Rig) -> None:
     ready.count_part_with_frame()
-    ready.clock.advance_ms(50)
+    ready.clock.advance_ms(20)
     ready.read(new_parts=1)  # and this one waits for its frame
     ready.desk.on_down("CAM-005: silent")
     assert ready.verdicts() == {2: Reason.CAMERA}
