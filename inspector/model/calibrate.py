@@ -38,7 +38,8 @@ def check_number(images: int) -> None:
     """Raise ImagesError where there are too few different good images for a threshold worth the name."""
     if images < MINIMUM_IMAGES:
         raise ImagesError(
-            f"expected at least {MINIMUM_IMAGES} different good images, found {images}; a threshold cannot come from fewer"
+            f"expected at least {MINIMUM_IMAGES} different good images, found {images}; "
+            "add images of good parts, since a threshold cannot come from fewer"
         )
 
 
