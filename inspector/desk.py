@@ -89,9 +89,8 @@ class Desk:
                 f"{info.device} plays images from files: set station.simulated: true if it may, or correct camera.device"
             )
             with self._lock:
-                self._reader = (
-                    reader  # the ledger does not hear of it: its frames go straight back to the ring
-                )
+                # The ledger does not hear of it, so that its frames go straight back to the ring.
+                self._reader = reader
                 self._faults["camera"] = error_number(refusal.code)
             log.error("camera_refused", extra={"code": refusal.code, "why": str(refusal)})
             return

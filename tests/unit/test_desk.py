@@ -313,6 +313,8 @@ def test_a_link_that_is_down_rejects(ready: Rig) -> None:
     ready.count_part_with_frame()
     ready.desk.on_link_down("PLC-001: refused")
     assert ready.verdicts() == {1: Reason.LINK}
+    assert ready.desk.next_job() is None  # nobody waits for its score any more
+    assert ready.held == 0
 
 
 def test_a_station_that_leaves_rejects_what_is_open(ready: Rig) -> None:
