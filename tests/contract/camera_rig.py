@@ -40,6 +40,7 @@ class Rig:
     """Hooks of a camera process. Use as a context manager; `frames` and the `wait_*` fail after LIMIT_S."""
 
     config: CameraConfig
+    fifo_priority: int = 0
     readers: list[RingReader] = field(default_factory=list)
     infos: list[CameraInfo] = field(default_factory=list)
     generations: list[int] = field(default_factory=list)
@@ -50,7 +51,7 @@ class Rig:
         self._changed = threading.Condition()
         self._doorbell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._unasked: list[Seen] = []
-        self.process = CameraProcess(self.config, self, self._doorbell)
+        self.process = CameraProcess(self.config, self, self._doorbell, fifo_priority=self.fifo_priority)
 
     def __enter__(self) -> Self:
         self.process.start()

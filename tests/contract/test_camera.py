@@ -117,6 +117,14 @@ class CameraContract:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 
+    def test_it_runs_before_others_or_says_that_it_may_not(self, camera: CameraConfig) -> None:
+        with Rig(camera, fifo_priority=5) as rig:
+            rig.wait_up()
+            tasks = Path(f"/proc/{rig.process.pid}/task").iterdir()
+            policies = {os.sched_getscheduler(int(task.name)) & ~os.SCHED_RESET_ON_FORK for task in tasks}
+            refused = [e for e in rig.events if e.name == "camera_priority_refused"]
+        assert policies == ({os.SCHED_OTHER} if refused else {os.SCHED_FIFO})
+
     def test_an_unknown_feature_is_refused_with_the_one_that_may_be_meant(self, camera: CameraConfig) -> None:
         wrong, right = self.misspelt
         with Rig(self.config({wrong: 1})) as rig:
