@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
+from inspector.part import Outcome, Reason
+from inspector.plc.registers import State
 from tests.conftest import Stand
 from tests.support.daemon import free_port, gone, inspector
 from tests.support.line import Event, Line
 from tests.support.notify import NotifySocket
+from tests.support.plc import PlainPlc
 from tests.support.waiting import wait_for
 
 PARTS = 60
@@ -126,6 +129,26 @@ def test_a_signal_stops_the_station_in_order(stand: Stand, number: int) -> None:
     assert stopped["summary"].endswith(
         f" {len(verdicts)} parts, {sum(entry['outcome'] == 'REJECT' for entry in verdicts)} rejected"
     )
+
+
+def test_a_part_that_waits_when_the_station_stops_is_rejected(stand: Stand) -> None:
+    with PlainPlc() as plc:
+        daemon = stand.daemon(
+            plc.port,
+            station={"budget_ms": 4000},
+            camera={"latency_ms": {"max": 1000}},
+        )
+        wait_for(lambda: State.READY in plc.status.state, "the station to be ready")
+        part_id = plc.count_part()  # the camera is not triggered: the part waits for its frame
+        wait_for(lambda: State.BUSY in plc.status.state, "the station to wait for the part's frame")
+        assert daemon.end() == 0
+        (verdict,) = plc.verdicts
+        assert (
+            verdict.items()
+            >= {"part_id": part_id, "verdict": Outcome.REJECT, "reason": Reason.ENGINE}.items()
+        )
+        assert not plc.status.state & (State.ONLINE | State.READY)
+        assert (plc.status.parts, plc.status.rejects) == (1, 1)
 
 
 def test_a_second_signal_ends_the_station_at_once(stand: Stand, manager: NotifySocket) -> None:
