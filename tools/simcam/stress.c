@@ -28,7 +28,7 @@ static const char *const NAMES[DEVICES] = {"left", "right"};
 static IF_HANDLE interface_handle;
 static atomic_bool done;
 static atomic_ulong frames_seen, cycles_done, refusals_seen;
-static _Atomic(void *) live_streams[DEVICES];
+static _Atomic(void *) live_streams[DEVICES], live_buffers[DEVICES];
 static _Atomic(void *) stale_handles[64];
 static atomic_uint stale_count;
 
@@ -170,6 +170,7 @@ static void *application_main(void *argument)
         GOOD(IFOpenDevice(interface_handle, name, DEVICE_ACCESS_EXCLUSIVE, &app.device));
         open_stream(&app);
         live_streams[(uintptr_t)argument] = app.stream;
+        live_buffers[(uintptr_t)argument] = app.buffers[0];
         configure(&app);
         GC_ERROR error = DSStartAcquisition(app.stream, 0, GENTL_INFINITE);
         CHECK(error == GC_ERR_SUCCESS || error == GC_ERR_IO);
@@ -265,6 +266,7 @@ static void *rogue_main(void *argument)
         void *live_stream = live_streams[rand_r(&seed) % DEVICES];
         try_stale(stale_handles[rand_r(&seed) % 64], live_stream);
         try_live(live_stream);
+        CHECK(DSQueueBuffer(live_streams[0], live_buffers[1]) == GC_ERR_INVALID_HANDLE);
         try_live((void *)(uintptr_t)rand_r(&seed));
         usleep(20);
     }
@@ -272,17 +274,60 @@ static void *rogue_main(void *argument)
 }
 
 /* EventKill ends one wait, also one that begins later. */
-static void check_kill(DEV_HANDLE device)
+static void check_kill(EVENT_HANDLE event)
 {
-    DS_HANDLE stream;
-    EVENT_HANDLE event;
     EVENT_NEW_BUFFER_DATA data;
     size_t size = sizeof data;
-    GOOD(DevOpenDataStream(device, "stream0", &stream));
-    GOOD(GCRegisterEvent(stream, EVENT_NEW_BUFFER, &event));
     GOOD(EventKill(event));
     CHECK(EventGetData(event, &data, &size, GENTL_INFINITE) == GC_ERR_ABORT);
     CHECK(EventGetData(event, &data, &size, 1) == GC_ERR_TIMEOUT);
+}
+
+/* A frame fills its buffer to the end, and after DSStopAcquisition nobody writes into one: it can
+ * be revoked and freed at once. */
+static void check_stop(DS_HANDLE stream, PORT_HANDLE port, EVENT_HANDLE event)
+{
+    enum { SIDE = 1000, STOPS = 20 };
+    set_u32(port, REG_WIDTH, SIDE);
+    set_u32(port, REG_HEIGHT, SIDE);
+    set_f64(port, REG_ACQUISITION_FRAME_RATE, 10000);
+    set_f64(port, REG_EXPOSURE_TIME, 1);
+    for (int i = 0; i < STOPS; i++) {
+        BUFFER_HANDLE buffers[BUFFERS];
+        void *memory[BUFFERS];
+        for (int k = 0; k < BUFFERS; k++) {
+            memory[k] = memset(malloc(SIDE * SIDE), 255, SIDE * SIDE);
+            GOOD(DSAnnounceBuffer(stream, memory[k], SIDE * SIDE, NULL, &buffers[k]));
+            GOOD(DSQueueBuffer(stream, buffers[k]));
+        }
+        GOOD(DSStartAcquisition(stream, 0, GENTL_INFINITE));
+        set_u32(port, REG_ACQUISITION_START, 1);
+        EVENT_NEW_BUFFER_DATA data;
+        size_t size = sizeof data;
+        GOOD(EventGetData(event, &data, &size, GENTL_INFINITE));
+        uint8_t *pixels;
+        size = sizeof pixels;
+        GOOD(DSGetBufferInfo(stream, data.BufferHandle, BUFFER_INFO_BASE, NULL, &pixels, &size));
+        CHECK(pixels[SIDE - 1] == 0 && pixels[SIDE * SIDE - 1] == 0); /* beyond the image */
+        GOOD(DSStopAcquisition(stream, 0));
+        GOOD(DSFlushQueue(stream, ACQ_QUEUE_ALL_DISCARD));
+        for (int k = 0; k < BUFFERS; k++) {
+            GOOD(DSRevokeBuffer(stream, buffers[k], NULL, NULL));
+            free(memory[k]);
+        }
+    }
+}
+
+static void check_stream(DEV_HANDLE device)
+{
+    DS_HANDLE stream;
+    PORT_HANDLE port;
+    EVENT_HANDLE event;
+    GOOD(DevGetPort(device, &port));
+    GOOD(DevOpenDataStream(device, "stream0", &stream));
+    GOOD(GCRegisterEvent(stream, EVENT_NEW_BUFFER, &event));
+    check_kill(event);
+    check_stop(stream, port, event);
 }
 
 /* ---- one round: open the library, let them loose, close it ---- */
@@ -308,7 +353,7 @@ static void run_round(double seconds)
     /* Left open on purpose: closing the system closes a device that is open. */
     DEV_HANDLE device;
     GOOD(IFOpenDevice(interface_handle, NAMES[0], DEVICE_ACCESS_CONTROL, &device));
-    check_kill(device);
+    check_stream(device);
     GOOD(TLClose(system));
     CHECK(DevClose(device) == GC_ERR_INVALID_HANDLE);
     GOOD(GCCloseLib());
