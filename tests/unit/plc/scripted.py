@@ -86,6 +86,11 @@ class ScriptedPlc:
             with contextlib.suppress(OSError):
                 peer.shutdown(socket.SHUT_RDWR)
 
+    @property
+    def lock(self) -> threading.Condition:
+        """Held, no request is served: for changes that the client must see at once or not at all."""
+        return self._changed
+
     def set_control(self, control: Control) -> None:
         """Write the control block, as the PLC's program does."""
         with self._changed:

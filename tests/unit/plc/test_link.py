@@ -392,7 +392,7 @@ def test_a_restart_is_reported_once_also_if_the_link_breaks_at_once(
 
     with linked(plc, desk, poll_ms=2.0):
         desk.wait_for(lambda: desk.ups == 1)
-        with plc._changed:
+        with plc.lock:
             forget(plc, replace(ENABLED, part_count=2))
             plc.bend = break_once
             plc.drop()
