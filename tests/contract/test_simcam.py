@@ -113,6 +113,22 @@ def test_a_socket_left_by_a_killed_process_does_not_matter(tmp_path: Path) -> No
     assert not (tmp_path / "cam0.sock").exists()
 
 
+def test_a_socket_path_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / ("x" * 100)
+    flat_images(root)
+    with producer(root) as harvester, pytest.raises(genicam.gentl.IoException, match="longer than 107"):
+        harvester.create(0)
+
+
+def test_sockets_can_lie_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIMCAM_SOCKET_DIR", str(tmp_path))
+    with producer(None) as harvester:
+        acquirer = harvester.create({"id_": "simcam_b"})
+        assert (tmp_path / "simcam_b.sock").is_socket()
+        acquirer.destroy()
+        assert not (tmp_path / "simcam_b.sock").exists()
+
+
 def test_opening_and_closing_leaves_no_descriptor_and_no_thread(tmp_path: Path) -> None:
     flat_images(tmp_path)
 
