@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,17 +57,25 @@ class Child:
         """Return its next message, None where there is none now. EOFError once it has ended."""
         return self.link.receive()
 
-    def output(self) -> Iterator[str]:
-        """Yield the whole lines it has printed since. The rest of an unfinished line comes with `end`."""
-        while True:
-            try:
-                data = os.read(self.output_fd, 65536)
-            except BlockingIOError:
-                return
-            if not data:
-                return
-            *lines, self._partial = (self._partial + data).split(b"\n")
-            yield from (line.decode("utf-8", "replace") for line in lines if line.strip())
+    def output(self) -> list[str]:
+        """Return the whole lines it has printed since. EOFError where there are none and none can come."""
+        try:
+            data = os.read(self.output_fd, 65536)
+        except BlockingIOError:
+            return []
+        if not data:
+            raise EOFError
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        return [line.decode("utf-8", "replace") for line in lines if line.strip()]
+
+    def _last_output(self) -> list[str]:
+        lines: list[str] = []
+        try:
+            while more := self.output():
+                lines += more
+        except EOFError:
+            pass
+        return [*lines, self._partial.decode("utf-8", "replace")] if self._partial else lines
 
     def end(self, timeout_s: float) -> tuple[str, list[str]]:
         """Wait so long for its end, then kill it and all it started. Return how it ended, and its last output."""
@@ -77,7 +84,7 @@ class Child:
         except subprocess.TimeoutExpired:
             os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()
-        lines = [*self.output(), *filter(None, [self._partial.decode("utf-8", "replace")])]
+        lines = self._last_output()
         self.link.close()
         if self._process.stdout is not None:
             self._process.stdout.close()

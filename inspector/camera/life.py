@@ -89,7 +89,7 @@ class Life:
                 child.send("stop")
             how, lines = child.end(STOP_LIMIT_S if not hung else 0.0)
             self.pid = 0
-        self._print(lines)
+        self._tell(lines)
         if hung or self._why:
             return hung or self._why
         said = f": {lines[-1]}" if lines else ""
@@ -107,7 +107,7 @@ class Life:
                 if left_ms <= 0:
                     return f"the camera process gave no sign of life for {limit_ms} ms: the producer hangs, killed"
                 ready = {key.fd for key, _ in selector.select(left_ms / 1000)}
-                if child.output_fd in ready and not self._print(list(child.output())):
+                if child.output_fd in ready and not self._print(child):
                     selector.unregister(child.output_fd)  # closed by the child: it would be ready for ever
                 try:
                     while (message := child.receive()) is not None:
@@ -156,10 +156,17 @@ class Life:
         if grown:
             self._event("warning", "camera_frames", **grown, last_frame_id=counters.last_frame_id)
 
-    def _print(self, lines: list[str]) -> bool:
+    def _print(self, child: Child) -> bool:
+        """Pass on what the process printed; False where it has closed its output."""
+        try:
+            self._tell(child.output())
+        except EOFError:
+            return False
+        return True
+
+    def _tell(self, lines: list[str]) -> None:
         for line in lines:
             self._event("warning", "camera_output", line=line)
-        return bool(lines)
 
     def _event(self, level: str, name: str, **fields: Any) -> None:
         self._hooks.on_event(CameraEvent(level, name, {"generation": self._generation, **fields}))

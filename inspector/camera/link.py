@@ -53,7 +53,7 @@ class Link:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         try:
             self._socket.sendmsg([data], rights, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+        except OSError:  # full, gone, or the message is longer than the socket takes
             self.dropped += 1
             return False
         return True
