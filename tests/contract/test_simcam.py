@@ -530,13 +530,15 @@ def test_a_build_without_a_compiler_says_what_to_install(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_the_compiler_of_the_wheel_builds_it_too(tmp_path: Path) -> None:
     pytest.importorskip("ziglang", reason="the wheel ziglang is not installed")
+    folder = tmp_path / "a path with spaces"
+    folder.mkdir()
     for path in (*SIMCAM.glob("*.[ch]"), SIMCAM / "build"):
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+        (folder / path.name).write_bytes(path.read_bytes())
     subprocess.run(
-        ["/bin/sh", str(tmp_path / "build")],
+        ["/bin/sh", str(folder / "build")],
         env={**os.environ, "CC": f"{sys.executable} -m ziglang cc"},
         check=True,
         capture_output=True,
         timeout=110,
     )
-    assert (tmp_path / "build-out" / "simcam.cti").stat().st_size > 10_000
+    assert (folder / "build-out" / "simcam.cti").stat().st_size > 10_000

@@ -23,4 +23,8 @@ void clock_cond_init(pthread_cond_t *cond);
  * ETIMEDOUT. CLOCK_NEVER waits without limit. */
 int clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t deadline_ns);
 
+/* Make the calling thread as punctual as the machine allows: a camera is hardware of its own and
+ * does not wait for a busy PC. Real-time priority is asked for, and done without if refused. */
+void clock_make_punctual(void);
+
 #endif

@@ -211,6 +211,7 @@ static void *control_main(void *argument)
     struct control *control = argument;
     struct pollfd watched[] = {{.fd = control->socket, .events = POLLIN},
                                {.fd = control->quit, .events = POLLIN}};
+    clock_make_punctual();
     for (;;) {
         if (poll(watched, 2, -1) < 0 && errno != EINTR)
             return NULL;

@@ -6,7 +6,6 @@
  * counters advance with the exposures whatever happens to the frames.
  */
 #include <string.h>
-#include <sys/prctl.h>
 
 #include "camera_features.h"
 #include "clock.h"
@@ -179,8 +178,7 @@ static uint64_t sensor_step(struct camera *camera)
 void *sensor_main(void *argument)
 {
     struct camera *camera = argument;
-    /* Timers of an ordinary thread may be 50 us late; ask for the least. */
-    prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+    clock_make_punctual();
     pthread_mutex_lock(&camera->lock);
     while (!camera->quit) {
         uint64_t next = sensor_step(camera);
