@@ -87,6 +87,7 @@ class Line:
     def __init__(self, plc: ScriptedPlc, folder: Path) -> None:
         clock = SystemClock()
         self.plc = plc
+        self.stopped = False
         self.clock = clock
         self.records = Records()
         self.tally = Tally.open(folder / "line.tally")
@@ -121,7 +122,10 @@ class Line:
         self.desk.on_up(1, RingReader.attach(self.ring.fd), camera)
 
     def stop(self) -> None:
-        """Stop as the station does."""
+        """Stop as the station does. A second call does nothing."""
+        if self.stopped:
+            return
+        self.stopped = True
         self.engine.stop(PATIENCE_S)
         self.desk.close()
         self.link.stop(PATIENCE_S)
@@ -178,8 +182,11 @@ class Line:
 def line(tmp_path: Path) -> Iterator[Line]:
     with ScriptedPlc() as plc:
         line = Line(plc, tmp_path)
-        line.wait_until_ready()
-        yield line
+        try:
+            line.wait_until_ready()
+            yield line
+        finally:
+            line.stop()
 
 
 def close(request: Request, answer: bytes) -> bytes:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -122,11 +122,30 @@ def configured(port: int, **settings: Any) -> PlcConfig:
     return PlcConfig(port=port, **{**rare, **quick, **settings})
 
 
+class Link(PlcLink):
+    """A link that the fixture below finds again, also where its test failed half-way."""
+
+    made: ClassVar[list[PlcLink]] = []
+
+    def start(self) -> None:
+        self.made.append(self)
+        super().start()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_outlives_its_test() -> Iterator[None]:
+    yield
+    while Link.made:
+        link = Link.made.pop()
+        if link._thread.is_alive():
+            link.stop(PATIENCE_S)
+
+
 @contextmanager
 def linked(
     plc: ScriptedPlc, desk: FakeDesk, *, timeout_ms: float = 5000, **settings: Any
 ) -> Iterator[PlcLink]:
-    link = PlcLink(configured(plc.port, **settings), timeout_ms, desk, clock)
+    link = Link(configured(plc.port, **settings), timeout_ms, desk, clock)
     link.start()
     try:
         yield link
@@ -181,7 +200,7 @@ def test_after_an_outage_no_slot_is_written_that_the_next_part_may_have(
 ) -> None:
     with ScriptedPlc() as gone:
         port = gone.port
-    link = PlcLink(configured(port), 5000, desk, clock)
+    link = Link(configured(port), 5000, desk, clock)
     final = [verdict(part_id, passed=False) for part_id in range(10, 30)]
     if at_once:
         desk.file(*final)
@@ -208,7 +227,7 @@ def test_a_pass_after_its_deadline_is_not_sent(plc: ScriptedPlc, desk: FakeDesk)
 def test_rejects_of_the_time_without_a_link_are_written_after_it(desk: FakeDesk) -> None:
     with ScriptedPlc() as gone:
         port = gone.port
-    link = PlcLink(configured(port), 5000, desk, clock)
+    link = Link(configured(port), 5000, desk, clock)
     desk.file(verdict(5, passed=False))
     link.start()
     desk.wait_for(lambda: len(desk.downs) >= 2)
@@ -281,7 +300,7 @@ def test_a_deadline_is_kept_without_a_link(desk: FakeDesk) -> None:
     with ScriptedPlc() as gone:
         port = gone.port
     desk.expiry_ns = clock.now_ns() + 30 * NS_PER_MS
-    link = PlcLink(configured(port, reconnect_first_ms=FAR_MS, reconnect_max_ms=FAR_MS), 5000, desk, clock)
+    link = Link(configured(port, reconnect_first_ms=FAR_MS, reconnect_max_ms=FAR_MS), 5000, desk, clock)
     link.start()
     desk.wait_for(lambda: desk.ticks == 1)
     link.stop(PATIENCE_S)
@@ -407,7 +426,7 @@ def test_verdicts_of_before_a_restart_never_reach_the_new_parts(desk: FakeDesk) 
     with ScriptedPlc() as before:
         port = before.port
         before.set_control(ENABLED)
-        link = PlcLink(configured(port, poll_ms=2.0), 5000, desk, clock)
+        link = Link(configured(port, poll_ms=2.0), 5000, desk, clock)
         link.start()
         desk.wait_for(lambda: desk.ups == 1)
     desk.wait_for(lambda: bool(desk.downs))
@@ -427,7 +446,7 @@ def test_verdicts_of_before_a_restart_never_reach_the_new_parts(desk: FakeDesk) 
 def test_the_pause_between_attempts_doubles_up_to_its_limit(plc: ScriptedPlc, desk: FakeDesk) -> None:
     still = ManualClock()
     config = configured(plc.port, reconnect_first_ms=50.0, reconnect_max_ms=300.0)
-    link = PlcLink(config, 5000, desk, still)
+    link = Link(config, 5000, desk, still)
     pauses = []
     for _ in range(5):
         link._lose(PlcError("down"))
@@ -458,7 +477,7 @@ def test_a_refusal_is_told_and_tried_again(plc: ScriptedPlc, desk: FakeDesk) -> 
 @pytest.mark.parametrize("when", ["idle", "leaving"])
 def test_stop_does_not_wait_for_a_plc_that_hangs(plc: ScriptedPlc, desk: FakeDesk, when: str) -> None:
     """With a time-out of an hour, only the abort can end the call."""
-    link = PlcLink(configured(plc.port), FAR_MS, desk, clock)
+    link = Link(configured(plc.port), FAR_MS, desk, clock)
     link.start()
     desk.wait_for(lambda: desk.ups == 1)
     desk.file(verdict(5, passed=False), verdict(21), verdict(6))
@@ -477,7 +496,7 @@ def test_stop_does_not_wait_for_a_plc_that_hangs(plc: ScriptedPlc, desk: FakeDes
 def test_stop_without_a_link_reports_what_was_never_written(desk: FakeDesk) -> None:
     with ScriptedPlc() as gone:
         port = gone.port
-    link = PlcLink(configured(port), 5000, desk, clock)
+    link = Link(configured(port), 5000, desk, clock)
     link.start()
     desk.wait_for(lambda: bool(desk.downs))
     desk.file(verdict(5), verdict(6, passed=False))
@@ -486,7 +505,7 @@ def test_stop_without_a_link_reports_what_was_never_written(desk: FakeDesk) -> N
 
 
 def test_an_error_of_the_program_ends_the_thread_and_is_kept(plc: ScriptedPlc, desk: FakeDesk) -> None:
-    link = PlcLink(configured(plc.port), 5000, desk, clock)
+    link = Link(configured(plc.port), 5000, desk, clock)
     link.start()
     desk.wait_for(lambda: desk.ups == 1)
     desk.fails = ZeroDivisionError("a bug")
