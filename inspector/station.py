@@ -117,7 +117,7 @@ class Station:
             self._doorbell_fd,
             folder=loaded.folder,
             clock=clock,
-            first_generation=1,
+            fifo_priority=config.realtime.fifo_priority,
         )
 
     def __enter__(self) -> Self:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from inspector.camera.base import Camera, CameraInfo, RawFrame
+from inspector.camera.frame_ids import FrameIds
 from inspector.clock import NS_PER_MS, NS_PER_S, Clock
 from inspector.errors import CameraLostError
 from inspector.part import FrameStatus
@@ -54,6 +55,7 @@ class Acquisition:
         self._silence_ns = None if silence_ms is None else round(silence_ms * NS_PER_MS)
         self._clock = clock
         self._t_last_ns = self._t_probed_ns = clock.now_ns()
+        self._frame_ids = FrameIds()
         self._wrong_in_a_row = 0
 
     def run(self, keep_on: Callable[[], bool]) -> None:
@@ -83,8 +85,9 @@ class Acquisition:
         else:
             status = FrameStatus.OK if fits else FrameStatus.WRONG_FORMAT
         wrong = status is FrameStatus.WRONG_FORMAT
+        frame_id = self._frame_ids.continued(raw.frame_id)
         status = self._ring.put(
-            raw.frame_id,
+            frame_id,
             raw.t_arrival_ns,
             raw.pixels,
             status=status,
@@ -93,9 +96,9 @@ class Acquisition:
             pixel_format=raw.pixel_format if wrong else None,
         )
         os.eventfd_write(self._doorbell_fd, 1)
-        self._count(raw, status)
+        self._count(raw, frame_id, status)
 
-    def _count(self, raw: RawFrame, status: FrameStatus) -> None:
+    def _count(self, raw: RawFrame, frame_id: int, status: FrameStatus) -> None:
         counters = self.counters
         counters.frames += 1
         counters.incomplete += status is FrameStatus.INCOMPLETE
@@ -103,11 +106,11 @@ class Acquisition:
         counters.overruns += status is FrameStatus.OVERRUN
         self._wrong_in_a_row = self._wrong_in_a_row + 1 if status is FrameStatus.WRONG_FORMAT else 0
         if counters.last_frame_id >= 0:
-            step = raw.frame_id - counters.last_frame_id
+            step = frame_id - counters.last_frame_id
             counters.missing += max(step - 1, 0)
             counters.duplicates += step == 0
             counters.backwards += step < 0
-        counters.last_frame_id = raw.frame_id
+        counters.last_frame_id = frame_id
         now_ns = self._clock.now_ns()
         copy_ns = now_ns - raw.t_arrival_ns
         counters.copy_ns_sum += copy_ns
