@@ -37,6 +37,8 @@ from inspector.plc.registers import (
 
 log = logging.getLogger(__name__)
 
+LONGEST_SLEEP_MS = 500.0  # however rarely it has to do something, the watchdog sees the thread move
+
 
 class Desk(Protocol):
     """Where the PLC thread reports and asks. Every call is short and may come from any thread."""
@@ -126,8 +128,8 @@ class PlcLink:
 
     @property
     def longest_ms(self) -> float:
-        """How long one round of the thread may take where the PLC hangs: connecting, then reading twice."""
-        return 3 * self._timeout_ms
+        """How long the PLC may keep the thread from a sign of life: connecting, then the first read."""
+        return 2 * self._timeout_ms
 
     def start(self) -> None:
         """Start the thread; returns at once, also where no PLC answers yet."""
@@ -195,7 +197,7 @@ class PlcLink:
         expiry_ns = self._desk.next_expiry_ns()
         if expiry_ns is not None:
             t_next_ns = min(t_next_ns, expiry_ns)
-        wait_ms = max(0.0, (t_next_ns - self._clock.now_ns()) / NS_PER_MS)
+        wait_ms = min(max(0.0, (t_next_ns - self._clock.now_ns()) / NS_PER_MS), LONGEST_SLEEP_MS)
         if not self._poll.poll(wait_ms):
             return False
         os.eventfd_read(self._wake_fd)

@@ -307,6 +307,21 @@ def test_a_deadline_is_kept_without_a_link(desk: FakeDesk) -> None:
     assert len(desk.downs) == 1
 
 
+def test_the_watchdog_sees_the_thread_move_while_there_is_nothing_to_do(
+    desk: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inspector.plc.link.LONGEST_SLEEP_MS", 1.0)
+    with ScriptedPlc() as gone:
+        port = gone.port
+    link = Link(configured(port, reconnect_first_ms=FAR_MS, reconnect_max_ms=FAR_MS), 5000, desk, clock)
+    link.start()
+    desk.wait_for(lambda: bool(desk.downs))
+    t_alive_ns = link.t_alive_ns
+    desk.wait_for(lambda: link.t_alive_ns > t_alive_ns)
+    link.stop(PATIENCE_S)
+    assert len(desk.downs) == 1
+
+
 def test_a_plc_whose_heartbeat_stands_still_does_not_enable(plc: ScriptedPlc, desk: FakeDesk) -> None:
     with linked(plc, desk, poll_ms=2.0, heartbeat_timeout_ms=60.0):
         desk.wait_for(lambda: bool(desk.controls) and not desk.controls[-1]["enabled"])
