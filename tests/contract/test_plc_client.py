@@ -1,12 +1,14 @@
 """What the connection promises, against Modbus servers that nobody here wrote, and against answers that no server should give."""
 
 import asyncio
+import random
 import socket
 import struct
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import pytest
@@ -264,6 +266,17 @@ def no_modbus(request: Request, answer: bytes) -> bytes:
     return b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
 
+def mangled(dice: random.Random, request: Request, answer: bytes) -> bytes:
+    bad = bytearray(answer)
+    for _ in range(dice.randint(1, 3)):
+        bad[dice.randrange(2, len(bad))] = dice.choice(
+            [0, 1, 2, 127, 128, 131, 144, 255, dice.randrange(256)]
+        )
+    if dice.random() < 0.3:
+        del bad[dice.randrange(len(bad)) :]
+    return bytes(bad) + dice.randbytes(dice.choice([0, 0, 1, 300]))
+
+
 def write(connection: PlcConnection) -> None:
     connection.write_slot(21, SLOT)
 
@@ -344,6 +357,22 @@ def test_an_answer_in_drips_has_no_more_time_than_another(plc: ScriptedPlc) -> N
         with pytest.raises(PlcTimeoutError):
             connection.read_control()
         assert_closed_after_one_request(plc, connection)
+
+
+@pytest.mark.parametrize("call", [write, read])
+def test_no_answer_whatever_raises_anything_else(plc: ScriptedPlc, call: Any) -> None:
+    """Bytes changed, cut off or added at random: a right answer by luck, or a PlcError."""
+    failed = 0
+    for seed in range(80):
+        plc.bend = partial(mangled, random.Random(seed))
+        with connected(plc.port, timeout_ms=15) as connection:
+            try:
+                call(connection)
+            except PlcError:
+                failed += 1
+                with pytest.raises(PlcError, match="the connection is closed"):
+                    call(connection)
+    assert failed > 40
 
 
 def test_a_call_that_waits_can_be_aborted(plc: ScriptedPlc) -> None:
