@@ -1,17 +1,12 @@
-"""Two ways to run the PLC sample: an interpreter of the little Structured Text that it uses, and a real compiler, matiec.
+"""An interpreter of the little Structured Text that the PLC sample uses, so that the very file runs in every test.
 
-The interpreter runs the very file everywhere; it knows BOOL, integers, one-dimensional arrays, IF, FOR, calls of blocks and
-TON, and stops at anything else. matiec's `iec2c` compiles it to C; both have to do the same (test_plc_sample.py).
+It knows BOOL, integers, one-dimensional arrays from 0, IF, FOR, calls of blocks, and TON; it stops at anything else.
+matiec.py beside it runs the same file by a real compiler, and both have to do the same.
 """
 
-import ctypes
-import os
 import re
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 BITS = {"UINT": 16, "WORD": 16, "UDINT": 32}
@@ -41,6 +36,9 @@ class Scanned(Protocol):
 
     def get(self, name: str) -> int:
         """Return a variable."""
+
+    def put(self, name: str, value: int) -> None:
+        """Set a variable, or as block.variable one of a block inside."""
 
     def read(self, address: int) -> int:
         """Return a register."""
@@ -255,12 +253,18 @@ class Interpreted:
         """Let so many milliseconds pass, set the inputs given, run once."""
         self._clock.ms += ms
         for name, value in inputs.items():
-            self._block.values[name] = bool(value) if self._block.kinds[name] == "BOOL" else value
+            self.put(name, value)
         self._block.run()
 
     def get(self, name: str) -> int:
         """Return a variable."""
         return int(self._block.values[name])
+
+    def put(self, name: str, value: int) -> None:
+        """Set a variable, or one of a block inside."""
+        inner, _, variable = name.rpartition(".")
+        block = self._block.values[inner] if inner else self._block
+        block.values[variable] = bool(value) if block.kinds[variable] == "BOOL" else value
 
     def read(self, address: int) -> int:
         """Return a register."""
@@ -276,99 +280,3 @@ def _literal(text: str) -> int:
         number, unit = re.fullmatch(r"T#(\d+)(ms|s)", text).groups()  # type: ignore[union-attr]  # or the test fails
         return int(number) * (1000 if unit == "s" else 1)
     return int(text.rpartition("16#")[2], 16) if "16#" in text else int(text)
-
-
-# -- the compiler ---------------------------------------------------------------------------------
-
-CONFIGURATION = """
-CONFIGURATION everything
-    RESOURCE all ON PLC
-        TASK cycle(INTERVAL := T#1ms, PRIORITY := 0);
-        PROGRAM example WITH cycle : LINE;
-    END_RESOURCE
-END_CONFIGURATION
-"""
-
-
-def matiec() -> tuple[str, Path] | None:
-    """Return iec2c and the folder of its library, or None. The folder is $MATIEC_LIB, or `lib` beside the real iec2c."""
-    compiler = shutil.which("iec2c")
-    if compiler is None or shutil.which("cc") is None:
-        return None
-    library = Path(os.environ.get("MATIEC_LIB", Path(compiler).resolve().parent / "lib"))
-    return (compiler, library) if (library / "ieclib.txt").exists() else None
-
-
-def compile_sample(text: str, folder: Path) -> ctypes.CDLL:
-    """Compile the source with matiec and cc. Fails with the compiler's words."""
-    found = matiec()
-    assert found is not None
-    compiler, library = found
-    (folder / "sample.st").write_text(text + CONFIGURATION)
-    # -l: arrays of one shape are of one type, as for all vendors' editors.
-    _run(compiler, "-l", "-I", str(library), "-T", str(folder), str(folder / "sample.st"))
-    sources = {name: Source(text).declarations[name] for name in ("INSPECTOR", "LINE")}
-    lines = ['#include "iec_std_lib.h"', "TIME __CURRENT_TIME;", "BOOL __DEBUG;", '#include "POUS.h"']
-    lines += ['#include "POUS.c"']
-    for block, declarations in sources.items():
-        low = block.lower()
-        lines += [f"static {block} {low};"]
-        lines += [f"void {low}_init(void) {{ {block}_init__(&{low}, 0); }}"]
-        now = "__CURRENT_TIME = (TIME){ms / 1000, ms % 1000 * 1000000}"
-        lines += [f"void {low}_run(long ms) {{ {now}; {block}_body__(&{low}); }}"]
-        lines += [f"UINT *{low}_registers(void) {{ return {low}.REGISTERS.value.table; }}"]
-        for name in _scalars(declarations):
-            lines += [f"long {low}_get_{name}(void) {{ return {low}.{name.upper()}.value; }}"]
-            lines += [f"void {low}_set_{name}(long value) {{ {low}.{name.upper()}.value = value; }}"]
-    (folder / "sample.c").write_text("\n".join(lines) + "\n")
-    shared = folder / "sample.so"
-    include = f"-I{library / 'C'}"
-    _run("cc", "-std=gnu11", "-w", "-shared", "-fPIC", include, "-o", str(shared), str(folder / "sample.c"))
-    return ctypes.CDLL(str(shared))
-
-
-class Compiled:
-    """A program or block of the source, compiled. One instance of each at a time."""
-
-    def __init__(self, library: ctypes.CDLL, name: str) -> None:
-        self._library, self._name, self._ms = library, name.lower(), 0
-        self._function("init")()
-        registers = self._function("registers")
-        registers.restype = ctypes.POINTER(ctypes.c_uint16)
-        self._registers = registers()
-
-    def scan(self, ms: int = 1, **inputs: int) -> None:
-        """Let so many milliseconds pass, set the inputs given, run once."""
-        self._ms += ms
-        for name, value in inputs.items():
-            self._function(f"set_{name}")(ctypes.c_long(value))
-        self._function("run")(ctypes.c_long(self._ms))
-
-    def get(self, name: str) -> int:
-        """Return a variable."""
-        return int(self._function(f"get_{name}")())
-
-    def read(self, address: int) -> int:
-        """Return a register."""
-        return int(self._registers[address])
-
-    def write(self, address: int, words: Sequence[int]) -> None:
-        """Write registers."""
-        for n, word in enumerate(words):
-            self._registers[address + n] = word
-
-    def _function(self, name: str) -> Any:
-        function = self._library[f"{self._name}_{name}"]
-        function.restype = ctypes.c_long
-        return function
-
-
-def _scalars(declarations: str) -> Iterator[str]:
-    for match in DECLARATION.finditer(declarations):
-        if match["last"] is None and match["kind"] in ("BOOL", *BITS):
-            yield match["name"]
-
-
-def _run(*argv: str) -> None:
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,6 +1,7 @@
 """The PLC sample code does what the registers promise: interpreted everywhere, compiled where matiec's iec2c is installed."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from inspector.part import PART_ID_MAX, Outcome, Reason
 from inspector.plc import registers
 from inspector.plc.registers import SLOT_WORDS, RegisterMap, State
 from inspector.plc.structured_text import BEGIN, END, constants, with_constants
-from tests.contract.structured_text import Compiled, Interpreted, Scanned, compile_sample, matiec
+from tests.contract.matiec import Compiled, compile_sample, matiec
+from tests.contract.structured_text import Interpreted, Scanned
 
 FOLDER = Path(__file__).parents[2] / "config" / "plc"
 SOURCE = "\n".join((FOLDER / name).read_text() for name in ("inspector.st", "line.st"))
@@ -19,6 +21,7 @@ HEARTBEAT, STATE = MAP.status_address, MAP.status_address + 1
 CONTROL = {field.name: MAP.control_address + field.offset for field in registers.CONTROL}
 GOOD_STATE = State.ONLINE | State.READY
 NO_VERDICT = 65535
+GATE_SCANS = 10  # 200 counts in steps of 20
 PASS, REJECT = Outcome.PASS, Outcome.REJECT
 
 # What stands in the slot, the part at the gate, and whether it may pass. The one table for every release rule we have.
@@ -144,6 +147,15 @@ def test_a_decision_stands_until_the_part_has_gone(bench: Bench) -> None:
     assert block.get("release") == 0
     block.scan(gate_part=7)
     assert block.get("release") == 0
+
+
+def test_a_part_close_behind_a_released_one_is_decided_for_itself(bench: Bench) -> None:
+    block = bench.make()
+    block.write(MAP.slot_address(7), [7, PASS, 0, 500, 123, 1, 0, 7])
+    block.scan(gate_part=7)
+    assert block.get("release") == 1
+    block.scan(gate_part=8)
+    assert (block.get("release"), block.get("reason")) == (0, NO_VERDICT)
 
 
 # -- the part count -------------------------------------------------------------------------------
@@ -324,19 +336,66 @@ def test_the_example_line_opens_its_gate_for_good_parts_at_their_place(bench: Be
     belt.run(4000)
     assert len(triggered) == 60
     assert set(belt.opened) == good
-    assert len(belt.opened) >= 10 * len(good)  # 200 counts in steps of 20
+    assert set(Counter(belt.opened).values()) == {GATE_SCANS}
 
 
-def test_too_many_parts_on_the_belt_open_nothing_wrongly(bench: Bench) -> None:
+@pytest.mark.parametrize("spacing", [40, 120, 140])
+def test_too_many_parts_on_the_belt_are_rejected_and_the_next_ones_are_not(
+    bench: Bench, spacing: int
+) -> None:
+    """Sixteen slots hold no more: 17, 20 or 60 parts at once are too many; no pause is needed to go on."""
     belt = Belt(bench.make("LINE"))
-    for n in range(40):
-        belt.part(PASS if n % 2 else REJECT)
-        belt.run(40)
+    good = set()
+    for n in range(60):
+        if n % 2:
+            good.add(belt.part(PASS))
+        else:
+            belt.part(REJECT)
+        belt.run(spacing - 20)
+    later = []
+    for _ in range(30):
+        later.append(belt.part(PASS))
+        belt.run(280)
     belt.run(4000)
-    assert all(part % 2 == 0 for part in belt.opened)
-    part = belt.part(PASS)
+    assert set(belt.opened) <= good | set(later)
+    assert set(later[-15:]) <= set(belt.opened)
+    assert max(Counter(belt.opened).values()) <= GATE_SCANS
+
+
+@pytest.mark.parametrize("first_id", [1, 65521])  # 65521 and, fifteen parts later, 1 have the same slot
+def test_one_part_too_many_leaves_the_part_at_the_gate_alone(bench: Bench, first_id: int) -> None:
+    line = bench.make("LINE")
+    belt = Belt(line)
+    line.put("station.part_id", first_id - 1)
+    first = belt.part(PASS)
+    for _ in range(13):
+        belt.run(160)
+        belt.part(PASS)
+    belt.run(80)
+    assert belt.opened[-1] == first == first_id
+    for _ in range(3):
+        belt.run(20)
+        belt.part(PASS)
     belt.run(4000)
-    assert part in belt.opened
+    assert belt.opened == [first] * GATE_SCANS
+
+
+def test_the_belt_runs_while_inspector_is_there_and_asks_for_no_stop(bench: Bench) -> None:
+    line = bench.make("LINE")
+    runs = []
+    for beat, state in (
+        (1, GOOD_STATE),
+        (2, GOOD_STATE),
+        (3, GOOD_STATE | State.LINE_STOP),
+        (4, GOOD_STATE),
+        (4, GOOD_STATE),
+    ):
+        line.write(HEARTBEAT, [beat, state])
+        line.scan(ms=10)
+        line.scan(ms=1500 if beat == 4 else 10)
+        runs.append(line.get("belt_runs"))
+    line.scan(ms=10)
+    assert runs == [0, 1, 0, 1, 0]
 
 
 # -- both ways of running it ----------------------------------------------------------------------
