@@ -9,10 +9,11 @@ import pytest
 
 from inspector.part import PART_ID_MAX, Outcome, Reason
 from inspector.plc import registers
-from inspector.plc.registers import SLOT_WORDS, RegisterMap, State
+from inspector.plc.registers import SLOT_WORDS, Control, RegisterMap, State
 from inspector.plc.structured_text import BEGIN, END, constants, with_constants
 from tests.contract.matiec import Compiled, compile_sample, matiec
 from tests.contract.structured_text import Interpreted, Scanned
+from tools.linesim.plc import Plc
 
 FOLDER = Path(__file__).parents[2] / "config" / "plc"
 SOURCE = "\n".join((FOLDER / name).read_text() for name in ("inspector.st", "line.st"))
@@ -200,6 +201,22 @@ def test_counting_clears_the_parts_slot_and_no_other(bench: Bench) -> None:
         first = MAP.slot_address(part) - MAP.results_address
         assert left[first : first + SLOT_WORDS] == [0] * SLOT_WORDS
         assert left.count(0) == SLOT_WORDS
+
+
+def test_the_simulated_plc_counts_as_the_sample_does(bench: Bench) -> None:
+    plc, block = Plc(MAP, "127.0.0.1", 0), bench.make()
+    words = [part % 16 for part in range(MAP.slots * SLOT_WORDS)]
+    for part in (*range(1, 35), PART_ID_MAX - 1, PART_ID_MAX, 1, 2):
+        plc.set_control(Control(part_count=part - 1))
+        plc._words[MAP.results_address : MAP.results_address + len(words)] = words
+        block.put("part_id", part - 1)
+        block.write(MAP.results_address, words)
+        counted, _ = plc.count_part()
+        count_part(block)
+        assert (counted, plc.control.part_count) == (part, block.read(CONTROL["part_count"]))
+        assert [plc.slot(n) for n in range(16)] == [
+            tuple(block.read(MAP.slot_address(n) + i) for i in range(SLOT_WORDS)) for n in range(16)
+        ]
 
 
 def test_an_old_pass_of_the_same_id_releases_nothing(bench: Bench) -> None:
