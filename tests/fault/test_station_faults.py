@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -9,14 +11,14 @@ import pytest
 from inspector.part import Outcome, Reason
 from inspector.plc.registers import State
 from tests.conftest import Stand
-from tests.support.daemon import free_port, gone, inspector
+from tests.support.daemon import environment, free_port, gone, inspector
 from tests.support.line import Event, Line
 from tests.support.notify import NotifySocket
 from tests.support.plc import PlainPlc
 from tests.support.waiting import wait_for
 
-PARTS = 60
-KILL_AT = 20
+PARTS = 45
+KILL_AT = 15
 # What a shared machine that stalls may cost a part, besides the fault itself.
 STALLS = {"LATE", "HANDSHAKE", "OVERRUN", "LINK", "link_down"}
 
@@ -54,7 +56,7 @@ def test_a_killed_camera_process_costs_the_parts_of_the_gap_only(stand: Stand) -
 
 @pytest.mark.parametrize("outage", ["plc down 300", "plc restart 300", "plc restart 300 keep"])
 def test_a_plc_without_power_for_a_moment(stand: Stand, outage: str) -> None:
-    with stand.line("--parts", 50, faults=[{"at_part": 15, "do": outage}]) as line:
+    with stand.line("--parts", 40, faults=[{"at_part": 12, "do": outage}]) as line:
         daemon = stand.daemon(line.port)
         judged(line)
     parts = line.parts()
@@ -72,7 +74,7 @@ def test_a_killed_plc_and_another_one_at_its_port(stand: Stand, first_part_id: i
         first.kill()
     daemon.wait_for("link_down")
     with stand.line(
-        "--parts", 30, "--port", first.port, "--first-part-id", first_part_id, name="second"
+        "--parts", 25, "--port", first.port, "--first-part-id", first_part_id, name="second"
     ) as second:
         judged(second)
     passes_again(second.parts())
@@ -80,7 +82,7 @@ def test_a_killed_plc_and_another_one_at_its_port(stand: Stand, first_part_id: i
 
 
 def test_a_killed_daemon_goes_on_where_it_was(stand: Stand) -> None:
-    with stand.line("--parts", 80, faults=[{"at_part": KILL_AT, "do": "say kill"}]) as line:
+    with stand.line("--parts", 75, faults=[{"at_part": KILL_AT, "do": "say kill"}]) as line:
         daemon = stand.daemon(line.port)
         children: list[int] = []
 
@@ -163,3 +165,26 @@ def test_a_second_signal_ends_the_station_at_once(stand: Stand, manager: NotifyS
     assert daemon.end() == 128 + signal.SIGTERM
     wait_for(lambda: gone(camera), "the end of the camera process")
     wait_for(lambda: daemon.events("station.died"), "the recorder to say so")
+
+
+def test_an_error_of_the_program_is_one_line_and_the_log_has_the_rest(stand: Stand) -> None:
+    daemon = stand.configured(free_port())
+    broken = (
+        "import sys; from inspector import cli, desk\n"
+        "def next_job(_): raise KeyError('lost')\n"
+        "desk.Desk.next_job = next_job\n"
+        "sys.exit(cli.main(['run', sys.argv[1]]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", broken, str(daemon.config)],
+        capture_output=True, text=True, timeout=60, check=False,
+        env=environment(**daemon.more, TMPDIR=str(stand.folder)),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(
+        "XXX-000: unexpected KeyError: 'lost'; please report it, with "
+    )
+    (failed,) = daemon.events("station_failed")
+    assert "in next_job" in failed["traceback"]
+    assert daemon.log()[-1]["event"] == "recorder.stop"

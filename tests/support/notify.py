@@ -3,6 +3,8 @@
 import socket
 from pathlib import Path
 
+from tests.support.waiting import wait_for
+
 
 class NotifySocket:
     """Listens at `path`; a daemon that has it as NOTIFY_SOCKET talks to it."""
@@ -12,24 +14,17 @@ class NotifySocket:
         self.heard: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
-        self._socket.settimeout(30)
+        self._socket.setblocking(False)
 
     def wait_for(self, word: str) -> None:
-        """Wait until a message holds this line; TimeoutError where none comes."""
-        while not any(word in message.splitlines() for message in self.heard):
-            self.hear()
-
-    def hear(self) -> str:
-        """Return the next message."""
-        self.heard.append(self._socket.recv(4096).decode())
-        return self.heard[-1]
+        """Wait until a message holds this line, however many others come before."""
+        wait_for(lambda: word in "\n".join(self.rest()).splitlines(), f"the service manager to hear {word}")
 
     def rest(self) -> list[str]:
-        """Return all messages, those included that wait to be read."""
-        self._socket.setblocking(False)
+        """Return all messages so far, in their order."""
         try:
             while True:
-                self.hear()
+                self.heard.append(self._socket.recv(4096).decode())
         except BlockingIOError:
             return self.heard
 
