@@ -153,6 +153,18 @@ def test_a_part_that_waits_when_the_station_stops_is_rejected(stand: Stand) -> N
         assert (plc.status.parts, plc.status.rejects) == (1, 1)
 
 
+def test_neither_a_camera_nor_a_plc_that_hangs_keeps_the_station_from_stopping(stand: Stand) -> None:
+    with stand.line("--parts", 1000) as line:
+        daemon = stand.daemon(line.port)
+        line.next("ready")
+        camera = daemon.child("camera")
+        os.kill(camera, signal.SIGSTOP)
+        line.process.send_signal(signal.SIGSTOP)
+        assert daemon.end() == 0
+        assert gone(camera)
+    assert daemon.log()[-1]["event"] == "recorder.stop"
+
+
 def test_a_second_signal_ends_the_station_at_once(stand: Stand, manager: NotifySocket) -> None:
     daemon = stand.daemon(free_port(), environment={"NOTIFY_SOCKET": str(manager.path)})
     daemon.wait_for("camera_up")
