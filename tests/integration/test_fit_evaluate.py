@@ -4,10 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from inspector.engine.base import open_engine
 from inspector.errors import ImagesError, InspectorError, PackError
@@ -15,40 +13,9 @@ from inspector.model.commands import register
 from inspector.model.fit import fit
 from inspector.model.images import read_image
 from inspector.model.pack import load_pack
+from tests.support.plates import blocked, part, scratched, write
 
 SMALL = ["--size", "96", "--bank", "150"]
-
-
-def part(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return a drilled plate as photographed: four holes, brushed metal, a lamp that varies."""
-    rows, columns = np.mgrid[:120, :120]
-    plate: NDArray[np.float64] = 150 + 12 * np.sin(columns / 3) + rng.normal(0, 5, (120, 120))
-    for y, x in ((30, 30), (30, 90), (90, 30), (90, 90)):
-        plate[(rows - y) ** 2 + (columns - x) ** 2 < 100] = 40
-    plate *= rng.uniform(0.85, 1.1)
-    return plate
-
-
-def scratched(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Return a plate with a bright scratch, and its mask."""
-    image, mask = part(rng), np.zeros((120, 120), np.uint8)
-    start = rng.integers(20, 60, 2)
-    cv2.line(mask, start.tolist(), (start + rng.integers(25, 50, 2)).tolist(), 255, 4)
-    image[mask > 0] = 245
-    return image, mask
-
-
-def blocked(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Return a plate with one hole not drilled, and its mask."""
-    image, mask = part(rng), np.zeros((120, 120), np.uint8)
-    cv2.circle(mask, (90, 30), 11, 255, -1)
-    image[mask > 0] = part(rng)[60:61, :1].item()
-    return image, mask
-
-
-def write(path: Path, image: NDArray[np.float64] | NDArray[np.uint8]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), np.clip(image, 0, 255).astype(np.uint8))
 
 
 @pytest.fixture(scope="module")
