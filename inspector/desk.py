@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from inspector.camera.base import CameraInfo
+from inspector.camera.base import PLAYED_MODELS, CameraInfo
 from inspector.camera.life import CameraEvent
 from inspector.clock import Clock
 from inspector.engine.worker import Job
@@ -83,7 +83,7 @@ class Desk:
     def on_up(self, generation: int, reader: RingReader, info: CameraInfo) -> None:
         """Take a new ring. Images from files are refused where the PLC must not see verdicts about them (I7)."""
         self._camera_was_up = True
-        played = info.device.model in {"simcam", "replay"}
+        played = info.device.model in PLAYED_MODELS
         if played and not self._simulated_allowed:
             refusal = SimulatedCameraError(
                 f"{info.device} plays images from files: set station.simulated: true if it may, or correct camera.device"

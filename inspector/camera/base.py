@@ -21,6 +21,9 @@ PIXEL_BYTES = {"Mono8": 1, "BayerRG8": 1, "RGB8": 3}
 
 FeatureValue = bool | int | float | str
 
+REPLAY_MODEL = "ReplayCamera"
+PLAYED_MODELS = frozenset({"simcam", REPLAY_MODEL})  # their images come from files
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:

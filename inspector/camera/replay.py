@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.camera.base import (
+    REPLAY_MODEL,
     CameraInfo,
     CameraSettings,
     DeviceInfo,
@@ -56,7 +57,7 @@ class ReplayCamera:
             raise ProducerError(
                 f"the folder {producer} holds no images: expected one sub-folder of images per device"
             )
-        return [DeviceInfo(f.name, "ReplayCamera", f.name, "Inspector", f.name) for f in folders]
+        return [DeviceInfo(f.name, REPLAY_MODEL, f.name, "Inspector", f.name) for f in folders]
 
     def open(self) -> CameraInfo:
         """Find the folder, apply the features, and take the geometry of the first image for that of all."""

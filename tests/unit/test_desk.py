@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from inspector.camera.base import CameraInfo, DeviceInfo
+from inspector.camera.replay import ReplayCamera
 from inspector.clock import NS_PER_MS, ManualClock
 from inspector.desk import Deciding, Desk
 from inspector.engine.worker import Job
@@ -382,8 +383,15 @@ def test_each_source_clears_its_own_error_and_the_oldest_is_shown(ready: Rig) ->
 # -- images from files (I7) ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", ["simcam", "replay"])
-def test_played_images_never_become_verdicts_without_permission(rig: Rig, model: str) -> None:
+@pytest.mark.parametrize("backend", ["simcam", "replay"])
+def test_played_images_never_become_verdicts_without_permission(
+    rig: Rig, backend: str, tmp_path: Path
+) -> None:
+    model = "simcam"
+    if backend == "replay":
+        (tmp_path / "part.png").touch()
+        (device,) = ReplayCamera.devices(tmp_path)
+        model = device.model
     rig.desk.on_engine(ready=True, why="fake")
     rig.camera_up(model)
     for _ in range(4):
