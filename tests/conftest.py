@@ -1,8 +1,6 @@
 """What tests of the running station share: the producers, one small model pack, a line with its daemon."""
 
-import importlib.util
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +8,10 @@ import numpy as np
 import pytest
 
 from tests.support import plates
-from tests.support.daemon import ROOT, Daemon, inspector, write_config
+from tests.support.daemon import Daemon, inspector, write_config
 from tests.support.line import Line
 from tests.support.notify import NotifySocket
+from tests.support.producers import simcam_cti, viky_cti
 
 SHOWN_GOOD, SHOWN_BAD = 8, 6
 
@@ -20,19 +19,13 @@ SHOWN_GOOD, SHOWN_BAD = 8, 6
 @pytest.fixture(scope="session")
 def simcam() -> Path:
     """The simulated camera's producer, built if need be."""
-    built = subprocess.run(
-        ["sh", str(ROOT / "tools" / "simcam" / "build")], capture_output=True, text=True, check=True
-    )
-    return Path(built.stdout.split()[-1])
+    return simcam_cti()
 
 
 @pytest.fixture(scope="session")
 def viky() -> Path:
     """The producer that ships with the genicam wheel."""
-    spec = importlib.util.find_spec("genicam")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).with_name("viky.cti")
+    return viky_cti()
 
 
 @pytest.fixture(scope="session")

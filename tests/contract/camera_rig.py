@@ -3,7 +3,6 @@
 import os
 import select
 import socket
-import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import genicam
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,8 +20,9 @@ from inspector.clock import NS_PER_S, SystemClock
 from inspector.config.schema import CameraConfig, DeviceConfig, FeatureValue
 from inspector.part import Frame
 from inspector.ring import RingReader
+from tests.support.producers import viky_cti
 
-VIKY = Path(genicam.__file__).parent / "viky.cti"
+VIKY = viky_cti()
 LIMIT_S = 15.0  # for anything to happen; generous, since machines that test are busy
 
 
@@ -158,10 +157,3 @@ class Simcam:
         }
         device = DeviceConfig(user_defined_name=self.device)
         return config(self.producer, device, triggered if features is None else features, **more)
-
-
-def build_simcam() -> Path:
-    """Return simcam's producer, built where it is missing or old."""
-    script = Path(__file__).parents[2] / "tools" / "simcam" / "build"
-    done = subprocess.run(["sh", str(script)], check=True, capture_output=True, text=True)
-    return Path(done.stdout.split()[-1])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,15 +16,9 @@ import numpy.typing as npt
 from genicam.gentl import TimeoutException
 from harvesters.core import Callback, Harvester
 
-SIMCAM = Path(__file__).parents[2] / "tools" / "simcam"
+from tests.support.producers import simcam_cti
+
 Pixels = npt.NDArray[np.uint8]
-
-
-@functools.cache
-def simcam_cti() -> Path:
-    """The producer, built if a source is newer."""
-    built = subprocess.run([str(SIMCAM / "build")], check=True, capture_output=True, text=True, timeout=100)
-    return Path(built.stdout.strip())
 
 
 def write_pnm(path: Path, pixels: Pixels) -> None:

@@ -17,7 +17,8 @@ from inspector.camera.commands import list_devices
 from inspector.config.schema import CameraConfig, DeviceConfig, FeatureValue
 from inspector.errors import ProducerError
 from inspector.part import FrameStatus
-from tests.contract.camera_rig import VIKY, Rig, Simcam, build_simcam, config
+from tests.contract.camera_rig import VIKY, Rig, Simcam, config
+from tests.support.producers import simcam_cti
 
 WIDTH, HEIGHT = 160, 120
 IMAGES = {f"{n}": np.full((HEIGHT, WIDTH), 20 * n, np.uint8) for n in range(1, 6)}
@@ -242,7 +243,7 @@ class TestSimcam(CameraContract):
 
     @classmethod
     def prepare(cls, folder: Path, patch: pytest.MonkeyPatch) -> None:
-        cls.producer = build_simcam()
+        cls.producer = simcam_cti()
         patch.setenv("SIMCAM_ROOT", str(folder))
         Simcam(cls.producer, folder).write_images(IMAGES)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.simcam_rig import simcam_cti
+from tests.support.producers import simcam_cti
 
 # Run side by side, for most of the time is spent in sleeps: (modules, pytest's -k).
 PARTS = {

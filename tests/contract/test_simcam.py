@@ -15,7 +15,8 @@ import genicam.gentl
 import numpy as np
 import pytest
 
-from tests.contract.simcam_rig import SIMCAM, flat_images, opened, producer, simcam_cti, write_pnm
+from tests.contract.simcam_rig import flat_images, opened, producer, write_pnm
+from tests.support.producers import SIMCAM, simcam_cti
 
 COLOUR = np.random.default_rng(7).integers(0, 256, (10, 14, 3), dtype=np.uint8)
 

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.contract.simcam_rig import SIMCAM, opened
+from tests.contract.simcam_rig import opened
+from tests.support.producers import SIMCAM
 from tools.simcam.prepare import PrepareError, main, prepare_device
 
 RANDOM = np.random.default_rng(3)

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.contract.simcam_rig import SIMCAM, write_pnm
+from tests.contract.simcam_rig import write_pnm
+from tests.support.producers import SIMCAM
 
 SECONDS = 2
 

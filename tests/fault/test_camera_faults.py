@@ -18,14 +18,15 @@ from inspector.camera.supervisor import CameraProcess
 from inspector.config.schema import DeviceConfig
 from inspector.part import FrameStatus
 from inspector.ring import RingReader
-from tests.contract.camera_rig import LIMIT_S, VIKY, Rig, Simcam, build_simcam, config
+from tests.contract.camera_rig import LIMIT_S, VIKY, Rig, Simcam, config
+from tests.support.producers import simcam_cti
 
 WIDTH, HEIGHT = 160, 120
 
 
 @pytest.fixture
 def simcam(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Simcam:
-    simcam = Simcam(build_simcam(), tmp_path_factory.mktemp("cam"))
+    simcam = Simcam(simcam_cti(), tmp_path_factory.mktemp("cam"))
     simcam.write_images({f"part{n}": np.full((HEIGHT, WIDTH), 50 + n, np.uint8) for n in range(4)})
     monkeypatch.setenv("SIMCAM_ROOT", str(simcam.root))
     return simcam
@@ -200,6 +201,7 @@ import os, sys
 from pathlib import Path
 from inspector.config.schema import DeviceConfig
 from tests.contract.camera_rig import Rig, config
+from tests.support.producers import simcam_cti
 with Rig(config(Path(sys.argv[1]), DeviceConfig(serial_number="0"), {"PixelFormat": "Mono8"})) as rig:
     rig.frames(1)
     print(rig.process.pid, flush=True)
