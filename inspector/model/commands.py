@@ -138,7 +138,10 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
 
 def _taps(text: str) -> tuple[int, ...]:
-    return tuple(sorted({int(part) for part in text.split(",")}))
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected numbers of blocks as in 4,7,10, got {text!r}") from error
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
