@@ -26,6 +26,7 @@ from inspector.ledger import Ledger
 from inspector.part import Reason, Verdict
 from inspector.plc.registers import Control, Flag, State, Status
 from inspector.recorder.client import Recorder
+from inspector.recorder.handler import as_extra
 from inspector.ring import RingReader
 from inspector.service.tally import Tally
 
@@ -114,14 +115,14 @@ class Desk:
 
     def on_event(self, event: CameraEvent) -> None:
         """Log what the camera process says; of attempts that fail alike only the first is an error."""
-        level: int = logging.getLevelNamesMapping()[event.level.upper()]
+        level: int = logging.getLevelNamesMapping().get(event.level.upper(), logging.WARNING)
         if event.name == "camera_down":
             told = (
                 event.fields["why"] == self._camera_down_why or self.refused_feature
             )  # which ends the station
             level = logging.INFO if told else level
             self._camera_down_why = event.fields["why"]
-        log.log(level, event.name, extra=event.fields)
+        log.log(level, event.name, extra=as_extra(event.fields))
 
     # -- engine thread (EngineDesk) ---------------------------------------------------------------
 

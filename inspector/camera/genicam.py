@@ -115,7 +115,7 @@ class GenicamCamera:
             try:
                 nodes.set("StreamBufferHandlingMode", "OldestFirst")
             except FeatureError as e:
-                _log.warning("stream_mode_refused", extra={"fields": {"message": str(e)}})
+                _log.warning("stream_mode_refused", extra={"fields": {"why": str(e)}})
 
     def fetch(self, timeout_ms: int, take: Take) -> bool:
         """Wait for a buffer, pass it on, queue it again. Complete or not: `take` judges."""

@@ -128,7 +128,9 @@ class Life:
             case "opened":
                 self._up(message)
             case "log":
-                self._event(fields["level"], fields["event"], logger=fields["logger"], **fields["fields"])
+                self._event(
+                    fields["level"], fields["event"], **{"logger": fields["logger"], **fields["fields"]}
+                )
             case "error":
                 self._why = f"{fields['code']}: {fields['message']}"
             case _:
@@ -168,5 +170,5 @@ class Life:
         for line in lines:
             self._event("warning", "camera_output", line=line)
 
-    def _event(self, level: str, name: str, **fields: Any) -> None:
+    def _event(self, level: str, name: str, /, **fields: Any) -> None:
         self._hooks.on_event(CameraEvent(level, name, {"generation": self._generation, **fields}))

@@ -14,6 +14,7 @@ from typing import Final
 
 from inspector.clock import SystemClock
 from inspector.recorder.client import Recorder
+from inspector.recorder.line import Fields
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
@@ -41,6 +42,11 @@ class RecorderHandler(logging.Handler):
             fields["error"] = error_text
             fields["traceback"] = "".join(traceback.format_exception(record.exc_info[1]))[-2000:]
         self._recorder.record(event, **fields | {"level": record.levelname, "logger": record.name})
+
+
+def as_extra(fields: Fields) -> Fields:
+    """Return fields that another process named as logging's `extra`: it refuses names that a log record has itself."""
+    return {f"{name}_" if name in _STANDARD else name: value for name, value in fields.items()}
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from inspector.camera.base import CameraInfo, DeviceInfo
+from inspector.camera.life import CameraEvent
 from inspector.camera.replay import ReplayCamera
 from inspector.clock import NS_PER_MS, ManualClock
 from inspector.desk import Deciding, Desk
@@ -323,6 +324,17 @@ def test_a_station_that_leaves_rejects_what_is_open(ready: Rig) -> None:
     ready.desk.close()
     assert list(ready.verdicts()) == [1]
     assert not ready.desk.status(1).state & State.READY
+
+
+@pytest.mark.parametrize("level", ["warning", "level 25"])
+def test_whatever_the_camera_process_logs_the_station_bears(
+    rig: Rig, caplog: pytest.LogCaptureFixture, level: str
+) -> None:
+    """Names that a log record has itself: logging refuses them with an error that would end the station."""
+    rig.desk.on_event(CameraEvent(level, "mode_refused", {"message": "no", "name": "x", "generation": 1}))
+    (record,) = caplog.records
+    assert (record.msg, record.levelname) == ("mode_refused", "WARNING")
+    assert (vars(record)["message_"], vars(record)["generation"]) == ("no", 1)
 
 
 # -- the status block ------------------------------------------------------------------------------
