@@ -181,6 +181,16 @@ def test_refused_connections_are_taken_again(bench: Bench) -> None:
     until(lambda: try_to_write(bench))
 
 
+def test_a_port_that_was_taken_meanwhile_ends_the_proxy(bench: Bench) -> None:
+    bench.fault("refuse", ms=4 * SHORT_MS)
+    with pytest.raises(PlcError):
+        bench.connect().read_control()
+    with socket.create_server(("127.0.0.1", bench.proxy.port)):
+        ended = asyncio.wait_for(bench.proxy.ended.wait(), WITHIN_S)
+        asyncio.run_coroutine_threadsafe(ended, bench.loop).result(WITHIN_S)
+    assert f"expected a free port at 127.0.0.1:{bench.proxy.port}, got: " in str(bench.proxy.failure)
+
+
 def test_a_peer_that_is_not_there_closes_the_connection(bench: Bench) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nobody = taken.getsockname()[1]
