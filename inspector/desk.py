@@ -297,7 +297,7 @@ class Desk:
     def close(self) -> None:
         """Reject what is open: the station goes."""
         with self._lock:
-            self._file(self._ledger.on_engine(ready=False, t_ns=self._clock.now_ns()))
+            self._file(self._ledger.on_stop(self._clock.now_ns()))
 
     # -- behind the lock --------------------------------------------------------------------------
 

@@ -125,6 +125,12 @@ class Ledger:
             self._reject_all(Reason.ENGINE, t_ns)
         return self._taken()
 
+    def on_stop(self, t_ns: int) -> list[Verdict]:
+        """Report that the station goes: nobody will decide what is open now."""
+        self._engine_ready = False
+        self._reject_all(Reason.NOT_READY, t_ns)
+        return self._taken()
+
     def on_camera_up(self, generation: int) -> list[Verdict]:
         """Report that the camera delivers; it counts its frames anew."""
         self._generation = generation

@@ -147,7 +147,7 @@ def test_a_part_that_waits_when_the_station_stops_is_rejected(stand: Stand) -> N
         (verdict,) = plc.verdicts
         assert (
             verdict.items()
-            >= {"part_id": part_id, "verdict": Outcome.REJECT, "reason": Reason.ENGINE}.items()
+            >= {"part_id": part_id, "verdict": Outcome.REJECT, "reason": Reason.NOT_READY}.items()
         )
         assert not plc.status.state & (State.ONLINE | State.READY)
         assert (plc.status.parts, plc.status.rejects) == (1, 1)

@@ -322,7 +322,8 @@ def test_a_link_that_is_down_rejects(ready: Rig) -> None:
 def test_a_station_that_leaves_rejects_what_is_open(ready: Rig) -> None:
     ready.count_part_with_frame()
     ready.desk.close()
-    assert list(ready.verdicts()) == [1]
+    ready.read(new_parts=1)
+    assert ready.verdicts() == {1: Reason.NOT_READY, 2: Reason.NOT_READY}
     assert not ready.desk.status(1).state & State.READY
 
 
