@@ -5,6 +5,7 @@ the service manager knows as well.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import traceback
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from inspector import __version__
 from inspector.config import commands as config_commands
-from inspector.errors import ConfigError, FeatureError, InspectorError, ModelError, ProducerError
+from inspector.errors import ConfigError, FeatureError, HungError, InspectorError, ModelError, ProducerError
 from inspector.model import commands as model_commands
 
 EXIT_FAILED = 1
@@ -34,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
         return EXIT_BAD_INPUT
+    except HungError as error:
+        _say(f"{error.code}: {error}")
+        os._exit(EXIT_FAILED)  # the interpreter would wait for the thread for ever
     except InspectorError as error:
         _say(f"{error.code}: {error}")
         return EXIT_BAD_INPUT if isinstance(error, BAD_INPUT) else EXIT_FAILED

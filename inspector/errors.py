@@ -23,6 +23,7 @@
     ├── PlcError                        PLC-001  the PLC cannot be reached or answered wrongly
     │   └── PlcTimeoutError (TimeoutError)  PLC-002  no answer within the call's time-out
     └── ServiceError                    SVC-001  the surroundings: processes, sockets, folders
+        └── HungError                   SVC-002  a thread hangs: the process must end without it
 
 A message is one line: what was expected, what came, what to do next. No user sees a traceback.
 """
@@ -189,6 +190,12 @@ class ServiceError(InspectorError):
     """The surroundings fail: a process does not start, a port is busy, a folder cannot be written."""
 
     code = "SVC-001"
+
+
+class HungError(ServiceError):
+    """A thread does what it does for far too long, or does not stop. The process ends without waiting for it."""
+
+    code = "SVC-002"
 
 
 # -- numbers for the PLC ------------------------------------------------------------------------

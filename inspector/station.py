@@ -27,7 +27,7 @@ from inspector.desk import Deciding, Desk
 from inspector.engine.base import open_engine
 from inspector.engine.preprocess import Geometry
 from inspector.engine.worker import EngineThread
-from inspector.errors import FeatureError, InspectorError, ServiceError
+from inspector.errors import FeatureError, HungError, InspectorError
 from inspector.handshake import Timing
 from inspector.ledger import Ledger, Rules
 from inspector.model.pack import Pack, load_pack
@@ -42,7 +42,7 @@ from inspector.service.tally import Tally, Totals
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.1  # how often the main thread looks after the others
-HANG_MS = 2000.0  # a thread that does not come round for so long hangs: the service manager starts anew
+HANG_MS = 2000.0  # the PLC thread comes round more often: else it hangs, and the service manager starts anew
 
 
 def run(loaded: LoadedConfig) -> None:
@@ -88,7 +88,7 @@ class Station:
         self._notifier = Notifier.from_environment()
         self._doorbell_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.desk = Desk(
-            Ledger(_rules(loaded), _last_part(tally.totals())),
+            _ledger(_rules(loaded), tally.totals()),
             Deciding(
                 threshold=pack.threshold * config.model.threshold_factor,
                 recipe=config.model.recipe,
@@ -121,14 +121,25 @@ class Station:
         )
 
     def __enter__(self) -> Self:
-        """Start the PLC thread first, so that every part has someone to reject it; then the engine, then the camera."""
-        self._plc.start()
-        self._engine.start()
-        self._camera.start()
+        """Start the PLC thread first, so that every part has someone to reject it; then the engine, then the camera.
+
+        They stop in the opposite order, that of a part's way: no more frames, no more scores, the last verdicts out.
+        """
+        with ExitStack() as running:
+            running.callback(os.close, self._doorbell_fd)
+            running.callback(self._notifier.close)
+            self._plc.start()
+            running.callback(self._plc.stop)
+            running.callback(self.desk.close)
+            self._engine.start()
+            running.callback(self._engine.stop)
+            self._camera.start()
+            running.callback(self._camera.stop)
+            self._running = running.pop_all()
         return self
 
     def watch(self, stop: threading.Event) -> None:
-        """Look after the others until `stop` is set. Raises what ended a thread, ServiceError where one hangs."""
+        """Look after the others until `stop` is set. Raises what ended a thread, HungError where one hangs."""
         settled = False
         while not stop.wait(LOOK_S):
             for thread in (self._plc, self._engine, self._camera):
@@ -145,26 +156,23 @@ class Station:
             self._notifier.watchdog()
             self._notifier.status(self.desk.summary())
 
-    def __exit__(self, *_: object) -> None:
-        """Stop in the order of a part's way: no more frames, no more scores, the last verdicts out."""
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Stop all. HungError, which also tells why the station stops, where a thread does not end."""
         self._notifier.stopping()
-        with ExitStack() as last:
-            last.callback(os.close, self._doorbell_fd)
-            last.callback(self._notifier.close)
-            last.callback(self._plc.stop)
-            last.callback(self.desk.close)
-            last.callback(self._engine.stop)
-            last.callback(self._camera.stop)
+        try:
+            self._running.close()
+        except HungError as hung:
+            if error is None:
+                raise
+            raise HungError(f"{error}; {hung}") from error
 
     def _raise_if_hanging(self) -> None:
         now_ns = self._clock.now_ns()
-        busy_since_ns = self._engine.t_busy_since_ns
-        if busy_since_ns is not None and now_ns - busy_since_ns > HANG_MS * NS_PER_MS:
-            raise ServiceError(
-                f"the engine has not answered for {HANG_MS:g} ms; the service has to be restarted"
-            )
+        t_limit_ns = self._engine.t_limit_ns
+        if t_limit_ns is not None and now_ns > t_limit_ns:
+            raise HungError("the engine does not answer; the service has to be restarted")
         if now_ns - self._plc.t_alive_ns > max(HANG_MS, 4 * self._plc.longest_ms) * NS_PER_MS:
-            raise ServiceError(
+            raise HungError(
                 f"the PLC thread has not come round for {HANG_MS:g} ms; the service has to be restarted"
             )
 
@@ -202,8 +210,9 @@ def _geometry(loaded: LoadedConfig, pack: Pack) -> Geometry:
     return replace(pack.geometry, pixel_format="BayerRG8") if pixel_format == "BayerRG8" else pack.geometry
 
 
-def _last_part(totals: Totals) -> int | None:
-    return totals.last_part_id or None
+def _ledger(rules: Rules, before: Totals) -> Ledger:
+    """Return a ledger that goes on where an earlier run of the station, if there was one, left off."""
+    return Ledger(rules, before.last_part_id if before.parts else None, before.undecided)
 
 
 def _stop_on_signals() -> threading.Event:

@@ -14,7 +14,7 @@ from inspector.camera.base import CameraSettings
 from inspector.camera.life import CameraEvent, CameraHooks, Life
 from inspector.clock import Clock, SystemClock
 from inspector.config.schema import CameraConfig, resolve
-from inspector.errors import ServiceError
+from inspector.errors import HungError
 
 
 def settings_of(config: CameraConfig, folder: Path, fifo_priority: int = 0) -> CameraSettings:
@@ -85,13 +85,15 @@ class CameraProcess:
         self.stop()
 
     def stop(self, timeout_s: float = 2.0) -> None:
-        """End the camera process and the thread. ServiceError where that takes longer; raises what ended the thread before."""
+        """End the camera process and the thread. HungError where that takes longer; raises what ended the thread before."""
         self._stopping.set()
         os.eventfd_write(self._wake_fd, 1)
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         if self._thread.is_alive():
-            raise ServiceError(f"the camera's thread did not stop within {timeout_s:g} s; end the station")
+            raise HungError(
+                f"the camera's thread did not stop within {timeout_s:g} s; the station ends without it"
+            )
         os.close(self._wake_fd)
         if self.error is not None:
             raise self.error

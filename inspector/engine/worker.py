@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from inspector.clock import NS_PER_MS, Clock
 from inspector.engine.base import Engine
-from inspector.errors import EngineError, EngineInputError, EngineTimeoutError, ScoreError, ServiceError
+from inspector.errors import EngineError, EngineInputError, EngineTimeoutError, HungError, ScoreError
 from inspector.part import Frame, Reason
 
 log = logging.getLogger(__name__)
 
 REOPEN_MS = 1000.0
 STOP_LOOK_MS = 100  # the longest sleep: frames are taken from the ring even if a doorbell got lost
+OPEN_LIMIT_MS = 600_000.0  # building a plan for a GPU takes minutes; beyond, the driver hangs
+LIMIT_MS = 2_000.0  # all else takes milliseconds
 RECENT = 8  # scores of which the quickest tells what a score takes
 
 
@@ -60,7 +62,9 @@ class EngineThread:
     ) -> None:
         """`doorbell_fd`: the eventfd that the camera process writes for each frame."""
         self.error: BaseException | None = None  # what ended the thread, where that was not `stop`
-        self.t_busy_since_ns: int | None = None  # set while the engine computes: the watchdog looks at it
+        self.t_limit_ns: int | None = (
+            None  # when what the engine does now has to be done: the watchdog looks at it
+        )
         self._open_engine = open_engine
         self._desk = desk
         self._clock = clock
@@ -76,12 +80,12 @@ class EngineThread:
         self._thread.start()
 
     def stop(self, timeout_s: float = 1.0) -> None:
-        """End the thread and close the engine. ServiceError where that takes longer; raises what ended it before."""
+        """End the thread and close the engine. HungError where that takes longer; raises what ended it before."""
         self._stopping.set()
         os.eventfd_write(self._doorbell_fd, 1)
         self._thread.join(timeout_s)
         if self._thread.is_alive():
-            raise ServiceError(f"the engine did not stop within {timeout_s:g} s; end the station")
+            raise HungError(f"the engine did not stop within {timeout_s:g} s; the station ends without it")
         if self.error is not None:
             raise self.error
 
@@ -101,8 +105,10 @@ class EngineThread:
         """Open the engine and score until stopped, or until the engine fails as a whole. The desk hears of that first."""
         engine: Engine | None = None
         try:
+            self._limit(OPEN_LIMIT_MS)
             engine = self._open_engine()
             engine.warm_up()
+            self.t_limit_ns = None
             self._recent_ns.clear()
             self._desk.on_engine(ready=True, why=engine.name)
             while not self._stopping.is_set():
@@ -118,8 +124,13 @@ class EngineThread:
                 self.error = error  # before `close`, which may hang like the device
             raise
         finally:
+            self._limit(LIMIT_MS)
             if engine is not None:
                 engine.close()
+            self.t_limit_ns = None
+
+    def _limit(self, limit_ms: float) -> None:
+        self.t_limit_ns = self._clock.now_ns() + round(limit_ms * NS_PER_MS)
 
     def _hear_doorbell(self) -> None:
         try:
@@ -136,7 +147,7 @@ class EngineThread:
                 self._recent_ns.popleft()
             self._desk.on_no_score(job, Reason.OVERRUN)
             return
-        self.t_busy_since_ns = t_start_ns
+        self._limit(LIMIT_MS)
         try:
             score = engine.score(job.pixels)
         except (ScoreError, EngineInputError) as error:  # of this frame; the engine itself is well
@@ -149,7 +160,7 @@ class EngineThread:
             self._desk.on_no_score(job, Reason.ENGINE)  # the frame goes back to the ring whatever happened
             raise
         finally:
-            self.t_busy_since_ns = None
+            self.t_limit_ns = None
         took_ns = self._clock.now_ns() - t_start_ns
         self._recent_ns.append(took_ns)
         self._desk.on_score(job, score=score.value, engine_ms=took_ns / NS_PER_MS)

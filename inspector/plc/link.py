@@ -21,7 +21,7 @@ from typing import Protocol
 
 from inspector.clock import NS_PER_MS, Clock
 from inspector.config.schema import PlcConfig
-from inspector.errors import PlcError, ServiceError
+from inspector.errors import HungError, PlcError
 from inspector.part import PART_ID_MAX, Outcome, Verdict, part_distance
 from inspector.plc.client import PlcConnection
 from inspector.plc.registers import (
@@ -142,7 +142,7 @@ class PlcLink:
     def stop(self, timeout_s: float = 1.0) -> None:
         """Write the last verdicts and the last status, close, end the thread; a PLC that does not answer is not waited for.
 
-        ServiceError where that takes longer; raises what ended the thread before.
+        HungError where that takes longer; raises what ended the thread before.
         """
         self._stopping.set()
         self.wake()
@@ -152,7 +152,9 @@ class PlcLink:
             connection.abort()
         self._thread.join(timeout_s / 2)
         if self._thread.is_alive():
-            raise ServiceError(f"the PLC thread did not stop within {timeout_s:g} s; end the station")
+            raise HungError(
+                f"the PLC thread did not stop within {timeout_s:g} s; the station ends without it"
+            )
         self._give_up_unwritten()
         os.close(self._wake_fd)
         if self.error is not None:

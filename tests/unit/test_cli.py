@@ -67,6 +67,27 @@ def test_an_error_is_one_line_with_its_code_and_a_status(
     assert capsys.readouterr() == ("", f"{error.code}: expected this, got that; do so\n")
 
 
+def test_a_thread_that_hangs_does_not_keep_the_command_from_ending() -> None:
+    """Without an end at once the interpreter would wait for the thread for ever."""
+    program = """
+import sys, threading
+from inspector import cli
+from inspector.config import commands
+from inspector.errors import HungError
+
+def check(_):
+    threading.Thread(target=threading.Event().wait).start()
+    raise HungError("it hangs")
+
+commands.check = check
+sys.exit(cli.main(["check", "x.yaml"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (FAILED, "SVC-002: it hangs\n")
+
+
 def test_all_problems_of_a_configuration_are_lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

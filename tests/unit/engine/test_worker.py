@@ -18,8 +18,8 @@ from inspector.errors import (
     EngineInputError,
     EngineTimeoutError,
     GraphError,
+    HungError,
     ScoreError,
-    ServiceError,
 )
 from inspector.part import Frame, FrameStatus, Reason
 
@@ -167,7 +167,7 @@ def test_a_frame_that_the_engine_refuses_costs_that_part_alone(desk: FakeDesk, e
     with running(desk, engine) as thread:
         desk.file(1, 2, 3)
         desk.wait_for(lambda: len(desk.answers) == 3)
-        assert thread.t_busy_since_ns is None
+        assert thread.t_limit_ns is None
     assert desk.answers == {1: 0.1, 2: Reason.ENGINE, 3: 0.3}
     assert desk.engine == [(True, "fake")]
 
@@ -244,14 +244,48 @@ def test_stop_does_not_wait_for_an_engine_that_computes(desk: FakeDesk) -> None:
     with running(desk, engine) as thread:
         desk.file(1, 2)
         assert computing.wait(PATIENCE_S)
-        assert thread.t_busy_since_ns is not None
-        with pytest.raises(ServiceError, match="did not stop within"):
+        assert thread.t_limit_ns is not None
+        with pytest.raises(HungError, match="did not stop within"):
             thread.stop(0.01)
         let_go.set()
         thread.stop(PATIENCE_S)
     assert desk.answers == {1: 0.7}
     assert engine.scored == [1]
     assert engine.closed == 1
+
+
+@pytest.mark.parametrize("doing", ["open", "warm up", "close"])
+def test_the_watchdog_sees_an_engine_that_hangs_before_or_after_its_work(desk: FakeDesk, doing: str) -> None:
+    hanging, let_go = threading.Event(), threading.Event()
+
+    class Hangs(FakeEngine):
+        def step(self, name: str) -> None:
+            if name == doing:
+                hanging.set()
+                assert let_go.wait(PATIENCE_S)
+
+        def warm_up(self) -> None:
+            self.step("warm up")
+            super().warm_up()
+
+        def close(self) -> None:
+            self.step("close")
+            super().close()
+
+    engine = Hangs(EngineError("device lost"))
+
+    def open_engine() -> FakeEngine:
+        engine.step("open")
+        return engine
+
+    thread = EngineThread(open_engine, desk, desk.doorbell_fd, SystemClock())
+    thread.start()
+    desk.file(1)
+    assert hanging.wait(PATIENCE_S)
+    assert thread.t_limit_ns is not None
+    let_go.set()
+    thread.stop(PATIENCE_S)
+    assert thread.t_limit_ns is None
 
 
 def test_stop_does_not_wait_for_the_pause_after_a_failure(
