@@ -328,9 +328,9 @@ class Desk:
             self._working = None
 
     def _file(self, verdicts: list[Verdict]) -> None:
-        for verdict in verdicts:
-            self._tally.add(verdict)
-            self._verdicts.append(verdict)
+        if verdicts:
+            self._tally.add(verdicts, self._ledger.last_part_id, self._ledger.undecided)
+            self._verdicts += verdicts
 
 
 def _number_of(why: str, otherwise: str) -> int:

@@ -15,6 +15,7 @@ Only a PASS has conditions: counted by the PLC, scored within the threshold, cer
 
 import math
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -59,12 +60,13 @@ class _Open:
 class Ledger:
     """The state machine. Not thread-safe: its owner guards it."""
 
-    def __init__(self, rules: Rules, last_part_id: int | None = None) -> None:
-        """Start with nothing up. `last_part_id`: the last part that an earlier run decided, if there was one."""
+    def __init__(self, rules: Rules, last_part_id: int | None = None, undecided: Iterable[int] = ()) -> None:
+        """Start with nothing up, where an earlier run, if there was one, left off: the last part it counted, those it left open."""
         self._rules = rules
         self._handshake = Handshake(rules.timing, last_part_id)
         self._by_frame_ids = rules.part_source == "frame_id"
         self._away = last_part_id is not None  # parts counted while nobody was here
+        self._left_open = tuple(undecided)
         self._enabled = False
         self._engine_ready = False
         self._link_lost = False
@@ -95,6 +97,11 @@ class Ledger:
     def waiting(self) -> int:
         """How many parts have no verdict yet."""
         return len(self._open)
+
+    @property
+    def undecided(self) -> list[int]:
+        """The parts that are counted and have no verdict yet."""
+        return [*self._left_open, *(part.part_id for part in self._open.values() if part.counted)]
 
     @property
     def last_part_id(self) -> int:
@@ -161,6 +168,9 @@ class Ledger:
         `plc_restarted`: the PLC has lost its memory since the last read, so that it counts from 0 again.
         """
         self._enabled = enabled
+        for part_id in self._left_open:
+            self._count_part(part_id, t_received_ns)
+        self._left_open = ()
         if not self._by_frame_ids:
             parts, restarted = self._handshake.read(count, t_sent_ns, t_received_ns, plc_restarted)
             if restarted:
@@ -287,8 +297,7 @@ class Ledger:
                 self._handshake.count, frame.t_arrival_ns - self._rules.timing.latency_max_ns
             )
             part.counted = True
-            reason = Reason.FRAME_LOST if missing else self._closed_for()
-            if reason:
+            if reason := Reason.FRAME_LOST if missing else self._closed_for():
                 self._close(part, reason, frame.t_arrival_ns)
             else:
                 self._take_frame(part, frame)

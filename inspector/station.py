@@ -153,8 +153,7 @@ class Station:
                 settled = True
                 realtime.prepare_process(self._realtime)
                 self._notifier.ready(self.desk.summary())
-            self._notifier.watchdog()
-            self._notifier.status(self.desk.summary())
+            self._notifier.alive(self.desk.summary(), self._clock.now_ns())
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         """Stop all. HungError, which also tells why the station stops, where a thread does not end."""

@@ -1,5 +1,8 @@
 """Counters that outlive a crash: how many parts passed, and how many were rejected for each reason (I5).
 
+With them stands which parts had been counted and were still undecided, since verdicts do not become final in the order of the
+parts: the next run decides these, and no other ones.
+
 A file of two copies, mapped into memory. An update writes the older copy whole, with a higher sequence number and a checksum at
 its end; the newest valid copy counts. A process that is killed at any byte of it leaves the old state or the new one. Memory
 that a process mapped survives the process by itself; `sync` is for a loss of power.
@@ -10,23 +13,25 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
 
 from inspector.errors import ServiceError
-from inspector.part import Outcome, Reason, Verdict
+from inspector.part import Outcome, Reason, Verdict, next_part_id, part_distance
 
 log = logging.getLogger(__name__)
 
 REASONS: Final = 32  # room for reasons to come: the file keeps its layout
-_MAGIC: Final = b"INSPTLY1"
+UNDECIDED: Final = 256  # of so many parts up to the last one it is known whether they were decided
+_MAGIC: Final = b"INSPTLY2"
 _BODY: Final = struct.Struct(
-    f"<8s4Q{REASONS}Q"
-)  # magic, sequence, generation, last part, passed, rejected by reason
+    f"<8s4Q{REASONS}Q{UNDECIDED // 64}Q"
+)  # magic, sequence, generation, last part, passed, rejected by reason, undecided parts: bit n stands for the last part - n
 _CHECKSUM: Final = struct.Struct("<I")
+_PARTS: Final = 4 + REASONS  # where in the state the undecided parts begin
 COPY_BYTES: Final = 512
 FILE_BYTES: Final = 2 * COPY_BYTES
 
@@ -36,9 +41,10 @@ class Totals:
     """What was counted, over all starts of the station. `generation` counts the starts, the present one included."""
 
     generation: int
-    last_part_id: int  # 0 = none yet
+    last_part_id: int  # the last one counted when a verdict became final; 0 = none yet
     passed: int
     rejected: Mapping[Reason, int]  # every reason but NONE
+    undecided: tuple[int, ...] = ()  # parts up to the last one without a verdict, oldest first
 
     @property
     def rejects(self) -> int:
@@ -58,7 +64,7 @@ class Tally:
         """Take over an open file; use `open`."""
         self.path = path
         self._memory, self._fd = memory, fd
-        self._state = state  # sequence, generation, last part id, passed, then rejected by reason
+        self._state = state  # sequence, generation, last part id, passed, rejected by reason, undecided
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -88,19 +94,18 @@ class Tally:
         tally._write()
         return tally
 
-    def add(self, verdict: Verdict) -> None:
-        """Count one final verdict. Some microseconds, no system call."""
-        if verdict.outcome is Outcome.PASS:
-            self._state[3] += 1
-        else:
-            self._state[4 + verdict.reason] += 1
-        self._state[2] = verdict.part_id
-        self._write()
+    def add(self, verdicts: Iterable[Verdict], last_part_id: int, undecided: Iterable[int]) -> None:
+        """Count verdicts that became final together, all or none of them. Some microseconds, no system call.
 
-    def add_missed(self, last_part_id: int, parts: int, reason: Reason = Reason.NOT_READY) -> None:
-        """Count `parts` parts up to `last_part_id` that the PLC counted while nobody watched: rejected, each of them."""
-        self._state[4 + reason] += parts
+        `last_part_id`: the last part counted so far. `undecided`: the counted parts that have no verdict yet.
+        """
+        for verdict in verdicts:
+            if verdict.outcome is Outcome.PASS:
+                self._state[3] += 1
+            else:
+                self._state[4 + verdict.reason] += 1
         self._state[2] = last_part_id
+        self._state[_PARTS:] = _bits(part_distance(part_id, last_part_id) for part_id in undecided)
         self._write()
 
     def totals(self) -> Totals:
@@ -109,7 +114,8 @@ class Tally:
         by_reason: dict[Reason, int] = {
             reason: rejected[reason] for reason in Reason if reason is not Reason.NONE
         }
-        return Totals(generation, last_part_id, passed, MappingProxyType(by_reason))
+        undecided = tuple(next_part_id(last_part_id, -back) for back in _places(self._state[_PARTS:]))
+        return Totals(generation, last_part_id, passed, MappingProxyType(by_reason), undecided)
 
     def sync(self) -> None:
         """Have the disk keep the counters, against a loss of power. Waits for the disk: not on the way of a part."""
@@ -155,7 +161,21 @@ def _newest(content: bytes) -> list[int] | None:
 
 
 def _zero() -> list[int]:
-    return [0] * (4 + REASONS)
+    return [0] * (_PARTS + UNDECIDED // 64)
+
+
+def _bits(places: Iterable[int]) -> list[int]:
+    """Return words with these bits set; places beyond the last bit are left out."""
+    words = [0] * (UNDECIDED // 64)
+    for place in places:
+        if place < UNDECIDED:
+            words[place // 64] |= 1 << place % 64
+    return words
+
+
+def _places(words: list[int]) -> list[int]:
+    """Return which bits are set, the highest first: the oldest part."""
+    return [place for place in reversed(range(UNDECIDED)) if words[place // 64] >> place % 64 & 1]
 
 
 def _set_aside(path: Path) -> Path:

@@ -312,6 +312,15 @@ def test_parts_counted_while_the_station_was_away_are_rejected_not_ready() -> No
     ]
 
 
+def test_parts_that_were_undecided_when_the_station_died_are_decided_by_the_next_run() -> None:
+    ledger = Ledger(Rules(BUDGET, Timing(LATENCY_MIN, LATENCY_MAX)), 105, undecided=[103, 105])
+    assert ledger.undecided == [103, 105]
+    verdicts = ledger.on_control(107, enabled=True, t_sent_ns=1, t_received_ns=2)
+    assert [(v.part_id, v.reason) for v in verdicts] == [(p, Reason.NOT_READY) for p in (103, 105, 106, 107)]
+    assert ledger.undecided == []
+    assert ledger.on_control(107, enabled=True, t_sent_ns=3, t_received_ns=4) == []
+
+
 def test_a_score_that_is_no_number_rejects() -> None:
     world = run([good_part()])
     frame = Frame(1, 999, 2, world.now + 101 * MS, FrameStatus.OK, 0, 8, 8, "Mono8")

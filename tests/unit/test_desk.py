@@ -485,3 +485,16 @@ def test_without_a_counting_plc_each_frame_is_a_part(tmp_path: Path) -> None:
     rig.score()
     assert rig.verdicts() == {1: Reason.NONE}
     rig.close()
+
+
+def test_a_crash_leaves_known_which_parts_were_undecided(ready: Rig) -> None:
+    """The newest part is decided first: its frame came incomplete while the one before still waits for its score."""
+    ready.count_part_with_frame()
+    ready.clock.advance_ms(30)
+    ready.read(new_parts=1)
+    ready.clock.advance_ms(2)
+    assert ready.frame(FrameStatus.INCOMPLETE) is FrameStatus.INCOMPLETE
+    ready.desk.on_tick()
+    ready.read()
+    totals = ready.tally.totals()
+    assert (totals.parts, totals.last_part_id, totals.undecided) == (1, 2, (1,))

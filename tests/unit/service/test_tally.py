@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspector.errors import ServiceError
-from inspector.part import Outcome, Reason, Verdict
+from inspector.part import PART_ID_MAX, Outcome, Reason, Verdict, next_part_id
 from inspector.service import tally
 from inspector.service.tally import Tally, Totals
 
@@ -22,6 +23,11 @@ REJECTS = [reason for reason in Reason if reason is not Reason.NONE]
 def verdict(part_id: int, reason: Reason = Reason.NONE) -> Verdict:
     outcome = Outcome.PASS if reason is Reason.NONE else Outcome.REJECT
     return Verdict(part_id, outcome, reason, 0, 1, 1)
+
+
+def add(counters: Tally, one: Verdict) -> None:
+    """Count one verdict, of parts that are decided in their order."""
+    counters.add([one], one.part_id, [])
 
 
 def reopened(path: Path) -> Totals:
@@ -45,8 +51,8 @@ def test_a_new_station_starts_from_zero(path: Path) -> None:
 def test_each_verdict_is_counted_under_its_reason(path: Path) -> None:
     counters = Tally.open(path)
     for part_id, reason in enumerate([Reason.NONE, *REJECTS, Reason.NONE, Reason.LATE], start=1):
-        counters.add(verdict(part_id, reason))
-    counters.add_missed(40, 5)
+        add(counters, verdict(part_id, reason))
+    counters.add([verdict(part_id, Reason.NOT_READY) for part_id in range(36, 41)], 40, [])
     totals = counters.totals()
     counters.close()
     assert totals.passed == 2
@@ -57,6 +63,21 @@ def test_each_verdict_is_counted_under_its_reason(path: Path) -> None:
     assert (after.generation, after.rejected, after.parts) == (2, totals.rejected, totals.parts)
 
 
+@given(st.integers(1, PART_ID_MAX), st.sets(st.integers(0, tally.UNDECIDED - 1), max_size=20))
+def test_parts_without_a_verdict_are_known_after_a_crash(
+    tmp_path_factory: pytest.TempPathFactory, last: int, back: set[int]
+) -> None:
+    """Verdicts do not become final in the order of the parts: 5 may be decided while 4 waits for its score."""
+    path = tmp_path_factory.mktemp("tally") / "t"
+    counters = Tally.open(path)
+    undecided = [next_part_id(last, -n) for n in sorted(back, reverse=True)]
+    counters.add([verdict(last)], last, [*undecided, next_part_id(last, -tally.UNDECIDED)])
+    counters.close()
+    totals = reopened(path)
+    assert (totals.last_part_id, totals.undecided) == (last, tuple(undecided))
+    assert reopened(path) == replace(totals, generation=3)
+
+
 @given(st.lists(st.sampled_from(list(Reason)), max_size=30), st.integers(0, tally.COPY_BYTES))
 def test_a_kill_at_any_byte_leaves_the_old_state_or_the_new(
     tmp_path_factory: pytest.TempPathFactory, reasons: list[Reason], written: int
@@ -64,9 +85,9 @@ def test_a_kill_at_any_byte_leaves_the_old_state_or_the_new(
     path = tmp_path_factory.mktemp("tally") / "t"
     counters = Tally.open(path)
     for part_id, reason in enumerate(reasons, start=1):
-        counters.add(verdict(part_id, reason))
+        add(counters, verdict(part_id, reason))
     before = path.read_bytes()
-    counters.add(verdict(len(reasons) + 1, Reason.SCORE))
+    add(counters, verdict(len(reasons) + 1, Reason.SCORE))
     after = path.read_bytes()
     counters.close()
     (start,) = {place // tally.COPY_BYTES for place in range(len(after)) if before[place] != after[place]}
@@ -85,7 +106,7 @@ def test_a_kill_loses_nothing(path: Path) -> None:
         "from inspector.part import Outcome, Reason, Verdict\n"
         "from inspector.service.tally import Tally\n"
         "counters = Tally.open(Path(sys.argv[1]))\n"
-        "for n in range(1, 1001): counters.add(Verdict(n, Outcome.PASS, Reason.NONE, 0, 1, 1))\n"
+        "for n in range(1, 1001): counters.add([Verdict(n, Outcome.PASS, Reason.NONE, 0, 1, 1)], n, [])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     died = subprocess.run([sys.executable, "-c", station, path], check=False)
@@ -118,7 +139,7 @@ def test_a_file_of_zeros_was_never_written(path: Path, length: int, caplog: pyte
 
 
 def test_a_copy_of_another_layout_is_none() -> None:
-    state = list(range(4 + tally.REASONS))
+    state = list(range(4 + tally.REASONS + tally.UNDECIDED // 64))
     copy = tally.encode(state)
     assert tally.decode(copy) == state
     assert tally.decode(copy[:-1]) is None
