@@ -19,7 +19,8 @@ class Notifier:
     def __init__(self, address: str = "", watchdog_ns: int = 0) -> None:
         """Send to `address`, a path or `@name`; empty = nobody listens. `watchdog_ns` = 0: no watchdog."""
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
-        self._watchdog_ns = watchdog_ns
+        self._interval_ns = min(watchdog_ns // 2, NS_PER_S) if watchdog_ns else NS_PER_S
+        self._t_next_ns = 0
         self._failed = False
         self._shown = ""
         self._socket = (
@@ -34,11 +35,6 @@ class Notifier:
         watchdog_ns = int(microseconds) * _NS_PER_US if meant and microseconds.isdigit() else 0
         return cls(environment.get("NOTIFY_SOCKET", ""), watchdog_ns)
 
-    @property
-    def watchdog_interval_s(self) -> float | None:
-        """Seconds between two `watchdog` calls, half of what systemd allows; None: no watchdog is set."""
-        return self._watchdog_ns / 2 / NS_PER_S if self._watchdog_ns else None
-
     def ready(self, status: str) -> None:
         """Say that the station is up: systemd starts what waits for it."""
         self._send(f"READY=1\nSTATUS={_one_line(status)}")
@@ -50,9 +46,15 @@ class Notifier:
             self._send(f"STATUS={line}")
             self._shown = line
 
-    def watchdog(self) -> None:
-        """Say that the station is alive. Call it only where its hot threads have shown that they move."""
-        self._send("WATCHDOG=1")
+    def alive(self, status: str, now_ns: int) -> None:
+        """Say that the station is alive, and how it is. Call it only where its hot threads have shown that they move.
+
+        However often it is called, it speaks once a second, and no less than twice in the watchdog's time.
+        """
+        if now_ns >= self._t_next_ns:
+            self._t_next_ns = now_ns + self._interval_ns
+            self._send("WATCHDOG=1")
+            self.status(status)
 
     def stopping(self, status: str = "stopping") -> None:
         """Say that the station ends in order."""

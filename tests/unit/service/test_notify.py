@@ -1,5 +1,6 @@
 """What systemd hears, read from a socket as systemd would."""
 
+import contextlib
 import logging
 import os
 import socket
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from inspector.clock import NS_PER_S
 from inspector.service.notify import Notifier
 
 
@@ -25,8 +27,7 @@ def test_systemd_hears_every_state(listener: tuple[socket.socket, str]) -> None:
     listening, name = listener
     notifier = Notifier.from_environment({"NOTIFY_SOCKET": name})
     notifier.ready("12 parts,\n0 rejects")
-    notifier.watchdog()
-    notifier.status("waiting for the PLC")
+    notifier.alive("waiting for the PLC", 5 * NS_PER_S)
     notifier.status("waiting for the PLC")
     notifier.stopping()
     heard = [listening.recv(1000) for _ in range(4)]
@@ -37,22 +38,37 @@ def test_systemd_hears_every_state(listener: tuple[socket.socket, str]) -> None:
         b"STOPPING=1\nSTATUS=stopping",
     ]
     notifier.close()
-    notifier.watchdog()
+    notifier.alive("gone", 9 * NS_PER_S)
 
 
 @pytest.mark.parametrize(
-    ("environment", "interval_s"),
+    ("environment", "beats"),
     [
-        ({}, None),
-        ({"WATCHDOG_USEC": "3000000"}, 1.5),
-        ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": str(os.getpid())}, 1.5),
-        ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}, None),
-        ({"WATCHDOG_USEC": "soon"}, None),
-        ({"WATCHDOG_USEC": "0"}, None),
+        ({}, 6),
+        ({"WATCHDOG_USEC": "1000000"}, 11),
+        ({"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": str(os.getpid())}, 11),
+        ({"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}, 6),
+        ({"WATCHDOG_USEC": "30000000"}, 6),
+        ({"WATCHDOG_USEC": "soon"}, 6),
+        ({"WATCHDOG_USEC": "0"}, 6),
     ],
 )
-def test_the_watchdog_is_fed_twice_in_its_time(environment: dict[str, str], interval_s: float | None) -> None:
-    assert Notifier.from_environment(environment).watchdog_interval_s == interval_s
+def test_five_seconds_are_a_beat_a_second_or_two_in_the_watchdogs_time(
+    tmp_path: Path, environment: dict[str, str], beats: int
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.setblocking(False)
+        notifier = Notifier.from_environment({**environment, "NOTIFY_SOCKET": str(tmp_path / "notify")})
+        heard = []
+        for tenth in range(100, 151):
+            notifier.alive("up", tenth * NS_PER_S // 10)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    heard.append(listening.recv(1000))
+        notifier.close()
+    assert heard.count(b"WATCHDOG=1") == beats
+    assert heard.count(b"STATUS=up") == 1
 
 
 def test_without_systemd_nothing_happens() -> None:
@@ -64,8 +80,8 @@ def test_without_systemd_nothing_happens() -> None:
 def test_a_socket_that_is_gone_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     notifier = Notifier(str(tmp_path / "gone"))
     with caplog.at_level(logging.WARNING):
-        notifier.watchdog()
-        notifier.watchdog()
+        notifier.stopping()
+        notifier.stopping()
     assert [record.message for record in caplog.records] == ["notify.failed"]
     notifier.close()
 
@@ -76,5 +92,5 @@ def test_a_socket_that_nobody_reads_does_not_hold_the_station(tmp_path: Path) ->
         listening.bind(str(tmp_path / "notify"))
         notifier = Notifier(str(tmp_path / "notify"))
         for _ in range(2000):
-            notifier.watchdog()
+            notifier.stopping()
         notifier.close()
