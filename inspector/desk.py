@@ -284,6 +284,11 @@ class Desk:
             return self._ledger.ready
 
     @property
+    def busy(self) -> bool:
+        """Whether a part waits for its verdict."""
+        return self._ledger.waiting > 0
+
+    @property
     def engine_ready(self) -> bool:
         """Whether the engine is warm."""
         return bool(self._engine_name)

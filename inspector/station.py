@@ -21,7 +21,7 @@ from typing import Self
 
 from inspector import __version__
 from inspector.camera.supervisor import CameraProcess
-from inspector.clock import NS_PER_MS, SystemClock
+from inspector.clock import NS_PER_MS, NS_PER_S, SystemClock
 from inspector.config.loading import LoadedConfig
 from inspector.desk import Deciding, Desk
 from inspector.engine.base import open_engine
@@ -42,6 +42,7 @@ from inspector.service.tally import Tally, Totals
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.1  # how often the main thread looks after the others
+TIDY_NS = 60 * NS_PER_S  # how often it frees what failures left behind
 HANG_MS = 2000.0  # the PLC thread comes round more often: else it hangs, and the service manager starts anew
 
 
@@ -58,6 +59,7 @@ def run(loaded: LoadedConfig) -> None:
         )
         held.callback(recorder.stop, timeout_ms=500)
         held.enter_context(routed_logging(recorder))
+        realtime.use_cpus(config.realtime.cpus, recorder.pid)  # what is started from now on inherits them
         tally = Tally.open(state / f"{config.station.name}.tally")
         held.callback(tally.close)
         station = Station(loaded, pack, tally, recorder, clock)
@@ -85,6 +87,7 @@ class Station:
         self._realtime = config.realtime
         self._recorder = recorder
         self._clock = clock
+        self._t_tidied_ns = clock.now_ns()
         self._notifier = Notifier.from_environment()
         self._doorbell_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.desk = Desk(
@@ -154,6 +157,7 @@ class Station:
                 realtime.prepare_process(self._realtime)
                 self._notifier.ready(self.desk.summary())
             self._notifier.alive(self.desk.summary(), self._clock.now_ns())
+            self._tidy()
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         """Stop all. HungError, which also tells why the station stops, where a thread does not end."""
@@ -174,6 +178,12 @@ class Station:
             raise HungError(
                 f"the PLC thread has not come round for {HANG_MS:g} ms; the service has to be restarted"
             )
+
+    def _tidy(self) -> None:
+        now_ns = self._clock.now_ns()
+        if now_ns - self._t_tidied_ns >= TIDY_NS and not self.desk.busy:
+            self._t_tidied_ns = now_ns
+            realtime.collect_garbage()
 
 
 def _identity(loaded: LoadedConfig, pack: Pack) -> dict[str, object]:

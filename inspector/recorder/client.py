@@ -69,6 +69,11 @@ class Recorder:
             raise ServiceError(f"expected to start the recorder process, but: {error.strerror}") from error
 
     @property
+    def pid(self) -> int:
+        """The running recorder process, which has one thread."""
+        return self._process.pid
+
+    @property
     def dropped(self) -> int:
         """Entries that found no room so far; the log counts them too."""
         return self._dropped

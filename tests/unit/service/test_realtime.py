@@ -31,19 +31,33 @@ def run(code: str) -> dict[str, Any]:
 
 
 def test_the_process_is_prepared_once() -> None:
-    cpu = min(os.sched_getaffinity(0))
     answer = run(
-        f"realtime.prepare_process(RealtimeConfig(cpus=[{cpu}]))\n"
-        "print(json.dumps({'switch': sys.getswitchinterval(), 'cpus': list(os.sched_getaffinity(0)),"
+        "realtime.prepare_process(RealtimeConfig())\n"
+        "print(json.dumps({'switch': sys.getswitchinterval(),"
         "'gc': gc.isenabled(), 'frozen': gc.get_freeze_count() > 1000, 'said': said}))"
     )
     assert answer == {
         "switch": 0.0005,
-        "cpus": [cpu],
         "gc": False,
         "frozen": True,
-        "said": [["realtime.granted", f"CPUs [{cpu}]"]],
+        "said": [],
     }
+
+
+def test_cycles_are_freed_on_request_after_the_collector_was_stopped() -> None:
+    answer = run(
+        "import weakref\n"
+        "class Cycle: ...\n"
+        "def make():\n"
+        "    cycle = Cycle(); cycle.self = cycle\n"
+        "    return weakref.ref(cycle)\n"
+        "realtime.stop_garbage_collection()\n"
+        "cycle = make()\n"
+        "kept = cycle() is not None\n"
+        "realtime.collect_garbage()\n"
+        "print(json.dumps({'kept': kept, 'freed': cycle() is None, 'enabled': gc.isenabled()}))"
+    )
+    assert answer == {"kept": True, "freed": True, "enabled": False}
 
 
 def test_cpus_that_are_not_there_are_refused() -> None:
@@ -55,18 +69,27 @@ def test_cpus_that_are_not_there_are_refused() -> None:
     assert answer == {"granted": False, "same": True, "said": [["realtime.refused", "CPUs [9999]"]]}
 
 
-def test_threads_that_run_already_are_kept_on_the_cpus_too() -> None:
+def test_threads_and_processes_that_run_already_are_kept_on_the_cpus_too() -> None:
     cpu = min(os.sched_getaffinity(0))
     answer = run(
         "go, where = threading.Event(), []\n"
         "def hot():\n"
         "    go.wait(); where.extend(os.sched_getaffinity(0))\n"
         "thread = threading.Thread(target=hot); thread.start()\n"
-        f"realtime.use_cpus([{cpu}])\n"
+        "import subprocess\n"
+        "before = subprocess.Popen(['cat'], stdin=subprocess.PIPE)\n"
+        f"realtime.use_cpus([{cpu}], before.pid)\n"
+        "after = subprocess.Popen(['cat'], stdin=subprocess.PIPE)\n"
+        "children = [list(os.sched_getaffinity(child.pid)) for child in (before, after)]\n"
+        "before.communicate(); after.communicate()\n"
         "go.set(); thread.join()\n"
-        "print(json.dumps({'cpus': where}))"
+        "print(json.dumps({'cpus': where, 'children': children, 'said': said}))"
     )
-    assert answer == {"cpus": [cpu]}
+    assert answer == {
+        "cpus": [cpu],
+        "children": [[cpu], [cpu]],
+        "said": [["realtime.granted", f"CPUs [{cpu}]"]],
+    }
 
 
 def test_a_priority_is_of_the_calling_thread_alone() -> None:
