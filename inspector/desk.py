@@ -2,7 +2,7 @@
 
     camera thread  on_up, on_down          (a camera process came or went)
     engine thread  on_tick, next_job, on_score
-    PLC thread     on_tick, on_control, take_verdicts, on_written
+    PLC thread     on_tick, on_control, take_verdicts, withdraw, on_written
 
 Each call takes microseconds. New frames are taken from the ring by whoever comes first, so that the ledger knows of a frame
 also while the engine computes; verdicts leave through the PLC thread alone, in the order in which they became final.
@@ -15,7 +15,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inspector.camera.base import PLAYED_MODELS, CameraInfo
 from inspector.camera.life import CameraEvent
@@ -23,7 +23,7 @@ from inspector.clock import Clock
 from inspector.engine.worker import Job
 from inspector.errors import UNCODED, CameraError, FeatureError, SimulatedCameraError, error_number
 from inspector.ledger import Ledger
-from inspector.part import Reason, Verdict
+from inspector.part import Outcome, Reason, Verdict
 from inspector.plc.registers import Control, Flag, State, Status
 from inspector.recorder.client import Recorder
 from inspector.recorder.handler import as_extra
@@ -227,6 +227,12 @@ class Desk:
         with self._lock:
             taken, self._verdicts = self._verdicts, []
             return taken
+
+    def withdraw(self, verdict: Verdict, reason: Reason) -> Verdict:
+        """Return the REJECT that takes the place of a PASS which could not even be sent in time; the counters follow."""
+        with self._lock:
+            self._tally.withdraw_pass(reason)
+        return replace(verdict, outcome=Outcome.REJECT, reason=reason, t_decided_ns=self._clock.now_ns())
 
     def on_written(self, verdict: Verdict, t_written_ns: int | None) -> None:
         """Record a verdict and what decided it (I6). `t_written_ns` is None where the PLC never got it."""

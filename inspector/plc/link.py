@@ -7,7 +7,8 @@ One call at a time. While the PLC lets one wait, nothing else can be written, no
 call's time-out, half the budget, and then the link is down and every open part rejected. The PLC loses nothing by it: without
 an answer no verdict reaches it, and a part without a verdict is rejected.
 
-Every verdict taken from the desk is reported back exactly once: as written, or as never acknowledged.
+Every verdict taken from the desk is reported back exactly once: as written, or as never acknowledged. A PASS that could not
+even be sent before its deadline is a REJECT from then on, so that the PLC, the counters and the record say the same.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ from typing import Protocol
 from inspector.clock import NS_PER_MS, Clock
 from inspector.config.schema import PlcConfig
 from inspector.errors import HungError, PlcError
-from inspector.part import PART_ID_MAX, Outcome, Verdict, part_distance
+from inspector.part import PART_ID_MAX, Outcome, Reason, Verdict, part_distance
 from inspector.plc.client import PlcConnection
 from inspector.plc.registers import (
     WORD_MAX,
@@ -62,6 +63,9 @@ class Desk(Protocol):
 
     def take_verdicts(self) -> list[Verdict]:
         """Return the verdicts that became final since the last call, oldest first."""
+
+    def withdraw(self, verdict: Verdict, reason: Reason) -> Verdict:
+        """Return the REJECT that takes the place of a PASS that was never sent."""
 
     def on_written(self, verdict: Verdict, t_written_ns: int | None) -> None:
         """Take note that the PLC acknowledged a verdict, or (None) that it never did. Exactly once for each verdict."""
@@ -120,6 +124,9 @@ class PlcLink:
         self._thread = threading.Thread(target=self._run, name="plc")
         self._connection: PlcConnection | None = None
         self._unwritten: dict[int, Verdict] = {}  # by slot: what the PLC has not acknowledged yet
+        self._sent: Verdict | None = (
+            None  # the last one: without an acknowledgement the PLC may have it all the same
+        )
         self._newest_part = 0  # of the last verdict taken
         self._beats = _Heartbeats()
         self._plc_restarted = False  # the PLC has lost its memory, and the desk was not told yet
@@ -227,15 +234,23 @@ class PlcLink:
         if self._connection is None or not self._unwritten:
             return
         recipe, flags = self._desk.recipe()
-        for slot, verdict in list(self._unwritten.items()):
-            t_written_ns = None
+        for slot, taken in list(self._unwritten.items()):
+            verdict, t_written_ns = self._withdrawn_if_late(taken), None
             if self._still_matters(verdict):
+                self._sent = self._unwritten[slot] = verdict
                 self._connection.write_slot(
                     verdict.part_id, encode_result(verdict, recipe=recipe, flags=flags)
                 )
                 t_written_ns = self._alive()
             del self._unwritten[slot]
             self._desk.on_written(verdict, t_written_ns)
+
+    def _withdrawn_if_late(self, verdict: Verdict) -> Verdict:
+        """Return the verdict, or the REJECT that it has become: a PASS after its time that the PLC cannot have yet."""
+        in_time = verdict.outcome is not Outcome.PASS or self._alive() < verdict.t_deadline_ns
+        if in_time or verdict is self._sent:
+            return verdict
+        return self._desk.withdraw(verdict, Reason.LATE)
 
     def _still_matters(self, verdict: Verdict) -> bool:
         """Return whether the verdict may be written: no PASS after its time, and after an outage no part of long ago.
@@ -254,13 +269,18 @@ class PlcLink:
             older = self._unwritten.pop(slot, None)
             self._unwritten[slot] = verdict
             if older is not None:
-                self._desk.on_written(older, None)
+                self._give_up(older)
 
     def _give_up_unwritten(self) -> None:
         """Report as never acknowledged what the PLC shall not get any more."""
         self._take_verdicts()
         while self._unwritten:
-            self._desk.on_written(self._unwritten.pop(next(iter(self._unwritten))), None)
+            self._give_up(self._unwritten.pop(next(iter(self._unwritten))))
+
+    def _give_up(self, verdict: Verdict) -> None:
+        if verdict.outcome is Outcome.PASS and verdict is not self._sent:
+            verdict = self._desk.withdraw(verdict, Reason.LINK)
+        self._desk.on_written(verdict, None)
 
     def _write_status(self, connection: PlcConnection, *, leaving: bool = False) -> None:
         self._t_status_ns = self._alive() + round(self._config.status_ms * NS_PER_MS)

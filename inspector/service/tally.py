@@ -78,7 +78,7 @@ class Tally:
             state = _newest(path.read_bytes()) if path.exists() else _zero()
             if state is None:
                 kept = _set_aside(path)
-                log.warning("tally.corrupt", extra={"file": str(path), "set_aside_as": str(kept)})
+                log.warning("tally_corrupt", extra={"file": str(path), "set_aside_as": str(kept)})
                 state = _zero()
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             os.posix_fallocate(
@@ -108,6 +108,12 @@ class Tally:
         self._state[_PARTS:] = _bits(part_distance(part_id, last_part_id) for part_id in undecided)
         self._write()
 
+    def withdraw_pass(self, reason: Reason) -> None:
+        """Count a PASS that never left the station as the reject that it became."""
+        self._state[3] -= 1
+        self._state[4 + reason] += 1
+        self._write()
+
     def totals(self) -> Totals:
         """Return what is counted now."""
         _, generation, last_part_id, passed, *rejected = self._state
@@ -122,7 +128,7 @@ class Tally:
         try:
             os.fdatasync(self._fd)
         except OSError as error:
-            log.warning("tally.sync_failed", extra={"error": str(error)})
+            log.warning("tally_sync_failed", extra={"error": str(error)})
 
     def close(self) -> None:
         """Sync and close. Counting after that is an error of the program."""

@@ -73,6 +73,10 @@ class Desk:
             Verdict(self._next, Outcome.PASS, Reason.NONE, now, now + 3600 * 10**9, now, relative_score=0.5)
         ]
 
+    def withdraw(self, verdict: Verdict, reason: Reason) -> Verdict:
+        """Never asked for: no part's time runs out."""
+        raise AssertionError(f"{reason.name} for part {verdict.part_id}")
+
     def on_written(self, verdict: Verdict, t_written_ns: int | None) -> None:
         """Open the next part."""
         assert t_written_ns is not None

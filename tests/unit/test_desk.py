@@ -498,3 +498,13 @@ def test_a_crash_leaves_known_which_parts_were_undecided(ready: Rig) -> None:
     ready.read()
     totals = ready.tally.totals()
     assert (totals.parts, totals.last_part_id, totals.undecided) == (1, 2, (1,))
+
+
+def test_a_withdrawn_pass_is_counted_as_the_reject_it_became(ready: Rig) -> None:
+    ready.count_part_with_frame()
+    ready.score()
+    (passed,) = ready.desk.take_verdicts()
+    withdrawn = ready.desk.withdraw(passed, Reason.LATE)
+    assert (withdrawn.part_id, withdrawn.outcome, withdrawn.reason) == (1, Outcome.REJECT, Reason.LATE)
+    status = ready.desk.status(1)
+    assert (status.parts, status.rejects, status.late) == (1, 1, 1)

@@ -69,6 +69,9 @@ class FakeDesk:
         self._note(lambda: None)
         return taken
 
+    def withdraw(self, verdict: Verdict, reason: Reason) -> Verdict:
+        return replace(verdict, outcome=Outcome.REJECT, reason=reason)
+
     def on_written(self, verdict: Verdict, t_written_ns: int | None) -> None:
         self._note(lambda: self.written.append((verdict, t_written_ns)))
 
@@ -215,13 +218,32 @@ def test_after_an_outage_no_slot_is_written_that_the_next_part_may_have(
     assert sorted(desk.unwritten) == list(range(10, 18))
 
 
-def test_a_pass_after_its_deadline_is_not_sent(plc: ScriptedPlc, desk: FakeDesk) -> None:
+def test_a_pass_that_can_be_sent_only_after_its_deadline_is_a_reject(
+    plc: ScriptedPlc, desk: FakeDesk
+) -> None:
     desk.file(verdict(5, deadline_ms=0), verdict(6, passed=False, deadline_ms=0))
     with linked(plc, desk):
         desk.wait_for(lambda: len(desk.written) == 2)
-        assert plc.writes(5 * 8) == []
-        assert plc.slot(6)[1] == Outcome.REJECT
-    assert desk.unwritten == [5]
+        assert plc.slot(5)[1:3] == [Outcome.REJECT, Reason.LATE]
+        assert plc.slot(6)[1:3] == [Outcome.REJECT, Reason.SCORE]
+        assert len(plc.writes(5 * 8)) == 1
+    assert [each.reason for each, _ in desk.written] == [Reason.LATE, Reason.SCORE]
+    assert desk.unwritten == []
+
+
+def test_a_pass_that_was_never_sent_is_no_pass_in_the_end(desk: FakeDesk) -> None:
+    with ScriptedPlc() as gone:
+        port = gone.port
+    desk.file(verdict(5), verdict(21), verdict(6, passed=False))
+    link = Link(configured(port), 5000, desk, clock)
+    link.start()
+    desk.wait_for(lambda: bool(desk.downs))
+    link.stop(PATIENCE_S)
+    assert {each.part_id: each.reason for each, _ in desk.written} == {
+        5: Reason.LINK,
+        21: Reason.LINK,
+        6: Reason.SCORE,
+    }
 
 
 def test_rejects_of_the_time_without_a_link_are_written_after_it(desk: FakeDesk) -> None:

@@ -63,6 +63,15 @@ def test_each_verdict_is_counted_under_its_reason(path: Path) -> None:
     assert (after.generation, after.rejected, after.parts) == (2, totals.rejected, totals.parts)
 
 
+def test_a_pass_that_never_left_the_station_becomes_a_reject(path: Path) -> None:
+    counters = Tally.open(path)
+    counters.add([verdict(1), verdict(2)], 2, [])
+    counters.withdraw_pass(Reason.LATE)
+    counters.close()
+    totals = reopened(path)
+    assert (totals.passed, totals.rejected[Reason.LATE], totals.parts) == (1, 1, 2)
+
+
 @given(st.integers(1, PART_ID_MAX), st.sets(st.integers(0, tally.UNDECIDED - 1), max_size=20))
 def test_parts_without_a_verdict_are_known_after_a_crash(
     tmp_path_factory: pytest.TempPathFactory, last: int, back: set[int]
@@ -124,7 +133,7 @@ def test_a_damaged_file_is_set_aside_and_said(
     path.write_bytes(content)
     with caplog.at_level(logging.WARNING):
         assert reopened(path).parts == 0
-    assert [record.message for record in caplog.records] == ["tally.corrupt"]
+    assert [record.message for record in caplog.records] == ["tally_corrupt"]
     assert (path.parent / "cell-1.tally.corrupt-2").read_bytes() == content
     assert reopened(path).generation == 2
 
@@ -162,4 +171,4 @@ def test_a_disk_that_does_not_sync_is_logged(
 
     monkeypatch.setattr(os, "fdatasync", broken)
     counters.close()
-    assert [record.message for record in caplog.records] == ["tally.sync_failed"]
+    assert [record.message for record in caplog.records] == ["tally_sync_failed"]
