@@ -32,7 +32,7 @@ def main() -> int:
     try:
         writer = Writer(files, SystemClock(), _say)
     except (OSError, ServiceError) as error:
-        _say(f"<3>ERROR recorder.cannot_continue {error}")
+        _say(f"<3>ERROR recorder_cannot_continue {error}")
         return 1
     _follow(args.fd, writer)
     return 0

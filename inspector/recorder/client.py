@@ -106,9 +106,9 @@ class Recorder:
             except (
                 OSError
             ) as error:  # no memory, no process: the entries wait in the pipe, the next call tries again
-                self.record("recorder.failed", level="ERROR", error=str(error))
+                self.record("recorder_failed", level="ERROR", error=str(error))
             else:
-                self.record("recorder.restarted", level="WARNING", exit_status=status)
+                self.record("recorder_restarted", level="WARNING", exit_status=status)
         return False
 
     def stop(self, timeout_ms: float = 1000) -> bool:
@@ -132,7 +132,7 @@ class Recorder:
     def _say_goodbye(self, deadline_ns: int) -> None:
         """Add a last entry, waiting for room: it closes the numbering, so that drops before it are seen."""
         entry = line.numbered(
-            self._seq, line.encode("recorder.stop", self._clock.now_ns(), {"dropped": self._dropped})
+            self._seq, line.encode(line.GOODBYE, self._clock.now_ns(), {"dropped": self._dropped})
         )
         room = select.poll()
         room.register(self._write_fd, select.POLLOUT)

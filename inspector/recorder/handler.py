@@ -1,7 +1,7 @@
 """The station's own log lines become entries: the event is the message, the fields are `extra`.
 
     log = logging.getLogger(__name__)
-    log.warning("camera.lost", extra={"serial": "0012345", "silent_ms": 1200})
+    log.warning("camera_lost", extra={"serial": "0012345", "silent_ms": 1200})
 
 A message with arguments (from a library) becomes the event named after its logger, with the text as `message`.
 """

@@ -17,6 +17,7 @@ LONGEST: Final = (
     4096  # bytes of an entry on its way: Linux writes so many (PIPE_BUF) to a pipe whole or not at all
 )
 _LONGEST_EXCERPT: Final = 1500  # characters; quoting doubles them at most
+GOODBYE: Final = "recorder_stopped"  # the station's last entry: without it, the station died
 RESERVED: Final = frozenset({"seq", "t_ns", "utc", "event"})
 
 

@@ -9,7 +9,6 @@ from inspector.recorder import line, people
 from inspector.recorder.files import LogFiles
 
 DROPPED: Final = "dropped"
-GOODBYE: Final = "recorder.stop"  # the client's last entry
 
 
 class Writer:
@@ -36,7 +35,7 @@ class Writer:
                 gaps += seq - next_seq
             lines.append(line.written(seq, event, t_ns, now_ns, fields))
             next_seq = seq + 1
-            self._goodbye = event == GOODBYE
+            self._goodbye = event == line.GOODBYE
             self._show(event, fields)
         if self._append(b"".join(lines)):
             self._next_seq = next_seq
@@ -51,8 +50,8 @@ class Writer:
         """Close the log after the pipe's end; without a goodbye the station died, which is an entry of its own."""
         if not self._goodbye:
             now_ns, fields = self._clock.now_ns(), {"level": "ERROR"}
-            self._show("station.died", fields)
-            self._append(line.written(self._next_seq, "station.died", now_ns, now_ns, fields))
+            self._show("station_died", fields)
+            self._append(line.written(self._next_seq, "station_died", now_ns, now_ns, fields))
         self._attempt(self._files.close)
 
     @property
@@ -75,11 +74,11 @@ class Writer:
         except OSError as error:
             if not self._disk_fails:
                 fields = {"level": "ERROR", "error": error.strerror, "file": error.filename or "the log"}
-                self._say(line.for_people("recorder.disk_fails", fields))
+                self._say(line.for_people("recorder_disk_fails", fields))
             self._disk_fails = True
             return False
         if self._disk_fails:
-            self._say(line.for_people("recorder.disk_works", {"level": "WARNING"}))
+            self._say(line.for_people("recorder_disk_works", {"level": "WARNING"}))
         self._disk_fails = False
         return True
 

@@ -73,7 +73,7 @@ class Notifier:
             self._socket.sendto(message.encode(), socket.MSG_DONTWAIT, self._address)
         except OSError as error:
             if not self._failed:
-                log.warning("notify.failed", extra={"error": str(error)})
+                log.warning("notify_failed", extra={"error": str(error)})
             self._failed = True
         else:
             self._failed = False

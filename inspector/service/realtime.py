@@ -98,11 +98,11 @@ def collect_garbage() -> None:
 
 
 def _granted(what: str) -> bool:
-    log.info("realtime.granted", extra={"what": what, "by": threading.current_thread().name})
+    log.info("realtime_granted", extra={"what": what, "by": threading.current_thread().name})
     return True
 
 
 def _refused(what: str, error: Exception, allow: str) -> bool:
     fields = {"what": what, "by": threading.current_thread().name, "error": str(error), "needs": allow}
-    log.warning("realtime.refused", extra=fields)
+    log.warning("realtime_refused", extra=fields)
     return False

@@ -98,7 +98,7 @@ def test_a_killed_daemon_goes_on_where_it_was(stand: Stand) -> None:
     assert reasons(parts) <= {"NOT_READY", "CAMERA", *STALLS}
     passes_again(parts)
     assert daemon.end() == 0
-    assert daemon.events("station.died")
+    assert daemon.events("station_died")
     assert daemon.events("station_stopped")[0]["summary"].endswith(
         f" {line.result['parts']} parts, {sum(not p['released'] for p in parts)} rejected"
     )
@@ -125,7 +125,7 @@ def test_a_signal_stops_the_station_in_order(stand: Stand, number: int) -> None:
         assert daemon.end(number) == 0
     assert all(map(gone, children))
     *_, stopped, last = daemon.log()
-    assert (stopped["event"], last["event"]) == ("station_stopped", "recorder.stop")
+    assert (stopped["event"], last["event"]) == ("station_stopped", "recorder_stopped")
     verdicts = daemon.events("verdict")
     assert [entry["part_id"] for entry in verdicts] == list(range(1, len(verdicts) + 1))
     assert stopped["summary"].endswith(
@@ -162,7 +162,7 @@ def test_neither_a_camera_nor_a_plc_that_hangs_keeps_the_station_from_stopping(s
         line.process.send_signal(signal.SIGSTOP)
         assert daemon.end() == 0
         assert gone(camera)
-    assert daemon.log()[-1]["event"] == "recorder.stop"
+    assert daemon.log()[-1]["event"] == "recorder_stopped"
 
 
 def test_a_second_signal_ends_the_station_at_once(stand: Stand, manager: NotifySocket) -> None:
@@ -176,7 +176,7 @@ def test_a_second_signal_ends_the_station_at_once(stand: Stand, manager: NotifyS
     daemon.killed = True
     assert daemon.end() == 128 + signal.SIGTERM
     wait_for(lambda: gone(camera), "the end of the camera process")
-    wait_for(lambda: daemon.events("station.died"), "the recorder to say so")
+    wait_for(lambda: daemon.events("station_died"), "the recorder to say so")
 
 
 def test_an_error_of_the_program_is_one_line_and_the_log_has_the_rest(stand: Stand) -> None:
@@ -199,4 +199,4 @@ def test_an_error_of_the_program_is_one_line_and_the_log_has_the_rest(stand: Sta
     )
     (failed,) = daemon.events("station_failed")
     assert "in next_job" in failed["traceback"]
-    assert daemon.log()[-1]["event"] == "recorder.stop"
+    assert daemon.log()[-1]["event"] == "recorder_stopped"

@@ -80,7 +80,7 @@ def test_entries_stand_in_the_log_in_their_order(recorder: Recorder, folder: Pat
     entries = entries_of(folder)
     assert check_numbering(entries) == recorder.dropped == 0
     assert [entry["n"] for entry in entries[:-1]] == list(range(3000))
-    assert entries[-1]["event"] == "recorder.stop"
+    assert entries[-1]["event"] == "recorder_stopped"
     (path,) = folder.iterdir()
     assert path.name.startswith("cell-1-2")
 
@@ -112,7 +112,7 @@ def test_a_full_pipe_drops_and_counts(folder: Path) -> None:
     assert recorder.stop(10_000)
     entries = entries_of(folder)
     assert check_numbering(entries) == recorder.dropped
-    assert [entry["event"] for entry in entries[-2:]] == ["dropped", "recorder.stop"]
+    assert [entry["event"] for entry in entries[-2:]] == ["dropped", "recorder_stopped"]
 
 
 def test_entries_survive_the_death_of_the_recorder(
@@ -129,7 +129,7 @@ def test_entries_survive_the_death_of_the_recorder(
     entries = entries_of(folder)
     check_numbering(entries)
     events = [entry["event"] for entry in entries if entry["event"] not in ("before", "dropped")]
-    assert events == ["between", "recorder.restarted", "after", "recorder.stop"]
+    assert events == ["between", "recorder_restarted", "after", "recorder_stopped"]
 
 
 def test_a_recorder_that_dies_at_once_is_not_started_in_a_loop(recorder: Recorder, clock: LateClock) -> None:
@@ -156,7 +156,7 @@ def test_stop_may_be_called_twice_and_recording_after_it_does_nothing(
     recorder.record("late")
     assert recorder.stop()
     assert recorder.ensure_alive()
-    assert [entry["event"] for entry in entries_of(folder)] == ["recorder.stop"]
+    assert [entry["event"] for entry in entries_of(folder)] == ["recorder_stopped"]
 
 
 def test_the_signals_of_the_terminal_do_not_end_the_recorder(recorder: Recorder, folder: Path) -> None:
@@ -167,7 +167,7 @@ def test_the_signals_of_the_terminal_do_not_end_the_recorder(recorder: Recorder,
         os.kill(recorder._process.pid, signum)
     recorder.record("last words")
     assert recorder.stop(10_000)
-    assert [entry["event"] for entry in entries_of(folder)] == ["hello", "last words", "recorder.stop"]
+    assert [entry["event"] for entry in entries_of(folder)] == ["hello", "last words", "recorder_stopped"]
 
 
 def wait_for_a_line(folder: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_station_that_is_killed_leaves_all_its_entries(
         said = b""
         while part := os.read(read_fd, 4096):  # ends when the recorder, the last with this stderr, has ended
             said += part
-    assert said == severity + b"ERROR station.died\n"
+    assert said == severity + b"ERROR station_died\n"
     entries = entries_of(folder)
     assert check_numbering(entries) == 0
     assert [entry.get("n") for entry in entries] == [*range(1000), None]
@@ -256,7 +256,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 def test_log_lines_are_entries(recorder: Recorder, folder: Path) -> None:
     log = logging.getLogger("inspector.test")
     with routed_logging(recorder):
-        log.warning("camera.lost", extra={"serial": "0012", "level": "forged"})
+        log.warning("camera_lost", extra={"serial": "0012", "level": "forged"})
         log.info("%d frames of %s", 3, "cell")
         log.debug("unheard")
         with warnings.catch_warnings():
@@ -265,18 +265,18 @@ def test_log_lines_are_entries(recorder: Recorder, folder: Path) -> None:
         try:
             int("x\ny")
         except ValueError:
-            log.exception("engine.failed")
+            log.exception("engine_failed")
     log.warning("afterwards")
     assert recorder.stop(10_000)
     lost, text, warned, failed, stop = entries_of(folder)
-    assert (lost["event"], lost["serial"], lost["level"]) == ("camera.lost", "0012", "WARNING")
+    assert (lost["event"], lost["serial"], lost["level"]) == ("camera_lost", "0012", "WARNING")
     assert (text["event"], text["message"], text["level"]) == ("inspector.test", "3 frames of cell", "INFO")
     assert warned["event"] == "py.warnings"
     assert "old ways" in warned["message"]
-    assert (failed["event"], failed["level"]) == ("engine.failed", "ERROR")
+    assert (failed["event"], failed["level"]) == ("engine_failed", "ERROR")
     assert failed["error"].startswith("ValueError: invalid literal")
     assert "test_client.py" in failed["traceback"]
-    assert stop["event"] == "recorder.stop"
+    assert stop["event"] == "recorder_stopped"
 
 
 def test_a_log_line_with_wrong_arguments_is_an_entry_all_the_same(recorder: Recorder, folder: Path) -> None:

@@ -113,6 +113,6 @@ def test_what_is_no_entry_is_none(torn: bytes) -> None:
 def test_people_get_one_line_with_its_severity(level: str, severity: int) -> None:
     fields = {"level": level, "serial": "0012", "error": "two\nlines", "traceback": "long"}
     assert (
-        line.for_people("camera.lost", fields)
-        == f"<{severity}>{level} camera.lost serial=0012 error=two lines"
+        line.for_people("camera_lost", fields)
+        == f"<{severity}>{level} camera_lost serial=0012 error=two lines"
     )

@@ -16,7 +16,7 @@ from inspector.recorder.people import shown
         ),
         ("engine_ready", {"level": "INFO", "engine": "openvino"}, "<6>engine ready: openvino"),
         ("engine_ready", {"level": "WARNING"}, "<4>WARNING engine_ready"),
-        ("camera.hot", {"level": "WARNING", "degrees": 71}, "<4>WARNING camera.hot degrees=71"),
+        ("camera_hot", {"level": "WARNING", "degrees": 71}, "<4>WARNING camera_hot degrees=71"),
         ("camera_down", {"level": "ERROR", "excerpt": "x"}, "<3>ERROR camera_down excerpt=x"),
         ("camera_down", {"level": "INFO", "why": "still"}, None),
         ("verdict", {"part_id": 1}, None),

@@ -80,8 +80,8 @@ def test_a_full_disk_costs_lines_but_never_their_count(bench: Bench) -> None:
     bench.feed(4)
     assert bench.log() == [(0, "part"), (1, "dropped 3"), (4, "part")]
     assert bench.said == [
-        "<3>ERROR recorder.disk_fails error=No space left on device file=the log",
-        "<4>WARNING recorder.disk_works",
+        "<3>ERROR recorder_disk_fails error=No space left on device file=the log",
+        "<4>WARNING recorder_disk_works",
         "<4>WARNING dropped count=3",
     ]
 
@@ -135,16 +135,16 @@ def test_warnings_are_said_to_people_and_the_rest_is_not(bench: Bench) -> None:
 
 def test_a_station_that_said_goodbye_ended_in_order(bench: Bench) -> None:
     bench.feed(0)
-    bench.writer.feed(line.numbered(1, line.encode("recorder.stop", 0, {})))
+    bench.writer.feed(line.numbered(1, line.encode("recorder_stopped", 0, {})))
     bench.writer.end()
-    assert bench.log() == [(0, "part"), (1, "recorder.stop")]
+    assert bench.log() == [(0, "part"), (1, "recorder_stopped")]
 
 
 def test_a_station_that_did_not_say_goodbye_died(bench: Bench) -> None:
     bench.feed(0)
     bench.writer.end()
-    assert bench.log() == [(0, "part"), (1, "station.died")]
-    assert bench.said == ["<3>ERROR station.died"]
+    assert bench.log() == [(0, "part"), (1, "station_died")]
+    assert bench.said == ["<3>ERROR station_died"]
 
 
 @settings(max_examples=60, deadline=None)

@@ -82,7 +82,7 @@ def test_a_socket_that_is_gone_is_logged_once(tmp_path: Path, caplog: pytest.Log
     with caplog.at_level(logging.WARNING):
         notifier.stopping()
         notifier.stopping()
-    assert [record.message for record in caplog.records] == ["notify.failed"]
+    assert [record.message for record in caplog.records] == ["notify_failed"]
     notifier.close()
 
 
