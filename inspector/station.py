@@ -24,13 +24,13 @@ from inspector.camera.supervisor import CameraProcess
 from inspector.clock import NS_PER_MS, NS_PER_S, SystemClock
 from inspector.config.loading import LoadedConfig
 from inspector.desk import Deciding, Desk
-from inspector.engine.base import open_engine
+from inspector.engine.base import Engine, open_engine
 from inspector.engine.preprocess import Geometry
 from inspector.engine.worker import EngineThread
 from inspector.errors import FeatureError, HungError, InspectorError
 from inspector.handshake import Timing
 from inspector.ledger import Ledger, Rules
-from inspector.model.pack import Pack, load_pack
+from inspector.model.pack import Pack, load_pack, require_unchanged
 from inspector.plc.link import PlcLink
 from inspector.recorder.client import Recorder
 from inspector.recorder.handler import routed_logging
@@ -112,7 +112,7 @@ class Station:
             prepare=partial(realtime.prepare_thread, config.realtime),
         )
         self.desk.wake_plc = self._plc.wake
-        opener = partial(open_engine, config.model.engine, pack.graph, _geometry(loaded, pack))
+        opener = partial(open_unchanged, config.model.engine, pack, _geometry(loaded, pack))
         self._engine = EngineThread(opener, self.desk, self._doorbell_fd, clock)
         self._camera = CameraProcess(
             config.camera,
@@ -211,6 +211,21 @@ def _rules(loaded: LoadedConfig) -> Rules:
         write_margin_ns=round(config.plc.write_margin_ms * NS_PER_MS),
         part_source=config.station.part_source,
     )
+
+
+def open_unchanged(kind: str, pack: Pack, geometry: Geometry) -> Engine:
+    """Open the engine on the very graph that the record names (I6), also after hours: the pack may have been replaced since.
+
+    Raises PackError where it was, which ends the station: the next start takes the new graph with its own threshold.
+    """
+    require_unchanged(pack)
+    engine = open_engine(kind, pack.graph, geometry)
+    try:
+        require_unchanged(pack)  # nor while the engine read it
+    except BaseException:
+        engine.close()
+        raise
+    return engine
 
 
 def _geometry(loaded: LoadedConfig, pack: Pack) -> Geometry:

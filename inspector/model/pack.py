@@ -150,6 +150,15 @@ def load_pack(path: Path) -> Pack:
     return Pack(path, path / GRAPH, geometry, manifest.threshold, manifest.model_hash, manifest)
 
 
+def require_unchanged(pack: Pack) -> None:
+    """Raise PackError where what lies at the pack's path is no longer this pack, whole."""
+    if load_pack(pack.path).model_hash != pack.model_hash:
+        raise PackError(
+            f"{pack.path}: expected the model that this station started with, found another one; "
+            "the station has to be started again to take it"
+        )
+
+
 def _read_manifest(path: Path) -> Manifest:
     try:
         if path.stat().st_size > _MANIFEST_BYTES_MAX:
