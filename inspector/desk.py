@@ -21,7 +21,14 @@ from inspector.camera.base import PLAYED_MODELS, CameraInfo
 from inspector.camera.life import CameraEvent
 from inspector.clock import Clock
 from inspector.engine.worker import Job
-from inspector.errors import UNCODED, CameraError, FeatureError, SimulatedCameraError, error_number
+from inspector.errors import (
+    UNCODED,
+    CameraError,
+    FeatureError,
+    RecipeError,
+    SimulatedCameraError,
+    error_number,
+)
 from inspector.ledger import Ledger
 from inspector.part import Outcome, Reason, Verdict
 from inspector.plc.registers import Control, Flag, State, Status
@@ -74,6 +81,7 @@ class Desk:
         self._jobs: deque[tuple[Job, RingReader]] = deque()
         self._working: RingReader | None = None  # the ring of the job that the engine has
         self._verdicts: list[Verdict] = []
+        self._recipe_wanted = 0  # by the PLC; 0 = whichever is loaded
         self._link_up = False
         self._link_seen = True  # so that the first failure is logged, and only the first
         self._engine_name = ""
@@ -189,22 +197,40 @@ class Desk:
     def on_control(
         self, control: Control, *, t_sent_ns: int, t_received_ns: int, enabled: bool, plc_restarted: bool
     ) -> None:
-        """Take a read of the control block, after the frames that came before it."""
+        """Take a read of the control block, after the frames that came before it.
+
+        A PLC that wants another recipe than the one loaded has enabled nothing: its parts are not those of our model.
+        """
+        loaded = control.recipe_request in {0, self._deciding.recipe}
         with self._lock:
             self._take_frames()
+            if loaded:
+                self._faults.pop("recipe", None)
+            else:
+                self._faults["recipe"] = error_number(RecipeError.code)
             self._file(
                 self._ledger.on_control(
                     control.part_count,
-                    enabled=enabled,
+                    enabled=enabled and loaded,
                     t_sent_ns=t_sent_ns,
                     t_received_ns=t_received_ns,
                     plc_restarted=plc_restarted,
                 )
             )
             notes = self._ledger.notes()
+        self._tell_recipe(control.recipe_request, loaded=loaded)
         for note in notes:
             level = logging.INFO if note.event == "in_step" else logging.WARNING
             log.log(level, note.event, extra=dict(note.fields))
+
+    def _tell_recipe(self, wanted: int, *, loaded: bool) -> None:
+        """Log once what the PLC wants and this station does not have."""
+        if wanted != self._recipe_wanted and not loaded:
+            why = RecipeError(
+                f"the PLC wants recipe {wanted}, recipe {self._deciding.recipe} is loaded; correct recipe_request or model.recipe"
+            )
+            log.error("recipe_refused", extra={"code": why.code, "why": str(why)})
+        self._recipe_wanted = wanted
 
     def on_link_up(self) -> None:
         """Take note that the PLC answers."""

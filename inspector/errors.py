@@ -21,7 +21,8 @@
     │   ├── EngineTimeoutError (TimeoutError)  ENG-006  the device did not finish in time
     │   └── EngineClosedError           ENG-007  used after close
     ├── PlcError                        PLC-001  the PLC cannot be reached or answered wrongly
-    │   └── PlcTimeoutError (TimeoutError)  PLC-002  no answer within the call's time-out
+    │   ├── PlcTimeoutError (TimeoutError)  PLC-002  no answer within the call's time-out
+    │   └── RecipeError                 PLC-003  the PLC wants a recipe that is not loaded
     └── ServiceError                    SVC-001  the surroundings: processes, sockets, folders
         └── HungError                   SVC-002  a thread hangs: the process must end without it
 
@@ -181,6 +182,12 @@ class PlcTimeoutError(PlcError, TimeoutError):
     """No answer within the call's time-out: the connection is closed, since a late answer would be taken for the next."""
 
     code = "PLC-002"
+
+
+class RecipeError(PlcError):
+    """The PLC wants a recipe that is not loaded. Its parts are rejected until it wants ours, or any."""
+
+    code = "PLC-003"
 
 
 # -- service ------------------------------------------------------------------------------------

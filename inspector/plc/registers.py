@@ -42,7 +42,7 @@ RESULT_SLOT = (
     Field("relative_score", 3, 1, "score / threshold x 1000, at most 65534; 65535 = no score"),
     Field("latency", 4, 1, "trigger to decision in 0.1 ms, at most 65535"),
     Field("recipe", 5, 1, "recipe that decided"),
-    Field("flags", 6, 1, "bit 0 simulated, bit 1 challenge"),
+    Field("flags", 6, 1, "bit 0 simulated; bit 1 challenge, not used yet"),
     Field("part_id_again", 7, 1, "the part id once more: differs from the first word in a torn read"),
 )
 SLOT_WORDS = 8
@@ -50,7 +50,7 @@ SLOT_WORDS = 8
 STATUS = (
     Field("heartbeat", 0, 1, "counts up with every write of this block"),
     Field("state", 1, 1, "bits: see the states"),
-    Field("error_code", 2, 1, "0 = none; else the number of the last error"),
+    Field("error_code", 2, 1, "0 = none; else the oldest present fault: 303 is CAM-003"),
     Field("active_recipe", 3, 1, "recipe loaded; 0 = none"),
     Field("parts", 4, 2, "parts with a verdict"),
     Field("rejects", 6, 2, "of these, rejected"),
@@ -61,9 +61,9 @@ STATUS_WORDS = 12
 
 CONTROL = (
     Field("enable", 0, 1, "1 = inspect; 0 = every part is rejected with reason NOT_READY"),
-    Field("clear_fault", 1, 1, "a change from 0 to 1 clears a latched fault or line stop"),
-    Field("challenge_mode", 2, 1, "1 = the next parts are challenge parts"),
-    Field("recipe_request", 3, 1, "recipe wanted; 0 = leave it"),
+    Field("clear_fault", 1, 1, "not used yet: no fault is latched, each ends with its cause"),
+    Field("challenge_mode", 2, 1, "not used yet: challenge parts get the verdicts of ordinary ones"),
+    Field("recipe_request", 3, 1, "recipe wanted, 0 = any; one that is not active rejects (NOT_READY)"),
     Field("part_count", 4, 1, "id of the last part counted, 1..65535, round again to 1; 0 = none yet"),
     Field("plc_heartbeat", 5, 1, "changes at least once a second"),
 )
@@ -78,8 +78,8 @@ class State(enum.IntFlag):
     BUSY = 1 << 2  # at least one part waits for its verdict
     FAULT = 1 << 3  # something needs a person; see error_code
     SIMULATED = 1 << 4  # camera or engine are simulated
-    LINE_STOP = 1 << 5  # Inspector asks the PLC to stop the line
-    CHALLENGE_DUE = 1 << 6  # a challenge should be run
+    LINE_STOP = 1 << 5  # Inspector asks the PLC to stop the line; not used yet
+    CHALLENGE_DUE = 1 << 6  # a challenge should be run; not used yet
 
 
 class Flag(enum.IntFlag):
@@ -229,6 +229,7 @@ def markdown(register_map: RegisterMap) -> str:
     lines += [f"| {r.value} | {r.name} |" for r in Reason]
     lines += ["", "## States", "", "| bit | state |", "| --- | --- |"]
     lines += [f"| {s.bit_length() - 1} | {s.name} |" for s in State]
+    lines += ["", "LINE_STOP and CHALLENGE_DUE are not used yet."]
     return "\n".join(lines) + "\n"
 
 

@@ -101,12 +101,12 @@ class Rig:
 
     # -- the PLC ----------------------------------------------------------------------------------
 
-    def read(self, *, new_parts: int = 0, enabled: bool = True) -> None:
+    def read(self, *, new_parts: int = 0, enabled: bool = True, recipe: int = 0) -> None:
         self.count += new_parts
         t_sent_ns = self.clock.now_ns()
         self.clock.advance_ms(0.1)
         self.desk.on_control(
-            Control(enable=enabled, part_count=self.count),
+            Control(enable=enabled, part_count=self.count, recipe_request=recipe),
             t_sent_ns=t_sent_ns,
             t_received_ns=self.clock.now_ns(),
             enabled=enabled,
@@ -336,6 +336,30 @@ def test_whatever_the_camera_process_logs_the_station_bears(
     (record,) = caplog.records
     assert (record.msg, record.levelname) == ("mode_refused", "WARNING")
     assert (vars(record)["message_"], vars(record)["generation"]) == ("no", 1)
+
+
+def test_parts_of_a_recipe_that_is_not_loaded_are_rejected(
+    ready: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    ready.count_part_with_frame()
+    ready.read(recipe=4)
+    ready.read(recipe=4)
+    ready.score()
+    ready.clock.advance_ms(50)
+    ready.read(new_parts=1, recipe=4)
+    ready.clock.advance_ms(5)
+    ready.frame()
+    ready.desk.on_tick()
+    ready.read(recipe=4)
+    assert ready.verdicts() == {1: Reason.NOT_READY, 2: Reason.NOT_READY}
+    assert ready.desk.status(1).error_code == 603
+    assert [record.msg for record in caplog.records if record.levelname == "ERROR"] == ["recipe_refused"]
+    for recipe in (3, 0):
+        ready.read(recipe=recipe)
+        ready.count_part_with_frame()
+        ready.score()
+        assert list(ready.verdicts().values()) == [Reason.NONE]
+        assert ready.desk.status(1).error_code == 0
 
 
 # -- the status block ------------------------------------------------------------------------------
