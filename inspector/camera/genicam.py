@@ -92,6 +92,10 @@ class GenicamCamera:
                 f"PixelFormat is {pixel_format}, expected one of {', '.join(PIXEL_BYTES)}:"
                 f" set it in camera.features; this camera takes {offered}"
             )
+        if pixel_format == "BayerRG8" and self._settings.features.get("PixelFormat") != pixel_format:
+            raise FeatureError(
+                "PixelFormat is BayerRG8 by itself: set it in camera.features, since to the engine such a frame looks like mono"
+            )
         width, height = int(self._nodes.value("Width")), int(self._nodes.value("Height"))
         return CameraInfo(device, width, height, pixel_format, applied)
 
