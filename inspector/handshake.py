@@ -20,6 +20,7 @@ from inspector.part import Frame, next_part_id, part_distance
 
 PLAUSIBLE_STEP = 32_767  # a count that jumps further has gone backwards: the PLC restarted
 PLAUSIBLE_GAP = 1_000  # frames lost in a row; more is a camera that counts anew
+BEHIND = 16  # a frame id so far back came late or twice; further back is a camera that counts anew
 AHEAD = 8  # frames that may come before the PLC's count is read
 REMEMBERED = 256  # windows of counted parts kept for frames that come late
 NEVER = -(1 << 62)
@@ -144,6 +145,8 @@ class Handshake:
         if expected is None:
             expected = frame.frame_id if newest is None or frame.frame_id > newest else newest + 1
         step = frame.frame_id - expected
+        if step < -BEHIND:
+            return Placement(doubt=f"the frame id fell back by {-step}")
         if step < 0:
             self._newest_frame_id = newest
             return Placement(repeated=True)

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from inspector.handshake import PLAUSIBLE_GAP, Handshake, Timing
+from inspector.handshake import BEHIND, PLAUSIBLE_GAP, Handshake, Timing
 from inspector.part import Frame, FrameStatus, Outcome, Reason, Verdict, next_part_id
 
 
@@ -119,9 +119,7 @@ class Ledger:
 
     def notes(self) -> list[Note]:
         """Return what happened since the last call, for the log."""
-        taken = list(self._notes)
-        self._notes.clear()
-        return taken
+        return [self._notes.popleft() for _ in range(len(self._notes))]
 
     # -- what the owner reports -------------------------------------------------------------------
 
@@ -286,9 +284,10 @@ class Ledger:
     def _count_by_frame(self, frame: Frame) -> None:
         step = 0 if self._next_frame_id is None else frame.frame_id - self._next_frame_id
         if not 0 <= step <= PLAUSIBLE_GAP:
+            repeated = -BEHIND <= step < 0
             self.discarded_frames += 1
-            self._note("frame_repeated" if step < 0 else "frame_id_jumped", frame_id=frame.frame_id)
-            self._next_frame_id = self._next_frame_id if step < 0 else frame.frame_id + 1
+            self._note("frame_repeated" if repeated else "frame_id_jumped", frame_id=frame.frame_id)
+            self._next_frame_id = self._next_frame_id if repeated else frame.frame_id + 1
             return
         self._next_frame_id = frame.frame_id + 1
         for missing in range(step, -1, -1):

@@ -312,6 +312,22 @@ def test_parts_counted_while_the_station_was_away_are_rejected_not_ready() -> No
     ]
 
 
+def test_without_a_counting_plc_frame_ids_that_begin_anew_cost_one_frame() -> None:
+    rules = Rules(BUDGET, Timing(LATENCY_MIN, LATENCY_MAX), part_source="frame_id")
+    ledger = Ledger(rules)
+    ledger.on_engine(ready=True, t_ns=0)
+    ledger.on_camera_up(1)
+    ledger.on_control(0, enabled=True, t_sent_ns=1, t_received_ns=2)
+    passed = []
+    for sequence, frame_id in enumerate([5000, 5001, 5000, 1, 2, 3], start=1):
+        t = sequence * 100 * MS
+        frame = Frame(1, sequence, frame_id, t, FrameStatus.OK, 0, 8, 8, "Mono8")
+        ledger.on_frame(frame)
+        verdicts = ledger.on_score(frame, score=0.5, relative_score=0.5, engine_ms=1.0, t_ns=t)
+        passed += [(v.part_id, v.frame_id) for v in verdicts]
+    assert passed == [(1, 5000), (2, 5001), (3, 2), (4, 3)]
+
+
 def test_parts_that_were_undecided_when_the_station_died_are_decided_by_the_next_run() -> None:
     ledger = Ledger(Rules(BUDGET, Timing(LATENCY_MIN, LATENCY_MAX)), 105, undecided=[103, 105])
     assert ledger.undecided == [103, 105]

@@ -114,6 +114,23 @@ def test_a_repeat_of_a_frame_from_before_the_silence_is_known() -> None:
     assert handshake.place(frame(6, 60)).part_id == 101
 
 
+@pytest.mark.parametrize("seen_since_in_step", [True, False])
+def test_a_camera_that_counts_anew_is_in_doubt_once_and_then_in_step_again(seen_since_in_step: bool) -> None:
+    """Its producer has connected it again, and nobody was told: every id from now on is below the last one."""
+    handshake = in_step()
+    handshake.place(frame(5000, 52))
+    read(handshake, 101, 52.1)
+    if not seen_since_in_step:
+        handshake.lose_step()
+        for t in (70, 85):
+            read(handshake, 101, t)
+    assert handshake.place(frame(1, 90)).doubt
+    handshake.lose_step()
+    for t in (110, 125):
+        read(handshake, 102, t)
+    assert handshake.place(frame(2, 130)).part_id == 103
+
+
 def test_an_impossible_jump_of_the_frame_id_is_in_doubt() -> None:
     handshake = in_step()
     handshake.place(frame(7, 52))
