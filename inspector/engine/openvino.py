@@ -71,6 +71,7 @@ class OpenVinoEngine:
     def _run(self) -> Score:
         if self._request is None:
             raise EngineClosedError("the engine was closed: open another")
+        self._score.fill(np.nan)  # a run that writes nothing must not leave the score of the frame before
         try:
             # The plain pair: the wrapper's infer() would build a dictionary of copied outputs that nobody reads.
             self._request.start_async()

@@ -138,7 +138,9 @@ class TensorRTEngine:
 
     def _run(self) -> Score:
         cuda, host, device, stream = self._cuda, self._host, self._device, self._stream
+        host["score"].fill(np.nan)  # a run that writes nothing must not leave the score of the frame before
         with self._current():
+            cuda.memcpy_htod_async(device["score"], host["score"], stream)
             cuda.memcpy_htod_async(device["image"], host["image"], stream)
             if not self._execution.execute_async_v3(stream.handle):
                 raise EngineError("TensorRT refused to run the plan: its log line before this one says why")

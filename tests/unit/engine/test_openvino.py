@@ -9,7 +9,7 @@ import pytest
 
 from inspector.engine.openvino import OpenVinoEngine, _compile
 from inspector.engine.preprocess import Geometry
-from inspector.errors import EngineError, GraphError
+from inspector.errors import EngineError, GraphError, ScoreError
 from tests.unit.engine.graphs import SmallGraph
 
 GEOMETRY = Geometry(1, 32, 48)
@@ -58,6 +58,21 @@ def test_a_file_of_another_format_is_not_tried_in_other_readers(
     with pytest.raises(GraphError, match="Model can't be parsed"):
         OpenVinoEngine(graph, GEOMETRY)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_run_that_writes_nothing_does_not_leave_the_score_of_the_frame_before(graph: Path) -> None:
+    class Idle:
+        def start_async(self) -> None:
+            pass
+
+        def wait(self) -> None:
+            pass
+
+    engine = OpenVinoEngine(graph, GEOMETRY)
+    engine.score(np.zeros((32, 48), np.uint8))
+    engine._request = Idle()
+    with pytest.raises(ScoreError, match="the score is nan"):
+        engine.score(np.zeros((32, 48), np.uint8))
 
 
 def test_a_failure_while_scoring_is_an_engine_error_in_one_line(graph: Path) -> None:

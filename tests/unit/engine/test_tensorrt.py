@@ -20,6 +20,7 @@ from inspector.errors import (
     EngineTimeoutError,
     EngineUnavailableError,
     GraphError,
+    ScoreError,
 )
 from tests.unit.engine.gpu_standin import StandInGpu
 from tests.unit.engine.graphs import SmallGraph
@@ -197,6 +198,17 @@ def test_an_error_of_cuda_is_an_engine_error_and_leaves_no_context_behind(
     with pytest.raises(EngineError, match="CUDA failed: cuMemcpyHtoDAsync failed"):
         engine.score(IMAGE)
     assert gpu.depth == 0
+    engine.close()
+
+
+def test_a_run_that_writes_nothing_does_not_leave_the_score_of_the_frame_before(
+    graph: Path, gpu: StandInGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = TensorRTEngine(graph, GEOMETRY)
+    engine.score(IMAGE)
+    monkeypatch.setattr(gpu, "enqueue", lambda work: None)
+    with pytest.raises(ScoreError, match="the score is nan"):
+        engine.score(IMAGE)
     engine.close()
 
 
