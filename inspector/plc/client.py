@@ -8,6 +8,7 @@ import contextlib
 import logging
 import select
 import socket
+import struct
 from collections.abc import Callable
 
 from pymodbus.client import ModbusTcpClient
@@ -109,7 +110,7 @@ class PlcConnection:
             self.close()
             raise PlcError(f"{self._where}: the connection was closed by the PLC") from error
         except ModbusException as error:
-            self.close()
+            self._abandon()
             if self._client.left_ms > 0:
                 raise PlcError(f"{self._where}: the answer is no Modbus: {error.string}") from error
             raise PlcTimeoutError(f"{self._where}: no answer in {self._timeout_ms:g} ms") from error
@@ -120,6 +121,12 @@ class PlcConnection:
             self.close()
             raise PlcError(f"{self._where}: refused: {_exception_name(answer)}; see plc.registers")
         return answer
+
+    def _abandon(self) -> None:
+        """Close with a reset, so that the kernel stops sending again what got lost: a PASS must not arrive after its time."""
+        with contextlib.suppress(OSError):  # reset by the PLC already
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
 
     def _wrong(self, asked: str, answer: ModbusPDU) -> PlcError:
         self.close()

@@ -333,6 +333,20 @@ def test_without_the_answer_in_time_the_connection_ends(plc: ScriptedPlc, bend: 
         assert_closed_after_one_request(plc, connection)
 
 
+def test_after_a_time_out_the_kernel_sends_nothing_more() -> None:
+    """An orderly end would have it repeat a write that got lost, long after its part's deadline."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with connected(server.getsockname()[1], timeout_ms=30) as connection:
+            peer, _ = server.accept()
+            with pytest.raises(PlcTimeoutError):
+                connection.write_slot(21, SLOT)
+        with peer:
+            peer.settimeout(PATIENCE_S)
+            assert peer.recv(4096)  # the write itself
+            with pytest.raises(ConnectionResetError):
+                peer.recv(4096)
+
+
 def test_a_late_answer_of_an_earlier_call_is_passed_over(plc: ScriptedPlc) -> None:
     plc.set_control(CONTROL)
     with connected(plc.port) as connection:
