@@ -206,7 +206,7 @@ def test_a_run_that_writes_nothing_does_not_leave_the_score_of_the_frame_before(
 ) -> None:
     engine = TensorRTEngine(graph, GEOMETRY)
     engine.score(IMAGE)
-    monkeypatch.setattr(gpu, "enqueue", lambda work: None)
+    monkeypatch.setattr(gpu, "enqueue", lambda _work: None)
     with pytest.raises(ScoreError, match="the score is nan"):
         engine.score(IMAGE)
     engine.close()
