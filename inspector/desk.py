@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from inspector.camera.base import PLAYED_MODELS, CameraInfo
+from inspector.camera.base import CameraInfo
 from inspector.camera.life import CameraEvent
 from inspector.clock import Clock
 from inspector.engine.worker import Job
@@ -64,7 +64,7 @@ class Desk:
         simulated: bool,
         simulated_allowed: bool,
     ) -> None:
-        """`simulated_allowed`: the PLC may be told verdicts about images from files (I7)."""
+        """`simulated_allowed`: the PLC may be told verdicts about images of a simulated camera (I7)."""
         self.wake_plc: Callable[[], None] = lambda: None
         self.refused_feature = ""  # what the camera said to the configuration: no restart of it mends that
         self._ledger = ledger
@@ -85,17 +85,18 @@ class Desk:
         self._link_up = False
         self._link_seen = True  # so that the first failure is logged, and only the first
         self._engine_name = ""
+        self._engine_failed_why = ""  # logged as an error already
         self._faults: dict[str, int] = {}  # by source, the oldest first: the others may come of it
 
     # -- camera thread (CameraHooks) --------------------------------------------------------------
 
     def on_up(self, generation: int, reader: RingReader, info: CameraInfo) -> None:
-        """Take a new ring. Images from files are refused where the PLC must not see verdicts about them (I7)."""
+        """Take a new ring. A simulated camera is refused where the PLC must not see verdicts about its images (I7)."""
         self._camera_was_up = True
-        played = info.device.model in PLAYED_MODELS
-        if played and not self._simulated_allowed:
+        virtual = info.device.simulated
+        if virtual and not self._simulated_allowed:
             refusal = SimulatedCameraError(
-                f"{info.device} plays images from files: set station.simulated: true if it may, or correct camera.device"
+                f"{info.device} is no real camera: set station.simulated: true if it may decide, or correct camera.device"
             )
             with self._lock:
                 # The ledger does not hear of it, so that its frames go straight back to the ring.
@@ -104,7 +105,7 @@ class Desk:
             log.error("camera_refused", extra={"code": refusal.code, "why": str(refusal)})
             return
         with self._lock:
-            self._simulated = self._simulated or played
+            self._simulated = self._simulated or virtual
             self._reader = reader
             self._faults.pop("camera", None)
             self._camera_down_why = ""
@@ -146,7 +147,9 @@ class Desk:
         if ready:
             log.info("engine_ready", extra={"engine": why})
         else:
-            log.error("engine_failed", extra={"why": why})
+            told = why == self._engine_failed_why  # the same again at each attempt to open it
+            log.log(logging.INFO if told else logging.ERROR, "engine_failed", extra={"why": why})
+        self._engine_failed_why = "" if ready else why
         self.wake_plc()
 
     def next_job(self) -> Job | None:

@@ -8,7 +8,7 @@
     │   ├── DeviceError                 CAM-003  no camera fits, more than one fits, or it cannot be opened
     │   ├── FeatureError (ValueError)   CAM-004  the camera refused a feature, or lacks it
     │   ├── CameraLostError             CAM-005  a camera that ran is silent, gone, or sends other frames than agreed
-    │   └── SimulatedCameraError        CAM-006  the camera plays images from files, and the PLC must not see verdicts on them
+    │   └── SimulatedCameraError        CAM-006  the camera is none, and the PLC must not see verdicts on its images
     ├── ModelError                      MOD-001  fitting, evaluating, or reading a model pack failed
     │   ├── WeightsError                MOD-002  the backbone's weight file is missing, altered or not plain weights
     │   ├── ImagesError                 MOD-003  a folder of images cannot be used: missing, empty, too few, unreadable
@@ -92,7 +92,7 @@ class CameraLostError(CameraError):
 
 
 class SimulatedCameraError(CameraError):
-    """The camera plays images from files, and nothing allows verdicts on them to reach the PLC. It stays unused."""
+    """The camera is a simulated one, and nothing allows verdicts on its images to reach the PLC. It stays unused."""
 
     code = "CAM-006"
 

@@ -22,7 +22,8 @@ PIXEL_BYTES = {"Mono8": 1, "BayerRG8": 1, "RGB8": 3}
 FeatureValue = bool | int | float | str
 
 REPLAY_MODEL = "ReplayCamera"
-PLAYED_MODELS = frozenset({"simcam", REPLAY_MODEL})  # their images come from files
+_OUR_VENDOR = "Inspector"  # of replay and simcam, whose model and serial can be set to those of any camera
+_VIRTUAL_MODELS = frozenset({"Viky"})  # that show what no lens has seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,11 @@ class DeviceInfo:
     user_defined_name: str
     vendor: str
     device_id: str
+
+    @property
+    def simulated(self) -> bool:
+        """Whether this is known to be no real camera: a verdict about its images says nothing of a part (I7)."""
+        return self.vendor == _OUR_VENDOR or self.model in _VIRTUAL_MODELS
 
     def __str__(self) -> str:
         name = f", name {self.user_defined_name}" if self.user_defined_name else ""

@@ -7,6 +7,7 @@ import pytest
 
 from inspector.config.schema import CameraConfig, DeviceConfig
 from inspector.part import Outcome, Reason
+from inspector.plc.registers import Flag
 from tests.contract.camera_rig import Rig
 from tests.support import plates
 from tests.support.daemon import Daemon, inspector, write_config
@@ -71,7 +72,7 @@ def configure(
             producer=viky,
             pack=ball_pack,
             port=plc.port,
-            station={"part_source": "frame_id", "simulated": False},
+            station={"part_source": "frame_id", "simulated": True},
             camera={
                 "device": {"serial_number": "0"},
                 "features": FEATURES | {"AcquisitionFrameRate": 20.0, "BouncingBallSize": ball_size},
@@ -101,7 +102,7 @@ def test_verdicts_for_consecutive_parts_arrive(
     assert daemon.end() == 0
     assert [verdict["part_id"] for verdict in plc.verdicts] == list(range(1, len(plc.verdicts) + 1))
     assert all(verdict["part_id_again"] == verdict["part_id"] for verdict in plc.verdicts)
-    assert {verdict["flags"] for verdict in plc.verdicts} == {0}
+    assert {verdict["flags"] for verdict in plc.verdicts} == {Flag.SIMULATED}
     decided = [verdict for verdict in plc.verdicts if verdict["reason"] not in MAY_COST_A_PART]
     assert len(decided) > CONSECUTIVE / 2
     assert {(verdict["verdict"], verdict["reason"]) for verdict in decided} == {decision}

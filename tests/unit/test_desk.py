@@ -24,6 +24,12 @@ from inspector.service.tally import Tally
 
 DECIDING = Deciding(threshold=2.0, recipe=3, model_sha256="m" * 64, config_sha256="c" * 64)
 SLOTS = 2
+REAL = DeviceInfo("001", "acA1920", "", "Vendor", "id")
+# A test producer, and one of ours that was told to look like a camera.
+SIMULATED = [
+    DeviceInfo("0", "Viky", "", "Machine Vision Games Ltd.", "VikyTL_DEV_red"),
+    DeviceInfo("001", "acA1920", "", "Inspector", "id"),
+]
 
 
 class FakeRecorder:
@@ -78,13 +84,12 @@ class Rig:
 
     # -- the camera -------------------------------------------------------------------------------
 
-    def camera_up(self, model: str = "acA1920") -> RingReader:
+    def camera_up(self, device: DeviceInfo = REAL) -> RingReader:
         self.generation += 1
         self.frame_id = 0
         self.writer = RingWriter.create(8, 4, "Mono8", channels=1, slots=SLOTS, generation=self.generation)
         self._writers.append(self.writer)
         self.reader = RingReader.attach(self.writer.fd)
-        device = DeviceInfo("001", model, "", "Vendor", "id")
         self.desk.on_up(self.generation, self.reader, CameraInfo(device, 8, 4, "Mono8", {}))
         return self.reader
 
@@ -362,6 +367,23 @@ def test_parts_of_a_recipe_that_is_not_loaded_are_rejected(
         assert ready.desk.status(1).error_code == 0
 
 
+def test_an_engine_that_fails_alike_again_and_again_is_one_error(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for why in ("ENG-002: no GPU", "ENG-002: no GPU", "ENG-003: damaged"):
+        rig.desk.on_engine(ready=False, why=why)
+    rig.desk.on_engine(ready=True, why="fake")
+    rig.desk.on_engine(ready=False, why="ENG-003: damaged")
+    assert [(record.msg, record.levelname) for record in caplog.records] == [
+        ("engine_failed", "ERROR"),
+        ("engine_failed", "INFO"),
+        ("engine_failed", "ERROR"),
+        ("engine_ready", "INFO"),
+        ("engine_failed", "ERROR"),
+    ]
+
+
 # -- the status block ------------------------------------------------------------------------------
 
 
@@ -417,20 +439,18 @@ def test_each_source_clears_its_own_error_and_the_oldest_is_shown(ready: Rig) ->
     assert ready.desk.status(1).error_code == 305
 
 
-# -- images from files (I7) ------------------------------------------------------------------------
+# -- simulated cameras (I7) ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", ["simcam", "replay"])
-def test_played_images_never_become_verdicts_without_permission(
-    rig: Rig, backend: str, tmp_path: Path
+@pytest.mark.parametrize("simulated", [*SIMULATED, "replay"], ids=["viky", "simcam", "replay"])
+def test_no_simulated_camera_decides_without_permission(
+    rig: Rig, simulated: DeviceInfo | str, tmp_path: Path
 ) -> None:
-    model = "simcam"
-    if backend == "replay":
+    if isinstance(simulated, str):
         (tmp_path / "part.png").touch()
-        (device,) = ReplayCamera.devices(tmp_path)
-        model = device.model
+        (simulated,) = ReplayCamera.devices(tmp_path)
     rig.desk.on_engine(ready=True, why="fake")
-    rig.camera_up(model)
+    rig.camera_up(simulated)
     for _ in range(4):
         rig.read()
         rig.clock.advance_ms(30)
@@ -446,11 +466,11 @@ def test_played_images_never_become_verdicts_without_permission(
     assert status.error_code == 306
 
 
-def test_played_images_mark_every_verdict_where_they_are_allowed(tmp_path: Path) -> None:
+def test_a_simulated_camera_marks_every_verdict_where_it_is_allowed(tmp_path: Path) -> None:
     rig = Rig(tmp_path, allowed=True)
     rig.desk.on_engine(ready=True, why="fake")
     assert rig.desk.recipe() == (3, Flag(0))
-    rig.camera_up("simcam")
+    rig.camera_up(SIMULATED[0])
     rig.get_in_step()
     rig.count_part_with_frame()
     rig.score()
