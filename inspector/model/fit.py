@@ -109,6 +109,8 @@ def _check(options: FitOptions) -> None:
     check_rate(options.false_reject_rate)
     if options.bank < 10:
         raise ModelError(f"expected a bank of at least 10 patches, got {options.bank}; 3000 is the default")
+    if options.seed < 0:
+        raise ModelError(f"expected a seed of at least 0, got {options.seed}; 0 is the default")
     if not 64 <= options.pixels <= 2048:
         raise ModelError(f"expected a size of 64 to 2048 pixels, got {options.pixels}; 256 is the default")
 

@@ -50,6 +50,14 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     assert "found none; correct the path" in refused("fit", "--good", tmp_path, "--out", tmp_path / "pack")
 
 
+@pytest.mark.parametrize(
+    "option", ["--seed=-1", "--bank=3", "--size=1", "--false-reject-rate=nan", "--taps=99"]
+)
+def test_an_option_out_of_its_range(tmp_path: Path, good_plates: Path, option: str) -> None:
+    said = refused("fit", "--good", good_plates, "--out", tmp_path / "pack", option)
+    assert said.startswith("MOD-001: expected a")
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     said = refused("fit", "--good", tmp_path / "nowhere", "--out", tmp_path / "pack")
     assert f"{tmp_path / 'nowhere'}: expected a folder of images, there is none" in said
