@@ -10,6 +10,7 @@ from inspector.config.schema import Config, resolve
 from inspector.plc.registers import RegisterMap
 
 Finding = tuple[KeyPath, str]
+STATUS_MS_MAX = 500.0
 
 
 def contradictions(config: Config) -> Iterator[Finding]:
@@ -91,6 +92,22 @@ def _timing(config: Config) -> Iterator[Finding]:
             (
                 f"expected less than what station.budget_ms leaves after camera.latency_ms.max ({left:g}), "
                 f"came {plc.write_margin_ms:g}; no time would be left to score"
+            ),
+        )
+    if plc.poll_ms > budget / 2:
+        yield (
+            ("plc", "poll_ms"),
+            (
+                f"expected at most half of station.budget_ms ({budget / 2:g}), came {plc.poll_ms:g}; a part's time is "
+                "taken to begin at the last read that did not show it, so that most would be late"
+            ),
+        )
+    if plc.status_ms > STATUS_MS_MAX:
+        yield (
+            ("plc", "status_ms"),
+            (
+                f"expected at most {STATUS_MS_MAX:g}, came {plc.status_ms:g}; a PLC takes a heartbeat that stands still "
+                "for a second for a station that is gone"
             ),
         )
     if plc.heartbeat_timeout_ms <= plc.poll_ms:

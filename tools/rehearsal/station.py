@@ -98,7 +98,7 @@ def _set_budget(
 ) -> None:
     """Set another budget; what no longer fits into it becomes half of it, which is the default."""
     station["budget_ms"] = float(budget_ms)
-    for section, key in ((camera["latency_ms"], "max"), (plc, "timeout_ms")):
+    for section, key in ((camera["latency_ms"], "max"), (plc, "timeout_ms"), (plc, "poll_ms")):
         if section.get(key, 0) > budget_ms / 2:
             section[key] = budget_ms / 2
 

@@ -263,6 +263,11 @@ def test_a_wrong_key_is_one_problem(write: Write, old: str, new: str, problem: s
             "11:3: plc.timeout_ms: expected at most half of station.budget_ms (50), came 51",
         ),
         (
+            "plc:\n  poll_ms: 51\n",
+            "11:3: plc.poll_ms: expected at most half of station.budget_ms (50), came 51",
+        ),
+        ("plc:\n  status_ms: 501\n", "11:3: plc.status_ms: expected at most 500, came 501"),
+        (
             "plc:\n  write_margin_ms: 50\n",
             "11:3: plc.write_margin_ms: expected less than what station.budget_ms leaves",
         ),
