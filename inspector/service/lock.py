@@ -1,5 +1,6 @@
 """One station, one daemon: a lock that the kernel drops with the process that holds it."""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -30,8 +31,9 @@ class StationLock:
                 f"expected to be the only daemon of this station, but it is already running, pid {holder}; "
                 f"stop that one first ({path})"
             ) from error
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # the id is for people: on a full disk the line runs without
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Give the lock back. The file stays: removing it would let two daemons lock two files of one name."""

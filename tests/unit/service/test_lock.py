@@ -1,5 +1,6 @@
 """Two daemons cannot run one station, and a dead one does not hold the lock."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -24,6 +25,18 @@ def test_a_second_daemon_is_told_who_runs(tmp_path: Path) -> None:
     ):
         StationLock(path)
     StationLock(path).release()
+
+
+def test_a_full_disk_does_not_keep_a_station_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    path = tmp_path / "cell-1.lock"
+    with StationLock(path), pytest.raises(ServiceError, match="already running, pid unknown"):
+        StationLock(path)
 
 
 def test_the_kernel_frees_the_lock_of_a_killed_daemon(tmp_path: Path) -> None:
