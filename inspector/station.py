@@ -216,7 +216,7 @@ def _rules(loaded: LoadedConfig) -> Rules:
 def open_unchanged(kind: str, pack: Pack, geometry: Geometry) -> Engine:
     """Open the engine on the very graph that the record names (I6), also after hours: the pack may have been replaced since.
 
-    Raises PackError where it was, which ends the station: the next start takes the new graph with its own threshold.
+    Raises ServiceError where it was, which ends the station: the next start takes the new graph with its own threshold.
     """
     require_unchanged(pack)
     engine = open_engine(kind, pack.graph, geometry)

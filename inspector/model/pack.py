@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from inspector.engine.preprocess import Geometry
-from inspector.errors import PackError
+from inspector.errors import PackError, ServiceError
 from inspector.model.atomic import replace_folder
 
 FORMAT = 1
@@ -151,9 +151,12 @@ def load_pack(path: Path) -> Pack:
 
 
 def require_unchanged(pack: Pack) -> None:
-    """Raise PackError where what lies at the pack's path is no longer this pack, whole."""
+    """Raise ServiceError where another pack lies at its path now, PackError where none that is whole does.
+
+    They part at the exit status: the service manager starts the station again with another model, never with a damaged one.
+    """
     if load_pack(pack.path).model_hash != pack.model_hash:
-        raise PackError(
+        raise ServiceError(
             f"{pack.path}: expected the model that this station started with, found another one; "
             "the station has to be started again to take it"
         )

@@ -8,7 +8,7 @@ import pytest
 from inspector import station
 from inspector.engine.base import Engine, open_engine
 from inspector.engine.preprocess import Geometry
-from inspector.errors import PackError
+from inspector.errors import PackError, ServiceError
 from inspector.model.pack import Pack, load_pack
 from inspector.station import open_unchanged
 from tests.support.daemon import inspector
@@ -42,7 +42,7 @@ def test_an_engine_is_opened_on_the_pack_that_was_loaded(mine: Pack) -> None:
 
 def test_an_engine_that_is_opened_again_refuses_another_model(mine: Pack, other: Path) -> None:
     replace(mine, other)
-    with pytest.raises(PackError, match="found another one"):
+    with pytest.raises(ServiceError, match="found another one"):
         open_unchanged("openvino", mine, mine.geometry)
 
 
@@ -64,6 +64,6 @@ def test_a_pack_that_is_replaced_while_the_engine_reads_it_is_refused(
         return engine
 
     monkeypatch.setattr(station, "open_engine", during)
-    with pytest.raises(PackError, match="found another one"):
+    with pytest.raises(ServiceError, match="found another one"):
         open_unchanged("openvino", mine, mine.geometry)
     assert closed == [True]
