@@ -1,5 +1,7 @@
 """The CPU engine: its settings, and the graphs it refuses."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -84,3 +86,9 @@ def test_a_failure_while_scoring_is_an_engine_error_in_one_line(graph: Path) -> 
     engine._request = Request()
     with pytest.raises(EngineError, match=r"OpenVINO failed while scoring: broken$"):
         engine.score(np.zeros((32, 48), np.uint8))
+
+
+def test_nothing_is_reported_and_nothing_written_home(tmp_path: Path) -> None:
+    code = "import sys, inspector.engine.openvino; sys.exit('openvino_telemetry.main' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], env={"HOME": str(tmp_path)}, check=True)
+    assert list(tmp_path.iterdir()) == []
