@@ -11,12 +11,9 @@ They meet at the desk (`desk.py`), whose ledger (`ledger.py`) decides.
 
 import logging
 import os
-import signal
-import threading
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from types import FrameType
 from typing import Self
 
 from inspector import __version__
@@ -37,6 +34,7 @@ from inspector.recorder.handler import routed_logging
 from inspector.service import realtime
 from inspector.service.lock import StationLock
 from inspector.service.notify import Notifier
+from inspector.service.stop import StopSignals
 from inspector.service.tally import Tally, Totals
 
 log = logging.getLogger(__name__)
@@ -49,7 +47,7 @@ HANG_MS = 2000.0  # the PLC thread comes round more often: else it hangs, and th
 def run(loaded: LoadedConfig) -> None:
     """Run the station until SIGTERM or SIGINT. Raises InspectorError where it cannot go on; main thread only."""
     config, clock = loaded.config, SystemClock()
-    stop = _stop_on_signals()
+    stop = StopSignals()
     pack = load_pack(loaded.resolve(config.model.pack))
     state = loaded.resolve(config.station.state_folder)
     with ExitStack() as held:
@@ -141,8 +139,8 @@ class Station:
             self._running = running.pop_all()
         return self
 
-    def watch(self, stop: threading.Event) -> None:
-        """Look after the others until `stop` is set. Raises what ended a thread, HungError where one hangs."""
+    def watch(self, stop: StopSignals) -> None:
+        """Look after the others until a signal says to stop. Raises what ended a thread, HungError where one hangs."""
         settled = False
         while not stop.wait(LOOK_S):
             for thread in (self._plc, self._engine, self._camera):
@@ -237,17 +235,3 @@ def _geometry(loaded: LoadedConfig, pack: Pack) -> Geometry:
 def _ledger(rules: Rules, before: Totals) -> Ledger:
     """Return a ledger that goes on where an earlier run of the station, if there was one, left off."""
     return Ledger(rules, before.last_part_id if before.parts else None, before.undecided)
-
-
-def _stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set; a second signal ends the process at once."""
-    stop = threading.Event()
-
-    def on_signal(number: int, _: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    return stop
