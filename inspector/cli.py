@@ -58,11 +58,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"inspector {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run a station until it is told to stop")
-    run.add_argument("config", type=Path, help="the station's YAML file")
+    run.add_argument("config", type=Path, metavar="CONFIG", help="the station's YAML file")
     run.set_defaults(run=_run)
-    config_commands.register(commands)
+    config_commands.register(commands, _check_pack)
     model_commands.register(commands)
     return parser
+
+
+def _check_pack(path: Path) -> None:
+    from inspector.model.pack import load_pack
+
+    load_pack(path)
 
 
 def _say(text: str) -> None:

@@ -4,29 +4,36 @@ import argparse
 import sys
 from pathlib import Path
 
-from inspector.config.loading import load
+from inspector.config.loading import PackCheck, load
 from inspector.errors import ConfigError
 
 EXIT_USABLE = 0
 EXIT_PROBLEMS = 2
 
 
-def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command `check`."""
-    parser = subparsers.add_parser("check", help="check a station's configuration file", description=__doc__)
-    parser.add_argument("config", type=Path, help="the station's YAML file")
+def register(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]", check_pack: PackCheck | None = None
+) -> None:
+    """Add the command `check`, which asks `check_pack` about the model pack."""
+    parser = subparsers.add_parser(
+        "check",
+        help="check a station's configuration file",
+        description="Say everything that is wrong with a station's configuration, the producer's path and the model pack, "
+        "before a line depends on it. Asks neither camera nor PLC. Exit status 0: usable, 2: not.",
+    )
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="the station's YAML file")
     parser.add_argument(
         "--no-files",
         action="store_true",
-        help="do not ask for the producer and the model pack: not on the line PC",
+        help="leave out the producer and the model pack, on a machine that is not the line PC",
     )
-    parser.set_defaults(run=check)
+    parser.set_defaults(run=check, check_pack=check_pack)
 
 
 def check(args: argparse.Namespace) -> int:
     """Print all problems of the file, one a line, on stderr; return 2 if there are any, else 0."""
     try:
-        loaded = load(args.config, check_files=not args.no_files)
+        loaded = load(args.config, check_files=not args.no_files, check_pack=args.check_pack)
     except ConfigError as error:
         sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
         return EXIT_PROBLEMS

@@ -1,6 +1,7 @@
 """The one reader of configuration files: everything that is wrong with a file, at once, each with its place."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from pydantic import ValidationError
 from inspector.config import checks, document, wording
 from inspector.config.document import Document
 from inspector.config.schema import Config, resolve
-from inspector.errors import ConfigError
+from inspector.errors import ConfigError, InspectorError
+
+PackCheck = Callable[[Path], object]  # raises InspectorError for a folder that is no usable model pack
 
 LARGEST_FILE = 1 << 20  # a station's file has some hundred lines; more is another file by mistake
 
@@ -32,18 +35,19 @@ class LoadedConfig:
         return resolve(self.folder, path)
 
 
-def load(path: Path | str, *, check_files: bool = True) -> LoadedConfig:
+def load(path: Path | str, *, check_files: bool = True, check_pack: PackCheck | None = None) -> LoadedConfig:
     """Return the configuration in the file `path`.
 
     Raises ConfigError with all problems, in the order of the file, each `file:line:column: key: expected, came`.
-    With `check_files`, files and folders that must be there (producer, model pack) and are not count as problems too.
+    With `check_files`, files and folders that must be there (producer, model pack) and are not count as problems too,
+    and so does what `check_pack` says of a model pack that is there.
     """
     path = Path(path)
     raw = _read(path)
     found = document.read(_text(path, raw), Config)
     config = _validated(found)
     if config is not None and not found.problems:
-        _cross_check(found, config, path.resolve().parent if check_files else None)
+        _cross_check(found, config, path.resolve().parent if check_files else None, check_pack)
     if config is None or found.problems:
         lines = [
             f"{path}:{p.line}:{p.column}: {p.key + ': ' if p.key else ''}{p.text}"
@@ -93,9 +97,15 @@ def _validated(found: Document) -> Config | None:
         return None
 
 
-def _cross_check(found: Document, config: Config, folder: Path | None) -> None:
+def _cross_check(found: Document, config: Config, folder: Path | None, check_pack: PackCheck | None) -> None:
     for key, text in checks.contradictions(config):
         found.report(key, text)
     if folder is not None:
         for key, text in checks.missing_files(config, folder):
             found.report(key, text)
+        pack = resolve(folder, config.model.pack)
+        if check_pack is not None and pack.is_dir():
+            try:
+                check_pack(pack)
+            except InspectorError as error:
+                found.report(("model", "pack"), str(error))

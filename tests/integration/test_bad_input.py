@@ -76,7 +76,7 @@ def test_too_few_good_images(tmp_path: Path, good_plates: Path) -> None:
 # -- the model pack ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["run", "evaluate"])
+@pytest.mark.parametrize("command", ["run", "check", "evaluate"])
 @pytest.mark.parametrize(
     ("file", "damage", "words"),
     [
@@ -99,11 +99,11 @@ def test_a_damaged_model_pack(
     damaged = damage(victim.read_bytes())
     assert damaged != victim.read_bytes()
     victim.write_bytes(damaged)
-    if command == "run":
-        said = refused("run", stand.configured(free_port()).config)
-    else:
+    if command == "evaluate":
         said = refused("evaluate", stand.pack, "--good", stand.folder, "--bad", stand.folder)
-    assert said.startswith(f"MOD-004: {victim}: expected")
+    else:
+        said = refused(command, stand.configured(free_port()).config)
+    assert f"{'model.pack' if command == 'check' else 'MOD-004'}: {victim}: expected" in said
     assert words in said
 
 
