@@ -133,7 +133,7 @@ class RecorderConfig(Section):
 
     folder: str = "logs"
     file_mb: Annotated[float, Field(gt=0, le=10_000)] = 64.0  # a file is closed at this size
-    files: Annotated[int, Field(ge=2, le=10_000)] = 16  # and so many are kept
+    files: Annotated[int, Field(ge=2, le=10_000)] = 16  # and so many full ones are kept, or more small ones
     queue_kb: Annotated[int, Field(ge=4, le=1024)] = (
         1024  # entries that may wait, about two to a kibibyte; what comes beyond is dropped and counted
     )

@@ -85,7 +85,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--stem", required=True, help="start of the files' names: station and start")
     parser.add_argument("--station", required=True, help="name of the station, whose old files are removed")
     parser.add_argument("--file-bytes", type=int, required=True, help="a file is closed at this size")
-    parser.add_argument("--files", type=int, required=True, help="so many files are kept")
+    parser.add_argument("--files", type=int, required=True, help="so many full files are kept")
     return parser.parse_args()
 
 

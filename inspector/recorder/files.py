@@ -1,4 +1,4 @@
-"""Log files of one station: whole lines only, a new file at a given size, the oldest removed beyond a given number.
+"""Log files of one station: whole lines only, a new file at a given size, the oldest removed beyond the room of so many.
 
 The standard library's rotating handler loses records and prints tracebacks on a full disk; here an append either stands
 whole in the file or left no trace, and the caller is told.
@@ -73,10 +73,21 @@ class LogFiles:
         path = self._folder / f"{self._stem}-{number:06}.jsonl"
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._size = 0
-        for old in self._present()[: -self._files]:
-            if old != path:
+        self._make_room(path)
+
+    def _make_room(self, newest: Path) -> None:
+        """Remove the oldest files beyond the room of `files` full ones.
+
+        By size, since a station that starts again and again writes a small file each time: these must not push out the long one
+        in which it stands what happened before. Each counts for a 64th at least, so that their number has a limit.
+        """
+        room = (self._files - 1) * self._file_bytes
+        for file in reversed(self._present()):
+            if file != newest:
                 with contextlib.suppress(FileNotFoundError):  # somebody else tidied up
-                    old.unlink()
+                    room -= min(max(file.stat().st_size, self._file_bytes // 64), self._file_bytes)
+                    if room < 0:
+                        file.unlink()
 
     def _cut_torn_line(self) -> None:
         """Shorten the file to its whole lines, or leave it for a new one: nothing may follow a torn line."""

@@ -38,11 +38,29 @@ def test_files_of_earlier_starts_count_and_foreign_files_stay(folder: Path) -> N
     earlier = [f"cell-1-20261121T12000{n}.000Z-000001.jsonl" for n in range(3)]
     foreign = ["cell-10-20261121T120000.000Z-000001.jsonl", "cell-1-notes.jsonl", "cell-1.yaml"]
     for name in earlier + foreign:
-        (folder / name).touch()
+        (folder / name).write_bytes(bytes(1000))
     log = log_files(folder, files=3)
     log.append(b"line\n")
     log.close()
     assert set(names(folder)) == {*earlier[1:], *foreign, f"{STEM}-000001.jsonl"}
+
+
+@pytest.mark.parametrize(("earlier", "short", "kept"), [(1000, 60, 60), (1500, 60, 60), (1000, 200, 2 * 64)])
+def test_the_short_files_of_many_starts_push_out_no_long_one(
+    folder: Path, earlier: int, short: int, kept: int
+) -> None:
+    folder.mkdir()
+    long = folder / "cell-1-20261120T120000.000Z-000001.jsonl"
+    long.write_bytes(bytes(earlier))
+    for n in range(short):
+        (folder / f"cell-1-20261121T120000.{n:03}Z-000001.jsonl").touch()
+    log = log_files(folder, file_bytes=1000, files=3)
+    log.append(b"line\n")
+    log.close()
+    assert long.exists() == (kept == short)
+    assert len(names(folder)) - 1 - long.exists() == pytest.approx(
+        kept, abs=6
+    )  # each counts for a 64th, rounded
 
 
 def test_the_present_file_stays_even_if_the_wall_clock_went_back(folder: Path) -> None:
