@@ -174,7 +174,8 @@ class Station:
             raise HungError("the engine does not answer; the service has to be restarted")
         if now_ns - self._plc.t_alive_ns > max(HANG_MS, 4 * self._plc.longest_ms) * NS_PER_MS:
             raise HungError(
-                f"the PLC thread has not come round for {HANG_MS:g} ms; the service has to be restarted"
+                f"the PLC thread has not come round for {HANG_MS:g} ms; if plc.host is a name, write its address instead: "
+                "a name server that does not answer holds it up"
             )
 
     def _tidy(self) -> None:
