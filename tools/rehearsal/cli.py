@@ -29,6 +29,8 @@ from tools.rehearsal.run import LinePlan, Linesim, read_faults, run
 
 EXAMPLE = station.ROOT / "config" / "station.example.yaml"
 FIT_SHARE = 0.7
+RATE_MAX_HZ = 1000
+BUDGET_MIN_MS, BUDGET_MAX_MS = 2, 60_000  # of station.budget_ms
 MARK = ".rehearsal"  # a folder with this file holds a rehearsal: what is in KEPT may be written again
 KEPT = (
     "fitted", "pack", "logs", "state", "station.yaml", "images.json", "faults.json", "fit.json", "fit.log", "line.json",
@@ -97,6 +99,7 @@ class Setting:
     pack: Pack
     shown: Sequence[folders.Shown]
     sensor: folders.Sensor
+    faults: Path | None
     folder: Path  # where the run is kept
     console: Console
 
@@ -113,9 +116,9 @@ class Setting:
 
 def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
     """Prepare, run, and say what came of it: the table of contents of a rehearsal."""
-    if arguments.parts is not None and arguments.parts < 1:
-        raise ServiceError(f"expected --parts to be at least 1, got {arguments.parts}")
+    _check(arguments)
     folder = _run_folder(arguments.out)
+    faults = read_faults(arguments.faults, folder) if arguments.faults else None
     bad = list_images(arguments.bad)
     producer = station.build_simcam()
     if arguments.config is None:
@@ -130,7 +133,7 @@ def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
     named = folders.name_images(good, arguments.good, bad, arguments.bad)
     shown = folders.choose(named, arguments.parts, arguments.seed)
     sensor, odd = folders.choose_sensor(shown, pack.geometry.channels)
-    setting = Setting(arguments, base, pack, shown, sensor, folder, console)
+    setting = Setting(arguments, base, pack, shown, sensor, faults, folder, console)
     n_good = sum(each.good for each in shown)
     console.print(
         f"Showing {n_good} good and {len(shown) - n_good} bad images to the camera.", highlight=False
@@ -147,6 +150,17 @@ def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
     pages = _look_again(setting, figures, parts)
     _conclude(setting, figures, pages)
     return max(status, int(bool(figures["broken_promises"])))
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.parts is not None and arguments.parts < 1:
+        raise ServiceError(f"expected --parts to be at least 1, got {arguments.parts}")
+    if not 0 < arguments.rate <= RATE_MAX_HZ:
+        raise ServiceError(f"expected --rate above 0 and at most {RATE_MAX_HZ}, got {arguments.rate:g}")
+    if arguments.budget_ms is not None and not BUDGET_MIN_MS <= arguments.budget_ms <= BUDGET_MAX_MS:
+        raise ServiceError(
+            f"expected --budget-ms from {BUDGET_MIN_MS} to {BUDGET_MAX_MS}, got {arguments.budget_ms:g}"
+        )
 
 
 def _run_folder(out: Path | None) -> Path:
@@ -205,7 +219,7 @@ def _run(
         rate_hz=arguments.rate,
         budget_ms=setting.budget_ms,
         seed=arguments.seed,
-        faults=read_faults(arguments.faults, folder) if arguments.faults else None,
+        faults=setting.faults,
     )
 
     def start(port: int) -> station.Daemon:
