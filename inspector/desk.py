@@ -334,6 +334,13 @@ class Desk:
         link = "PLC up" if self._link_up else "PLC down"
         return f"{'ready' if self.ready else 'not ready'}, {link}, {totals.parts} parts, {totals.rejects} rejected"
 
+    def discarded(self) -> dict[str, int]:
+        """Return how many frames belonged to no part, and how many scores came too late, since the station started (I3)."""
+        return {
+            "discarded_frames": self._ledger.discarded_frames,
+            "discarded_scores": self._ledger.discarded_scores,
+        }
+
     def close(self) -> None:
         """Reject what is open: the station goes."""
         with self._lock:
