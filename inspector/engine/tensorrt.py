@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 # RTX compiles kernels on the first runs, and the clocks of an idle GPU need some to come up.
 _WARM_UP_RUNS = 20
-_INSTALL = "pip install 'inspectord[gpu]'"
+_INSTALL = "sh tools/setup gpu"
 
 
 class TensorRTEngine:

@@ -269,5 +269,5 @@ def test_the_full_tensorrt_comes_first(
 def test_without_either_runtime_the_way_to_install_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
-    with pytest.raises(EngineUnavailableError, match="pip install"):
+    with pytest.raises(EngineUnavailableError, match="sh tools/setup gpu"):
         load_tensorrt()
