@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from inspector.model.pack import Pack
     from inspector.model.progress import Progress
 
+# How the figures of an evaluation are shown, by their published names: in a line engineer's words.
+_FIGURES = {
+    "auroc": ("good and bad told apart (AUROC)", ".4f"),
+    "false_reject_rate": ("good parts rejected", ".2%"),
+    "recall": ("bad parts rejected", ".2%"),
+    "recall_by_defect": ("bad parts rejected:", ".2%"),
+    "engine_ms": ("engine, ms", ".1f"),
+    "auroc_pixel": ("defects found in the picture (AUROC)", ".4f"),
+}
+
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add both commands; each sets `run`, a function of the parsed arguments that returns the exit status."""
@@ -204,10 +214,11 @@ def _show_fit(result: "FitResult") -> None:
 def _show_evaluation(pack: "Pack", result: dict[str, object]) -> None:
     rows = []
     for name, value in result.items():
+        label, form = _FIGURES.get(name, (name, ""))
         if isinstance(value, dict):
-            rows += [(f"{name} {key}", f"{entry:.3f}") for key, entry in value.items()]
+            rows += [(f"{label} {key}", format(entry, form)) for key, entry in value.items()]
         else:
-            rows.append((name, f"{value:.4f}" if isinstance(value, float) else str(value)))
+            rows.append((label, format(value, form)))
     _show_table(f"Model pack {pack.path}", rows, pack.manifest.warnings)
 
 

@@ -85,8 +85,9 @@ def test_evaluate_tells_bad_from_good(plates: Path, fitted: Path, capsys: pytest
     assert set(report["engine_ms"]) == {"p50", "p99"}
     assert report["engine"] == "openvino"
     shown = capsys.readouterr().out
-    assert "auroc" in shown
-    assert "recall_by_defect scratch" in shown
+    assert "AUROC" in shown
+    assert "bad parts rejected: scratch" in shown
+    assert f"{report['recall']:.2%}" in shown
 
 
 def test_without_masks_no_pixel_figure(plates: Path, fitted: Path) -> None:
