@@ -69,6 +69,7 @@ class Ledger:
         self._left_open = tuple(undecided)
         self._enabled = False
         self._engine_ready = False
+        self._leaving = False
         self._link_lost = False
         self._generation: int | None = None  # of the camera; None = down
         self._next_frame_id: int | None = None  # for frame_id only
@@ -125,13 +126,14 @@ class Ledger:
 
     def on_engine(self, *, ready: bool, t_ns: int) -> list[Verdict]:
         """Report that the engine is ready, or no longer is."""
-        self._engine_ready = ready
+        self._engine_ready = ready and not self._leaving
         if not ready:
             self._reject_all(Reason.ENGINE, t_ns)
         return self._taken()
 
     def on_stop(self, t_ns: int) -> list[Verdict]:
-        """Report that the station goes: nobody will decide what is open now."""
+        """Report that the station goes: what is open, and what is counted from now on, is rejected at once."""
+        self._leaving = True
         self._engine_ready = False
         self._reject_all(Reason.NOT_READY, t_ns)
         return self._taken()
@@ -242,12 +244,12 @@ class Ledger:
             self._trigger_not_before(part, after_ns)
         part.counted = True
         part.t_frame_due_ns = before_ns + self._rules.timing.latency_max_ns
-        closed = self._closed_for() if part.frame is None else None
-        if closed:
+        closed = self._closed_for()
+        if closed and (part.frame is None or closed is Reason.NOT_READY):
             self._close(part, closed, t_ns)
 
     def _closed_for(self) -> Reason | None:
-        """Return why a part that is counted now, without a frame, is rejected at once; None where its frame may come."""
+        """Return why a part that is counted now is rejected at once; None where its frame may come, and its score."""
         if self._link_lost:
             return Reason.LINK
         if self._away or not self._enabled or not self._engine_ready:

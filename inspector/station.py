@@ -11,6 +11,7 @@ They meet at the desk (`desk.py`), whose ledger (`ledger.py`) decides.
 
 import logging
 import os
+import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.1  # how often the main thread looks after the others
 TIDY_NS = 60 * NS_PER_S  # how often it frees what failures left behind
+RECORDER_STOP_MS = 500.0
 HANG_MS = 2000.0  # the PLC thread comes round more often: else it hangs, and the service manager starts anew
 
 
@@ -55,7 +57,7 @@ def run(loaded: LoadedConfig) -> None:
         recorder = Recorder.start(
             config.recorder, loaded.resolve(config.recorder.folder), clock, station=config.station.name
         )
-        held.callback(recorder.stop, timeout_ms=500)
+        held.callback(_stop_recorder, recorder)
         held.enter_context(routed_logging(recorder))
         realtime.use_cpus(config.realtime.cpus, recorder.pid)  # what is started from now on inherits them
         tally = Tally.open(state / f"{config.station.name}.tally")
@@ -124,18 +126,19 @@ class Station:
     def __enter__(self) -> Self:
         """Start the PLC thread first, so that every part has someone to reject it; then the engine, then the camera.
 
-        They stop in the opposite order, that of a part's way: no more frames, no more scores, the last verdicts out.
+        First to stop is the ledger, which rejects at once from then on; then the others in the opposite order, that of a
+        part's way: no more frames, no more scores, the last verdicts out.
         """
         with ExitStack() as running:
             running.callback(os.close, self._doorbell_fd)
             running.callback(self._notifier.close)
             self._plc.start()
             running.callback(self._plc.stop)
-            running.callback(self.desk.close)
             self._engine.start()
             running.callback(self._engine.stop)
             self._camera.start()
             running.callback(self._camera.stop)
+            running.callback(self.desk.close)
             self._running = running.pop_all()
         return self
 
@@ -183,6 +186,11 @@ class Station:
         if now_ns - self._t_tidied_ns >= TIDY_NS and not self.desk.busy:
             self._t_tidied_ns = now_ns
             realtime.collect_garbage()
+
+
+def _stop_recorder(recorder: Recorder) -> None:
+    if not recorder.stop(timeout_ms=RECORDER_STOP_MS):
+        sys.stderr.write("the recorder did not end in time: the last lines of the log may be missing\n")
 
 
 def _identity(loaded: LoadedConfig, pack: Pack) -> dict[str, object]:

@@ -179,7 +179,9 @@ class World:
         arrival = partial(self.arrive, self.frame_id, shows, script, self.generation)
         if script.fault != "lost" or shows is None:
             self.at(script.latency_ms * MS, arrival)
-        if script.fault == "bounce" and shows and not bounced:
+        # A second trigger within the latency's spread before the next part's own is what the handshake cannot see.
+        apart = script.gap_ms * MS > script.engine_ms / 2 * MS + LATENCY_MAX - LATENCY_MIN
+        if script.fault == "bounce" and shows and apart and not bounced:
             self.at(script.engine_ms / 2 * MS, lambda: self.expose(shows, script, bounced=True))
 
     def arrive(
@@ -466,3 +468,25 @@ def test_a_score_that_is_no_number_rejects() -> None:
     nan = float("nan")
     world.got(world.ledger.on_score(frame, score=nan, relative_score=nan, engine_ms=1.0, t_ns=world.now))
     assert world.verdicts[-1][1].reason is Reason.ENGINE
+
+
+def test_from_the_stop_on_every_part_is_rejected_at_once() -> None:
+    world = run([good_part()])
+    world.got(world.ledger.on_stop(world.now))
+    world.got(world.ledger.on_engine(ready=True, t_ns=world.now))  # it was being opened when the stop came
+    world.at(0, partial(world.trigger, good_part()))
+    world.run_until(world.now + 8 * MS)
+    assert world.verdicts[-1][1].reason is Reason.NOT_READY
+    assert not world.ledger.ready
+
+
+def test_a_frame_that_came_before_its_count_waits_for_no_engine_that_is_not_there() -> None:
+    world = run([good_part()])
+    world.got(world.ledger.on_engine(ready=False, t_ns=world.now))
+    world.got(
+        world.ledger.on_frame(Frame(1, 999, world.frame_id + 1, world.now, FrameStatus.OK, 0, 8, 8, "Mono8"))
+    )
+    world.count += 1
+    world.now += MS // 2
+    world.read()
+    assert world.verdicts[-1][1].reason is Reason.NOT_READY
