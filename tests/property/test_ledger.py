@@ -486,7 +486,7 @@ def test_a_frame_that_came_before_its_count_waits_for_no_engine_that_is_not_ther
     world.got(
         world.ledger.on_frame(Frame(1, 999, world.frame_id + 1, world.now, FrameStatus.OK, 0, 8, 8, "Mono8"))
     )
-    world.count += 1
+    world.count = world.visible_count = world.count + 1
     world.now += MS // 2
     world.read()
     assert world.verdicts[-1][1].reason is Reason.NOT_READY
