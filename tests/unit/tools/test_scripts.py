@@ -82,6 +82,14 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path / "a checkout")
 
 
+def test_an_extra_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "new")
+    done = checkout.set_up("demo", "dmo")
+    assert done.returncode == 2
+    assert done.stderr == "set-up expected the extras demo, dev or gpu, got: dmo\n"
+    assert checkout.asked() == []
+
+
 def test_a_second_set_up_does_nothing(checkout: Checkout) -> None:
     assert checkout.set_up("dev", "demo").returncode == 0
     assert checkout.installs() == [f"{checkout.folder}[dev,demo]"]
