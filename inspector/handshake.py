@@ -7,7 +7,8 @@ its arrival fits p's window and cannot fit the window of p + 1. So a trigger tha
 seen on the first part it touches and does not shift verdicts to the neighbour.
 
 In step the two get on an empty line: the count stood still and no frame came for longer than `latency_max`. The next
-frame then shows the next part.
+frame then shows the next part. This first one is certain only when its time is over and no other frame came in it: one that
+was late beyond all measure, on a line that only looked empty, would stand for it, and its own would follow.
 
 What this rests on, and what a station must therefore state truthfully: the camera's latency, and that the PLC counts a
 part no later than `count_lag` after its trigger. What it cannot see: a second trigger within the latency's spread before
@@ -65,6 +66,7 @@ class Handshake:
         self._windows: dict[int, Window] = {}
         self._t_in_step_ns = NEVER
         self._next_part = 0
+        self._first_part = 0  # since in step
         self._next_frame_id: int | None = None  # None = any that is new
         self._newest_frame_id: int | None = None
         self._quiet_since_ns: int | None = None
@@ -131,7 +133,7 @@ class Handshake:
             return False
         self.in_step = True
         self._t_in_step_ns = t_sent_ns - self._timing.count_lag_ns
-        self._next_part = next_part_id(self.count or 0)
+        self._next_part = self._first_part = next_part_id(self.count or 0)
         self._next_frame_id = None
         return True
 
@@ -172,6 +174,8 @@ class Handshake:
             return None
         if not self._fits(frame, window):
             return False
+        if part_id == self._first_part and self._t_read_ns <= window.before_ns + self._timing.latency_max_ns:
+            return None
         previous = self._windows.get(next_part_id(part_id, -1))
         if previous and frame.t_arrival_ns <= previous.before_ns + self._timing.latency_max_ns:
             return False

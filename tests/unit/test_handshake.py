@@ -19,12 +19,14 @@ def read(handshake: Handshake, count: int, t_ms: float) -> None:
     handshake.watch_for_an_empty_line(t, t)
 
 
-def in_step(count: int = 100) -> Handshake:
-    """Return a handshake in step since 40 ms, with the count read last at 40 ms."""
+def in_step(count: int = 100, *, first: bool = False) -> Handshake:
+    """Return a handshake in step since 40 ms, with the count read last at 40 ms; the first part is over unless asked for."""
     handshake = Handshake(TIMING)
     for t in (20, 30, 40):
         read(handshake, count, t)
     assert handshake.in_step
+    if not first:
+        handshake._first_part = 0
     return handshake
 
 
@@ -58,6 +60,16 @@ def test_the_next_frame_shows_the_next_part() -> None:
     assert handshake.place(frame(7, 52)).part_id == 101
     assert handshake.certain(frame(7, 52), 101) is None  # not counted yet
     read(handshake, 101, 52.1)
+    assert handshake.certain(frame(7, 52), 101) is True
+
+
+def test_the_first_part_since_in_step_is_certain_only_when_its_time_is_over() -> None:
+    handshake = in_step(first=True)
+    read(handshake, 101, 50)
+    assert handshake.place(frame(7, 52)).part_id == 101
+    read(handshake, 101, 60)
+    assert handshake.certain(frame(7, 52), 101) is None
+    read(handshake, 101, 60.1)
     assert handshake.certain(frame(7, 52), 101) is True
 
 
