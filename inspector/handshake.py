@@ -12,7 +12,9 @@ was late beyond all measure, on a line that only looked empty, would stand for i
 
 What this rests on, and what a station must therefore state truthfully: the camera's latency, and that the PLC counts a
 part no later than `count_lag` after its trigger. What it cannot see: a second trigger within the latency's spread before
-the part's own; its frame stands for the part until the part's own frame, one too many, puts the line out of step.
+the part's own; its frame stands for the part until the part's own frame, one too many, puts the line out of step. Nor that all
+frames come later than stated by about the time from part to part: then each one fits the next part. A latency that is stated
+too short is the one error of a configuration that can release the wrong part.
 """
 
 from dataclasses import dataclass
