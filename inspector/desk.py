@@ -334,9 +334,13 @@ class Desk:
         link = "PLC up" if self._link_up else "PLC down"
         return f"{'ready' if self.ready else 'not ready'}, {link}, {totals.parts} parts, {totals.rejects} rejected"
 
-    def discarded(self) -> dict[str, int]:
-        """Return how many frames belonged to no part, and how many scores came too late, since the station started (I3)."""
+    def closing(self) -> dict[str, int | str]:
+        """Return what the last line of the log says: the totals, and what belonged to no part or came too late (I3)."""
+        totals = self._tally.totals()
         return {
+            "summary": self.summary(),
+            "parts": totals.parts,
+            "rejects": totals.rejects,
             "discarded_frames": self._ledger.discarded_frames,
             "discarded_scores": self._ledger.discarded_scores,
         }

@@ -73,7 +73,7 @@ def run(loaded: LoadedConfig) -> None:
         except Exception:
             log.critical("station_failed", exc_info=True)
             raise
-        log.info("station_stopped", extra={"summary": station.desk.summary(), **station.desk.discarded()})
+        log.info("station_stopped", extra=station.desk.closing())
 
 
 class Station:

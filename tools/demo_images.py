@@ -23,7 +23,14 @@ def main() -> int:
             "demo_images: expected the package elpv-dataset; run `sh tools/setup demo` first", file=sys.stderr
         )
         return 1
-    counts = lay_out(Path(spec.origin).parent / "data", Path(sys.argv[1]))
+    try:
+        counts = lay_out(Path(spec.origin).parent / "data", Path(sys.argv[1]))
+    except OSError as error:
+        print(
+            f"demo_images: expected a folder to write at {sys.argv[1]}, but: {error.strerror} ({error.filename})",
+            file=sys.stderr,
+        )
+        return 1
     print(f"solar cells of elpv-dataset (CC BY-NC-SA 4.0): {counts['good']} good, {counts['bad']} bad")
     return 0
 
@@ -32,7 +39,8 @@ def lay_out(data: Path, target: Path) -> dict[str, int]:
     """Link the images of `data` into `target`/good and `target`/bad, anew; return how many are in each."""
     counts = dict.fromkeys(FOLDERS.values(), 0)
     for folder in counts:
-        shutil.rmtree(target / folder, ignore_errors=True)
+        if (target / folder).exists():
+            shutil.rmtree(target / folder)
         (target / folder).mkdir(parents=True)
     for line in (data / "labels.csv").read_text().splitlines():
         name, probability, kind = line.split()

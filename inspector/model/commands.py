@@ -194,7 +194,7 @@ def _show_fit(result: "FitResult") -> None:
     _show_table(
         f"Model pack {result.pack.path}",
         [
-            ("good images", f"{result.images} in {manifest.held_out.batches} batch(es)"),
+            ("good images", f"{result.images}, batches: {manifest.held_out.batches}"),
             (
                 "input",
                 f"{manifest.geometry.width} x {manifest.geometry.height}, {manifest.geometry.channels} channel(s)",

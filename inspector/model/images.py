@@ -1,7 +1,8 @@
 """Folders of images: what is in them, what they have in common, and reading one."""
 
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,17 +33,27 @@ def list_images(folder: Path) -> list[Path]:
     """Return all images below `folder`, sorted by path. Raises ImagesError where there are none."""
     if not folder.is_dir():
         raise ImagesError(f"{folder}: expected a folder of images, there is none; correct the path")
-    hidden = (
-        path
-        for path in folder.rglob("*")
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    found = sorted(
+        path for path in _files_below(folder) if path.suffix.lower() in SUFFIXES and path.is_file()
     )
-    found = sorted(path for path in hidden if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
         raise ImagesError(
             f"{folder}: expected images ({', '.join(sorted(SUFFIXES))}), found none; correct the path"
         )
     return found
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield every file that is not hidden, also below linked folders: a lot is often a link to where it was recorded."""
+    seen: set[Path] = set()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        here = Path(root)
+        if here.resolve() in seen:
+            folders.clear()  # a link to a folder above it, or one folder linked twice
+            continue
+        seen.add(here.resolve())
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (here / name for name in files if not name.startswith("."))
 
 
 def read_image(path: Path, channels: int) -> NDArray[np.uint8]:
@@ -87,7 +98,7 @@ def survey(paths: Sequence[Path]) -> Survey:
     warnings = []
     if odd:
         warnings.append(
-            f"{odd} of {len(paths)} images have another aspect than {aspect:.2f} and are stretched to it; "
+            f"{odd} of {len(paths)} images have another shape than width = {aspect:.2f} x height and are stretched to it; "
             "fit on images of one camera and one region of interest"
         )
     if 0 < coloured < len(paths):

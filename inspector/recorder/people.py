@@ -24,7 +24,7 @@ _SENTENCES: Final = {
     ),
     ("INFO", "link_up"): "PLC up",
     ("INFO", "in_step"): "in step with the PLC: parts can pass",
-    ("INFO", "station_stopped"): "station stopped: {summary}",
+    ("INFO", "station_stopped"): "station stopped: {parts} parts so far, {rejects} of them rejected",
     (
         "WARNING",
         "out_of_step",

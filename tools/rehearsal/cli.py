@@ -125,6 +125,8 @@ def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
         fitted, good = folders.split(arguments.good, FIT_SHARE, arguments.seed)
         base = station.suit_to_rate(load(EXAMPLE, check_files=False).config, arguments.rate)
         pack = load_pack(_fit(fitted, arguments.good, folder, console))
+        for warning in pack.manifest.warnings:
+            console.print(f"[yellow]warning:[/yellow] {warning}", highlight=False)
     else:
         good = list_images(arguments.good)
         loaded = load(arguments.config, check_files=False)

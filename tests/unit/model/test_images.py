@@ -23,6 +23,18 @@ def test_images_are_found_in_nested_folders(tmp_path: Path) -> None:
     assert list_images(tmp_path) == wanted
 
 
+def test_linked_folders_are_followed_and_a_circle_of_links_ends(tmp_path: Path) -> None:
+    lot = tmp_path / "elsewhere"
+    lot.mkdir()
+    cv2.imwrite(str(lot / "1.png"), np.zeros((8, 8), np.uint8))
+    good = tmp_path / "good"
+    good.mkdir()
+    (good / "monday").symlink_to(lot)
+    (lot / "up").symlink_to(good)
+    (good / ".hidden").symlink_to(lot)
+    assert list_images(good) == [good / "monday" / "1.png"]
+
+
 def test_no_folder_and_no_images_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(ImagesError, match="expected a folder of images, there is none"):
         list_images(tmp_path / "missing")
@@ -74,7 +86,7 @@ def test_mixed_aspects_and_colours_are_said(tmp_path: Path) -> None:
     found = survey(list_images(tmp_path))
     assert (found.channels, found.aspect) == (3, 1.5)
     assert [warning.split(";")[0] for warning in found.warnings] == [
-        "1 of 5 images have another aspect than 1.50 and are stretched to it",
+        "1 of 5 images have another shape than width = 1.50 x height and are stretched to it",
         "4 of 5 images are grey among coloured ones",
     ]
 
