@@ -19,7 +19,8 @@
     │   ├── ScoreError                  ENG-004  what came out is no score: not finite
     │   ├── EngineInputError (ValueError)      ENG-005  the frame or the geometry is not what the engine takes
     │   ├── EngineTimeoutError (TimeoutError)  ENG-006  the device did not finish in time
-    │   └── EngineClosedError           ENG-007  used after close
+    │   ├── EngineClosedError           ENG-007  used after close
+    │   └── DisagreementError           ENG-008  other scores than those the model pack was calibrated with
     ├── PlcError                        PLC-001  the PLC cannot be reached or answered wrongly
     │   ├── PlcTimeoutError (TimeoutError)  PLC-002  no answer within the call's time-out
     │   └── RecipeError                 PLC-003  the PLC wants a recipe that is not loaded
@@ -167,6 +168,12 @@ class EngineClosedError(EngineError):
     """The engine was used after `close`."""
 
     code = "ENG-007"
+
+
+class DisagreementError(EngineError):
+    """The engine gives other scores than those the model pack was calibrated with."""
+
+    code = "ENG-008"
 
 
 # -- PLC ----------------------------------------------------------------------------------------

@@ -3,8 +3,9 @@
 A frame belongs to a part by its place in the sequence of frame ids since camera and PLC were last in step, and only if
 the times agree. Part p was triggered within a window: after the last read of the control block that did not show p, before
 the first that did. Its frame arrives between `latency_min` and `latency_max` later. A frame shows p for certain only if
-its arrival fits p's window and cannot fit the window of p + 1. So a trigger that the camera missed, or one too many, is
-seen on the first part it touches and does not shift verdicts to the neighbour.
+its arrival fits p's window and neither that of p - 1 nor that of p + 1. So a trigger that the camera missed, or one too
+many, or both, does not shift a verdict to the neighbour. The price: parts that follow each other closer than the spread of
+the latency (and the time between two reads) are rejected, since no time can tell their frames apart.
 
 In step the two get on an empty line: the count stood still and no frame came for longer than `latency_max`. The next
 frame then shows the next part. This first one is certain only when its time is over and no other frame came in it: one that

@@ -29,6 +29,7 @@ from inspector.errors import FeatureError, HungError, InspectorError
 from inspector.handshake import Timing
 from inspector.ledger import Ledger, Rules
 from inspector.model.pack import Pack, load_pack, require_unchanged
+from inspector.model.selftest import require_agreement
 from inspector.plc.link import PlcLink
 from inspector.recorder.client import Recorder
 from inspector.recorder.handler import routed_logging
@@ -224,11 +225,14 @@ def open_unchanged(kind: str, pack: Pack, geometry: Geometry) -> Engine:
     """Open the engine on the very graph that the record names (I6), also after hours: the pack may have been replaced since.
 
     Raises ServiceError where it was, which ends the station: the next start takes the new graph with its own threshold.
+    DisagreementError where the engine gives other scores than the pack's.
     """
     require_unchanged(pack)
     engine = open_engine(kind, pack.graph, geometry)
     try:
         require_unchanged(pack)  # nor while the engine read it
+        if geometry.pixel_format is None:  # the reference images are no raw Bayer frames
+            require_agreement(engine, pack)
     except BaseException:
         engine.close()
         raise

@@ -1,0 +1,30 @@
+"""Does this engine, on this machine, give the scores the pack was calibrated with? Asked before a station is ready."""
+
+import logging
+
+from inspector.engine.base import Engine
+from inspector.errors import DisagreementError
+from inspector.model.images import read_image
+from inspector.model.pack import Pack
+
+log = logging.getLogger(__name__)
+
+# Share of the threshold by which a score may differ. Float32 on another CPU differs by some 1e-5; a threshold set for 1 % false
+# rejects still means about that with a score 2 % off.
+AGREEMENT = 0.02
+
+
+def require_agreement(engine: Engine, pack: Pack) -> None:
+    """Score the pack's reference images, and raise DisagreementError where a score is another one than when it was fitted.
+
+    A device or runtime that computes wrongly may give every part a small, finite score, and would release them all.
+    """
+    for reference in pack.manifest.references:
+        image = read_image(pack.path / reference.file, pack.geometry.channels)
+        score = engine.score(image).value
+        if abs(score - reference.score) > AGREEMENT * pack.threshold:
+            raise DisagreementError(
+                f"{engine.name} scores {reference.file} of the pack {score:.4f}, it was {reference.score:.4f} when fitted, "
+                f"and may differ by {AGREEMENT * pack.threshold:.4f}; choose another model.engine, or fit the model again here"
+            )
+    log.info("engine_agrees", extra={"engine": engine.name, "references": len(pack.manifest.references)})
