@@ -17,6 +17,7 @@ import pytest
 
 from tests.contract.simcam_rig import flat_images, opened, producer, write_pnm
 from tests.support.producers import SIMCAM, simcam_cti
+from tests.support.waiting import wait_for
 
 COLOUR = np.random.default_rng(7).integers(0, 256, (10, 14, 3), dtype=np.uint8)
 
@@ -79,6 +80,7 @@ def test_the_size_follows_the_first_image_and_device_conf(tmp_path: Path) -> Non
         ("sreial=1", "sreial"),
         ("width=0", "Width"),
         ("width=a", "Width"),
+        ("ExposureTime=nan", "ExposureTime"),
         ("pixel_format=Mono7", "Mono7"),
         ("x", "key=value"),
     ],
@@ -303,6 +305,15 @@ def test_a_pulse_names_the_image_it_takes(tmp_path: Path) -> None:
         assert camera.fetch().grey == 4
 
 
+def test_folders_may_be_nested_deeply_and_be_named_like_an_image(tmp_path: Path) -> None:
+    name = "lot.pgm/" + "/".join("abcdefghijkl") + "/x"
+    write_pnm(tmp_path / "cam0" / f"{name}.pgm", np.full((16, 32), 9, np.uint8))
+    with opened(tmp_path) as camera:
+        camera.triggered()
+        camera.pulse(name)
+        assert camera.fetch().grey == 9
+
+
 def test_a_burst_of_pulses_loses_none(tmp_path: Path) -> None:
     flat_images(tmp_path, count=8)
     with opened(tmp_path) as camera:
@@ -320,8 +331,7 @@ def test_pulses_beyond_the_queue_are_counted(tmp_path: Path) -> None:
     with opened(tmp_path) as camera:
         camera.triggered(exposure_us=10_000_000)
         camera.pulse()
-        while camera.status()["exposures"] != "1":
-            pass  # until the sensor has taken it from the queue
+        wait_for(lambda: camera.status()["exposures"] == "1", "the sensor to take it from the queue")
         for _ in range(19):
             camera.pulse()
         status = camera.status()
@@ -484,8 +494,11 @@ def test_the_handling_mode_decides_which_frames_are_lost(tmp_path: Path, mode: s
         camera.triggered(exposure_us=10)
         for _ in range(10):
             camera.pulse()
-        while camera.status()["sent"] != "10":
-            pass
+        # The last frame has been sent, and its buffer is filled.
+        wait_for(
+            lambda: (now := camera.status())["sent"] == "10" and int(now["queued"]) + int(now["ready"]) == 4,
+            "ten frames on the wire",
+        )
         assert camera.stream.node_map.StreamLostFrameCount.value == 10 - len(kept)
         assert camera.stream.module.num_underrun == 10 - len(kept)
         assert [camera.fetch().frame_id for _ in kept] == kept
@@ -495,6 +508,18 @@ def test_the_handling_mode_decides_which_frames_are_lost(tmp_path: Path, mode: s
         camera.pulse()
         assert camera.fetch().frame_id == 11
         assert camera.stream.module.num_underrun == 10 - len(kept)
+
+
+@pytest.mark.parametrize("mode", ["OldestFirst", "OldestFirstOverwrite", "NewestOnly"])
+def test_a_flush_hands_all_empty_buffers_over(tmp_path: Path, mode: str) -> None:
+    flat_images(tmp_path)
+    with opened(tmp_path) as camera:
+        camera.acquirer.num_buffers = 4
+        camera.stream.node_map.StreamBufferHandlingMode.value = mode
+        camera.triggered()
+        camera.stream.module.flush_buffer_queue(genicam.gentl.ACQ_QUEUE_TYPE_LIST.ACQ_QUEUE_INPUT_TO_OUTPUT)
+        status = camera.status()
+        assert (status["queued"], status["ready"], status["underrun"]) == ("0", "4", "0")
 
 
 # ---- building ----

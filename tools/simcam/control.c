@@ -251,9 +251,9 @@ static GC_ERROR bind_socket(struct control *control, const struct identity *iden
     if (!make_address(identity, &address))
         return fail(GC_ERR_IO, "the path of the control socket is longer than %zu: %s",
                     sizeof address.sun_path - 1, identity->socket_path);
-    control->socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     /* Nobody answers on it, so what lies there is left over from a process that died. */
     unlink(identity->socket_path);
+    control->socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (control->socket < 0 ||
         bind(control->socket, (struct sockaddr *)&address, sizeof address) != 0)
         return fail(GC_ERR_IO, "cannot bind the control socket %s: %s", identity->socket_path,

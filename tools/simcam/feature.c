@@ -175,7 +175,7 @@ GC_ERROR feature_set_text(const struct feature_map *map, uint8_t *registers,
     GC_ERROR error = parse(row, text, &number);
     if (error)
         return error;
-    if (number < row->min || number > highest(map, registers, row))
+    if (!(number >= row->min && number <= highest(map, registers, row))) /* nor NaN */
         return fail(GC_ERR_INVALID_VALUE, "%s must be %g to %g, not %s", row->name, row->min,
                     highest(map, registers, row), text);
     set_number(row, registers, number);

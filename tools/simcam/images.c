@@ -19,7 +19,7 @@
 #include "error.h"
 
 #define MAX_SIDE 32768u
-#define MAX_DEPTH 8
+#define MAX_DEPTH 32
 
 struct file {
     char *path;        /* under the folder, with extension */
@@ -76,10 +76,10 @@ static bool scan(struct images *images, const char *below, int depth)
         const char *slash = *below ? "/" : "";
         if (snprintf(name, sizeof name, "%s%s%s", below, slash, entry->d_name) >= (int)sizeof name)
             good = false;
+        else if (entry->d_type == DT_DIR)
+            good = depth == MAX_DEPTH || scan(images, name, depth + 1);
         else if (is_image(entry->d_name))
             good = add_file(images, name);
-        else if (entry->d_type == DT_DIR && depth < MAX_DEPTH)
-            good = scan(images, name, depth + 1);
     }
     closedir(directory);
     return good;

@@ -18,7 +18,7 @@ static GC_ERROR update_list(struct interface *interface, bool *changed)
     if (!list)
         return fail(GC_ERR_OUT_OF_MEMORY, "no memory for the list of devices");
     *changed = count != interface->known_count ||
-               memcmp(list, interface->known, count * sizeof *list) != 0;
+               (count && memcmp(list, interface->known, count * sizeof *list) != 0);
     free(interface->known);
     interface->known = list;
     interface->known_count = count;

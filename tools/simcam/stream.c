@@ -58,14 +58,18 @@ static struct buffer *take_buffer(struct stream *stream)
 
 static void put_into_output(struct stream *stream, struct buffer *buffer)
 {
-    struct buffer *older;
-    while (handling_mode(stream) == HANDLING_NEWEST_ONLY && (older = queue_pop(&stream->output))) {
-        stream->underrun++;
-        queue_push(&stream->input, older, BUFFER_QUEUED);
-    }
     queue_push(&stream->output, buffer, BUFFER_READY);
     stream->fired++;
     pthread_cond_broadcast(&stream->ready);
+}
+
+/* NewestOnly: what waits for delivery gives way to the frame that comes. */
+static void give_up_older(struct stream *stream)
+{
+    for (struct buffer *older; (older = queue_pop(&stream->output));) {
+        stream->underrun++;
+        queue_push(&stream->input, older, BUFFER_QUEUED);
+    }
 }
 
 void stream_receive(struct stream *stream, const struct frame *frame)
@@ -86,6 +90,8 @@ void stream_receive(struct stream *stream, const struct frame *frame)
     stream->filling = NULL;
     if (stream->to_acquire != GENTL_INFINITE)
         stream->to_acquire--;
+    if (handling_mode(stream) == HANDLING_NEWEST_ONLY)
+        give_up_older(stream);
     put_into_output(stream, buffer);
     pthread_cond_broadcast(&stream->filled);
 }
