@@ -57,9 +57,15 @@ class Line:
                 return event
         raise AssertionError(f"expected linesim to say {wanted}, it ended with {self.process.wait()}")
 
-    def run(self, **faults: Callable[[], object]) -> int:
-        """Follow it to its end, doing what its `say` faults ask for; return its exit status, keep its result."""
+    def run(self, until: Callable[[Event], bool] | None = None, **faults: Callable[[], object]) -> int:
+        """Follow it to its end, doing what its `say` faults ask for; return its exit status, keep its result.
+
+        Once `until` says yes to its progress, told ten times a second, no more parts come onto the line.
+        """
         while (event := self._events.get(timeout=60)) is not None:
+            if until is not None and event["event"] == "progress" and until(event):
+                self.process.terminate()
+                until = None
             if event["event"] == "fault" and str(event["do"]).startswith("say "):
                 faults[str(event["do"]).removeprefix("say ")]()
             elif event["event"] == "result":
