@@ -10,6 +10,7 @@ A YAML (or JSON) list of {at_part: N, do: "..."}; N counts the parts of the run 
     say TEXT             nothing: it is only told to who watches the run (--live), for faults that others make
 """
 
+import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ class CameraSocket:
         if self._path is None:
             return
         try:
-            self._socket.sendto(text.encode(), str(self._path))
+            self._socket.sendto(os.fsencode(text), str(self._path))  # a file's name may be no UTF-8
         except OSError:
             self.failures += 1
 

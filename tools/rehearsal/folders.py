@@ -1,5 +1,6 @@
 """Which images are fitted on and which are shown as parts, and the raw files that simcam plays."""
 
+import itertools
 import json
 import random
 from collections import Counter
@@ -59,15 +60,14 @@ def link_images(images: Sequence[Path], root: Path, folder: Path) -> None:
 
 def name_images(good: Sequence[Path], good_root: Path, bad: Sequence[Path], bad_root: Path) -> list[Shown]:
     """Return the parts to show, named after their files: good/lot-3/0012, unique whatever the suffixes."""
-    shown: list[Shown] = []
-    taken = Counter[str]()
+    shown: dict[str, Shown] = {}
     for truth, paths, root in (("good", good, good_root), ("bad", bad, bad_root)):
         for path in paths:
             name = f"{truth}/{path.relative_to(root).with_suffix('').as_posix()}"
-            taken[name] += 1
-            unique = name if taken[name] == 1 else f"{name}~{taken[name]}"
-            shown.append(Shown(unique, path, truth == "good"))
-    return shown
+            numbered = (f"{name}~{number}" for number in itertools.count(2))
+            unique = next(each for each in itertools.chain([name], numbered) if each not in shown)
+            shown[unique] = Shown(unique, path, truth == "good")
+    return list(shown.values())
 
 
 def choose(shown: Sequence[Shown], parts: int | None, seed: int) -> list[Shown]:

@@ -1,5 +1,6 @@
 """The list of faults."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -59,6 +60,18 @@ def test_pulses_that_find_no_camera_are_counted(tmp_path: Path) -> None:
             camera.check()
     finally:
         camera.close()
+
+
+def test_an_images_name_reaches_the_camera_byte_for_byte(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "camera.sock"))
+        camera = CameraSocket(tmp_path / "camera.sock")
+        try:
+            for name in ("größe 7".encode(), "größe 7".encode("latin-1")):
+                camera.send(f"pulse image={os.fsdecode(name)}")
+                assert listener.recv(100) == b"pulse image=" + name
+        finally:
+            camera.close()
 
 
 def test_the_first_refusal_of_the_camera_is_heard(tmp_path: Path) -> None:

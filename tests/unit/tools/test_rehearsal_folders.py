@@ -61,6 +61,12 @@ def test_names_say_truth_and_file_and_are_unique(tmp_path: Path) -> None:
     assert [each.good for each in named] == [True, True, False]
 
 
+def test_no_name_is_given_twice_whatever_the_files_are_called() -> None:
+    files = [Path("g/a.bmp"), Path("g/a.png"), Path("g/a~2.png"), Path("g/a~2~2.png")]
+    names = [each.name for each in name_images(files, Path("g"), [], Path("b"))]
+    assert names == ["good/a", "good/a~2", "good/a~2~2", "good/a~2~2~2"]
+
+
 def test_only_as_many_images_as_parts_are_chosen() -> None:
     shown = [Shown(f"{n}", Path(f"{n}"), good=True) for n in range(10)]
     assert choose(shown, None, 1) == choose(shown, 10, 1) == shown
