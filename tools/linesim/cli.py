@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
 def _plan(arguments: argparse.Namespace) -> Plan:
     """Return the plan, or raise InputError for figures that contradict each other."""
     items = read_items(arguments.images)
-    if arguments.rate <= 0 or arguments.budget_ms <= 0:
+    if not (arguments.rate > 0 and arguments.budget_ms > 0):  # nor NaN
         raise InputError("expected --rate and --budget-ms above zero")
     least_ms = 600 / arguments.rate if arguments.min_spacing_ms is None else arguments.min_spacing_ms
     if not 0 < least_ms <= 1000 / arguments.rate:

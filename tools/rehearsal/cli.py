@@ -25,7 +25,7 @@ from inspector.model.images import list_images
 from inspector.model.pack import Pack, load_pack
 from tools.rehearsal import folders, result, sheet, station, verify
 from tools.rehearsal.live import Display
-from tools.rehearsal.run import LinePlan, Linesim, read_faults, run
+from tools.rehearsal.run import LinePlan, Linesim, heeded, read_faults, run
 
 EXAMPLE = station.ROOT / "config" / "station.example.yaml"
 FIT_SHARE = 0.7
@@ -41,7 +41,8 @@ KEPT = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Rehearse what the arguments describe."""
     arguments = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # while nothing runs that has to end in order
+    for number in heeded():
+        signal.signal(number, signal.default_int_handler)  # while nothing runs that has to end in order
     try:
         return _rehearse(arguments, Console())
     except InspectorError as error:
@@ -136,6 +137,8 @@ def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
     shown = folders.choose(named, arguments.parts, arguments.seed)
     sensor, odd = folders.choose_sensor(shown, pack.geometry.channels)
     setting = Setting(arguments, base, pack, shown, sensor, faults, folder, console)
+    for doubt in station.doubts(base, setting.budget_ms, arguments.rate):
+        console.print(f"[yellow]warning:[/yellow] {doubt}", highlight=False)
     n_good = sum(each.good for each in shown)
     console.print(
         f"Showing {n_good} good and {len(shown) - n_good} bad images to the camera.", highlight=False

@@ -21,6 +21,7 @@ from tools.rehearsal.station import ROOT, Daemon
 READY_S = 120.0  # compiling a model for a GPU takes long, once
 LINGER_S = 20.0  # the station stops before its PLC goes
 KILLS = {"kill camera": Daemon.kill_camera, "kill station": Daemon.kill}
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # the last: its terminal was closed
 Event = dict[str, Any]
 
 
@@ -126,7 +127,7 @@ def run(
 ) -> tuple[int, Event, Daemon]:
     """Run to the end; return linesim's exit status, its result, and the daemon (stopped). `start(port)` starts the daemon.
 
-    SIGTERM and Ctrl-C end the line first, then the station; the second one at once.
+    SIGTERM, Ctrl-C and a terminal that is closed end the line first, then the station; the second one at once.
     """
     with _signals(linesim.end_in_order):
         first = linesim.next(READY_S)
@@ -171,13 +172,18 @@ def _follow(linesim: Linesim, daemon: Daemon, show: Callable[[Event], None]) -> 
     return result
 
 
+def heeded() -> list[signal.Signals]:
+    """Return the signals that end a rehearsal: not those that whoever started it had ignored, as nohup does."""
+    return [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 class _signals:  # noqa: N801  (reads as the statement it is)
-    """While open, the first SIGTERM or Ctrl-C calls `first`, the second raises KeyboardInterrupt."""
+    """While open, the first signal to stop calls `first`, the second raises KeyboardInterrupt."""
 
     def __init__(self, first: Callable[[], None]) -> None:
         self._first = first
         self._before: list[Any] = []
-        self._numbers: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)
+        self._numbers: Sequence[signal.Signals] = heeded()
 
     def __enter__(self) -> None:
         self._before = [signal.signal(number, self._heard) for number in self._numbers]

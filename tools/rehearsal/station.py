@@ -1,5 +1,6 @@
 """The station under rehearsal: a configuration derived from the user's, and the daemon that runs it, as it is."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -147,8 +148,9 @@ class Daemon:
         if self._process is None:
             return
         for pid in _children(self._process.pid):
-            if b"inspector.camera" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):  # it has just ended by itself
+                if b"inspector.camera" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """End it in order, and by force if that takes too long."""
@@ -169,7 +171,9 @@ def last_line(text: str) -> str:
 
 
 def _children(pid: int) -> list[int]:
+    """Return the ids of its child processes; [] where it has ended, or is ending."""
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(child) for child in (task / "children").read_text().split()]
     return found

@@ -1,12 +1,13 @@
 """The configuration under rehearsal: the user's, with simulated surroundings."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from inspector.config.loading import load
 from inspector.config.schema import Config
-from tools.rehearsal.station import ROOT, Surroundings, derive, doubts, last_line, suit_to_rate
+from tools.rehearsal.station import ROOT, Daemon, Surroundings, derive, doubts, last_line, suit_to_rate
 
 USERS = """
 station: {name: line-1, budget_ms: 80, state_folder: /var/lib/inspector}
@@ -86,6 +87,15 @@ def test_the_example_suits_every_rate(rate_hz: float) -> None:
     config = suit_to_rate(example, rate_hz)
     assert doubts(config, config.station.budget_ms, rate_hz) == [] or rate_hz > 40
     assert config.latency_max_ms <= example.latency_max_ms
+
+
+def test_a_camera_process_that_has_gone_need_not_be_killed(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "station.yaml", tmp_path)
+    daemon.kill_camera()
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+        daemon._process = ended  # any process will do
+        daemon.kill_camera()
 
 
 def test_the_last_line_is_the_last_with_words() -> None:
