@@ -211,6 +211,7 @@ def test_bad_input_is_one_line_that_says_what_to_do(images: Path, tmp_path: Path
         ((*good, *bad, "--rate", 0), "--rate above 0"),
         ((*good, *bad, "--rate", "nan"), "--rate above 0"),
         ((*good, *bad, "--budget-ms", 1), "--budget-ms from 2"),
+        ((*good, *bad, "--rate", 200), "a slot would be needed again"),
         ((*good, *bad, "--faults", "nowhere.yaml"), "nowhere.yaml: expected a readable list of faults"),
         ((*good, *bad, "--out", tmp_path / "full"), "expected no pack, or an earlier rehearsal's"),
         ((*good, *bad, "--out", "/dev/null/x"), "expected a folder that can be made"),

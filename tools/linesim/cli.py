@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from inspector.plc.registers import RegisterMap
-from tools.linesim.conveyor import InputError, read_items
+from tools.linesim.conveyor import InputError, check_budget, least_spacing_ms, read_items
 from tools.linesim.faults import CameraSocket, read_faults
 from tools.linesim.judge import Judge
 from tools.linesim.line import Line, Plan
@@ -109,16 +109,14 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     items = read_items(arguments.images)
     if not (arguments.rate > 0 and arguments.budget_ms > 0):  # nor NaN
         raise InputError("expected --rate and --budget-ms above zero")
-    least_ms = 600 / arguments.rate if arguments.min_spacing_ms is None else arguments.min_spacing_ms
+    least_ms = (
+        least_spacing_ms(arguments.rate) if arguments.min_spacing_ms is None else arguments.min_spacing_ms
+    )
     if not 0 < least_ms <= 1000 / arguments.rate:
         raise InputError(
             f"expected --min-spacing-ms above zero and at most 1000 / rate = {1000 / arguments.rate:g}, got {least_ms:g}"
         )
-    if arguments.budget_ms >= least_ms * (arguments.slots - 1):
-        raise InputError(
-            f"expected a budget below {least_ms * (arguments.slots - 1):g} ms, got {arguments.budget_ms:g}: with "
-            f"{arguments.slots} slots and a part every {least_ms:g} ms a slot would be needed again before it is read"
-        )
+    check_budget(arguments.budget_ms, least_ms, arguments.slots)
     if arguments.parts is not None and arguments.parts < 1:
         raise InputError(f"expected --parts to be at least 1, got {arguments.parts}")
     if not 1 <= arguments.first_part_id <= 65535:

@@ -43,6 +43,21 @@ def deal(items: Sequence[Item], rng: random.Random) -> Iterator[Item]:
         yield from deck
 
 
+def least_spacing_ms(rate_hz: float) -> float:
+    """Return the least time between two parts where nothing else is asked for."""
+    return 600 / rate_hz
+
+
+def check_budget(budget_ms: float, least_ms: float, slots: int) -> None:
+    """Raise InputError where a part's slot would be needed again before the gate has read it."""
+    most_ms = least_ms * (slots - 1)
+    if budget_ms >= most_ms:
+        raise InputError(
+            f"expected a budget below {most_ms:g} ms, got {budget_ms:g}: with {slots} slots and a part every "
+            f"{least_ms:g} ms a slot would be needed again before it is read"
+        )
+
+
 def spacings_ns(rate_hz: float, min_spacing_ms: float, rng: random.Random) -> Iterator[int]:
     """Yield the time to the next part for ever: never below the minimum, exponential above it, 1 / rate on average.
 

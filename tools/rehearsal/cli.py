@@ -125,6 +125,7 @@ def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.config is None:
         fitted, good = folders.split(arguments.good, FIT_SHARE, arguments.seed)
         base = station.suit_to_rate(load(EXAMPLE, check_files=False).config, arguments.rate)
+        station.check_slots(base, arguments.budget_ms or base.station.budget_ms, arguments.rate)
         pack = load_pack(_fit(fitted, arguments.good, folder, console))
         for warning in pack.manifest.warnings:
             console.print(f"[yellow]warning:[/yellow] {warning}", highlight=False)

@@ -13,6 +13,7 @@ import yaml
 
 from inspector.config.schema import Config
 from inspector.errors import ServiceError
+from tools.linesim.conveyor import InputError, check_budget, least_spacing_ms
 
 ROOT = Path(__file__).resolve().parents[2]
 DEVICE = "cam"
@@ -35,11 +36,6 @@ def socket_in(simcam_root: Path) -> Path:
     return simcam_root / f"{DEVICE}.sock"
 
 
-def least_spacing_ms(rate_hz: float) -> float:
-    """Return the least time between two parts that linesim takes of itself."""
-    return 600 / rate_hz
-
-
 def suit_to_rate(base: Config, rate_hz: float) -> Config:
     """Return the example station with a camera latency that fits the rate: simcam is faster than the example's camera."""
     most_ms = min(base.latency_max_ms, 0.6 * least_spacing_ms(rate_hz))
@@ -58,6 +54,14 @@ def doubts(config: Config, budget_ms: float, rate_hz: float) -> list[str]:
     return [
         f"{apart} (camera.latency_ms.max and plc.poll_ms): expect HANDSHAKE rejects; state the camera's true latency"
     ]
+
+
+def check_slots(config: Config, budget_ms: float, rate_hz: float) -> None:
+    """Raise ServiceError where linesim would refuse to run, for a slot would be needed again too early."""
+    try:
+        check_budget(budget_ms, least_spacing_ms(rate_hz), config.plc.registers.slots)
+    except InputError as error:
+        raise ServiceError(f"{error}; take another --rate or --budget-ms") from error
 
 
 def build_simcam() -> Path:
@@ -97,8 +101,10 @@ def derive(base: Config, around: Surroundings, budget_ms: float | None, folder: 
 def _set_budget(
     station: dict[str, Any], camera: dict[str, Any], plc: dict[str, Any], budget_ms: float
 ) -> None:
-    """Set another budget; what no longer fits into it becomes half of it, which is the default."""
+    """Set another budget; what no longer fits into it becomes half of it, which is the default, or a quarter."""
     station["budget_ms"] = float(budget_ms)
+    plc["write_margin_ms"] = min(plc["write_margin_ms"], budget_ms / 4)
+    camera["latency_ms"]["min"] = min(camera["latency_ms"]["min"], budget_ms / 4)
     for section, key in ((camera["latency_ms"], "max"), (plc, "timeout_ms"), (plc, "poll_ms")):
         if section.get(key, 0) > budget_ms / 2:
             section[key] = budget_ms / 2

@@ -65,7 +65,7 @@ def test_of_the_features_those_stay_that_the_simulated_camera_has(
 
 
 @pytest.mark.parametrize(
-    ("budget_ms", "latency_ms", "timeout_ms"), [(200, 30, 35), (40, 20, 20), (64, 30, 32)]
+    ("budget_ms", "latency_ms", "timeout_ms"), [(200, 30, 35), (40, 20, 20), (64, 30, 32), (2, 1, 1)]
 )
 def test_another_budget_shortens_what_no_longer_fits(
     users: Config, tmp_path: Path, budget_ms: float, latency_ms: float, timeout_ms: float
