@@ -1,6 +1,7 @@
 """What a run says at the end: one JSON object for scripts, one table for people, one JSON line for each part."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,11 +18,14 @@ NS_PER_MS = 1e6
 
 
 def percentile_ms(values_ns: Sequence[int], share: float) -> float | None:
-    """Return the value that `share` of all do not exceed (nearest rank), in milliseconds; None of nothing."""
+    """Return the least value that at least `share` of all do not exceed, in milliseconds; None of nothing.
+
+    By nearest rank, so that the figure is one that was measured.
+    """
     if not values_ns:
         return None
-    ordered = sorted(values_ns)
-    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))] / NS_PER_MS, 3)
+    rank = math.ceil(share * len(values_ns))
+    return round(sorted(values_ns)[max(rank, 1) - 1] / NS_PER_MS, 3)
 
 
 def spread_ms(values_ns: Sequence[int]) -> dict[str, float | None]:

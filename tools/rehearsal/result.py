@@ -10,6 +10,7 @@ from typing import Any
 
 from inspector.clock import NS_PER_MS
 from inspector.part import Reason
+from tools.linesim.report import percentile_ms
 
 LIVE_KEYS = ("event",)
 BY_SCORE = (Reason.NONE.name, Reason.SCORE.name)
@@ -141,11 +142,6 @@ def _relative(outcome: PartOutcome) -> float:
 
 
 def _spread(values: Iterable[float | None]) -> dict[str, float | None]:
-    """Return p50 and p99 by nearest rank, like linesim."""
-    known = sorted(value for value in values if value is not None)
-    if not known:
-        return {"p50": None, "p99": None}
-    return {
-        name: round(known[min(len(known) - 1, int(share * len(known)))], 3)
-        for name, share in (("p50", 0.5), ("p99", 0.99))
-    }
+    """Return p50 and p99 as linesim does."""
+    known_ns = [round(value * NS_PER_MS) for value in values if value is not None]
+    return {"p50": percentile_ms(known_ns, 0.5), "p99": percentile_ms(known_ns, 0.99)}
