@@ -270,6 +270,7 @@ def _fails(folder: Path, *options: str) -> str:
         (["--budget-ms", "5000"], "a slot would be needed again"),
         (["--min-spacing-ms", "500"], "at most 1000 / rate"),
         (["--first-part-id", "0"], "1..65535"),
+        (["--held-ms", "nan"], "--held-ms from 0"),
         (["--status-address", "10"], "overlaps"),
         (["--ready-timeout", "0.1"], "expected the station to write READY"),
         (["--faults", "nowhere.yaml"], "expected a readable list of faults"),

@@ -16,12 +16,13 @@ from rich.console import Console
 from inspector.plc.registers import RegisterMap
 from tools.linesim.conveyor import InputError, check_budget, least_spacing_ms, read_items
 from tools.linesim.faults import CameraSocket, read_faults
-from tools.linesim.judge import Judge
+from tools.linesim.judge import HELD_NS, Judge
 from tools.linesim.line import Line, Plan
 from tools.linesim.plc import Plc
-from tools.linesim.report import PartLog, percentile_ms, result, show, write_json
+from tools.linesim.report import NS_PER_MS, PartLog, percentile_ms, result, show, write_json
 
 RECENT = 200  # parts that the live latency speaks of
+HELD_MAX_MS = 60_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,6 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--settle-timeout", type=float, default=5.0, metavar="S", help="how long the last counters may take")
     add(
+        "--held-ms",
+        type=float,
+        default=HELD_NS / NS_PER_MS,
+        metavar="MS",
+        help="how long the network may hold a call: a PASS that comes later than that after its deadline was sent too late",
+    )
+    add(
         "--linger",
         type=float,
         default=0.0,
@@ -117,6 +125,8 @@ def _plan(arguments: argparse.Namespace) -> Plan:
             f"expected --min-spacing-ms above zero and at most 1000 / rate = {1000 / arguments.rate:g}, got {least_ms:g}"
         )
     check_budget(arguments.budget_ms, least_ms, arguments.slots)
+    if not 0 <= arguments.held_ms <= HELD_MAX_MS:
+        raise InputError(f"expected --held-ms from 0 to {HELD_MAX_MS}, got {arguments.held_ms:g}")
     if arguments.parts is not None and arguments.parts < 1:
         raise InputError(f"expected --parts to be at least 1, got {arguments.parts}")
     if not 1 <= arguments.first_part_id <= 65535:
@@ -147,7 +157,7 @@ async def _run(arguments: argparse.Namespace, plan: Plan) -> int:
         raise InputError("; ".join(problems))
     plc = Plc(registers, arguments.host, arguments.port)
     with PartLog(arguments.record) as log:
-        judge = Judge(slots=registers.slots, closed=log.write)
+        judge = Judge(slots=registers.slots, closed=log.write, held_ns=round(arguments.held_ms * NS_PER_MS))
         tell = _teller(judge, plan) if arguments.live else _silent
         camera = CameraSocket(arguments.camera)
         line = Line(plan, plc, judge, camera, tell)

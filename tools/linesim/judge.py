@@ -14,9 +14,9 @@ from inspector.plc.registers import Status
 
 NO_SCORE = 0xFFFF
 SCORE_TOLERANCE = 0.01  # of one image, shown twice, scored twice: threads may add in another order
-STALL_NS = (
-    50_000_000  # a PASS so long after its deadline was sent after it: no machine we know stalls that long
-)
+# A PASS that comes so long after its deadline was sent after it: no machine that we know stalls that long. Where something
+# between station and PLC may hold a call for longer (a bad network, the fault proxy), the judge must be told.
+HELD_NS = 50_000_000
 COUNTERS = 1 << 32  # they wrap here
 REASON_NAMES = {reason.value: reason.name for reason in Reason}
 
@@ -73,11 +73,13 @@ class Tally:
 class Judge:
     """Follows each part from its count to the end of its slot."""
 
-    def __init__(self, *, slots: int, closed: Callable[[Part], None]) -> None:
+    def __init__(self, *, slots: int, closed: Callable[[Part], None], held_ns: int = HELD_NS) -> None:
+        """`held_ns`: how long a call may be on its way."""
         self.tally = Tally()
         self.latencies_ns = array("q")
         self._owners: list[Part | None] = [None] * slots
         self._closed = closed
+        self._held_ns = held_ns
         self._first: dict[str, Part] = {}  # the first part that broke each promise
         self._scores: dict[str, int] = {}  # relative score of each image when first scored
         self._closed_growth = Counter[str]()  # what the station's counters must have grown by
@@ -107,7 +109,7 @@ class Judge:
             part.t_slot_ns, part.words = t_ns, tuple(words)
             self.latencies_ns.append(t_ns - part.t_trigger_ns)
             self.tally.late += t_ns > part.deadline_ns
-            if part.passed and t_ns > part.deadline_ns + STALL_NS:
+            if part.passed and t_ns > part.deadline_ns + self._held_ns:
                 self.tally.late_passes += 1
                 self._first.setdefault("late_passes", part)
             self._compare_score(part)

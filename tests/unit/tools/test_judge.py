@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import pytest
+
 from inspector.part import Outcome, Reason
 from inspector.plc.registers import State, Status
-from tools.linesim.judge import NO_SCORE, STALL_NS, Judge, Part
+from tools.linesim.judge import HELD_NS, NO_SCORE, Judge, Part
 
 SLOTS = 4
 BUDGET = 100
@@ -23,9 +25,9 @@ def words(
 class Bench:
     """A judge and the parts it closed, with short words for what happens."""
 
-    def __init__(self) -> None:
+    def __init__(self, held_ns: int = HELD_NS) -> None:
         self.closed: list[Part] = []
-        self.judge = Judge(slots=SLOTS, closed=self.closed.append)
+        self.judge = Judge(slots=SLOTS, closed=self.closed.append, held_ns=held_ns)
         self.tally = self.judge.tally
 
     def count(self, index: int, *, image: str = "a", good: bool = True, part_id: int | None = None) -> Part:
@@ -90,12 +92,14 @@ def test_rounding_is_not_another_image() -> None:
     assert bench.tally.mixed_up == 0
 
 
-def test_a_stall_of_the_machine_is_no_late_pass_but_a_longer_time_is() -> None:
-    bench = Bench()
-    bench.write(bench.count(1), words(1), t_ns=BUDGET + STALL_NS)
-    assert (bench.tally.late, bench.tally.late_passes) == (1, 0)
-    bench.write(bench.count(2), words(2), t_ns=BUDGET + STALL_NS + 1)
-    assert (bench.tally.late, bench.tally.late_passes) == (2, 1)
+@pytest.mark.parametrize("held_ns", [HELD_NS, 0, 7 * HELD_NS])
+def test_what_the_machine_or_the_network_held_is_no_late_pass_but_a_longer_time_is(held_ns: int) -> None:
+    bench = Bench(held_ns)
+    bench.write(bench.count(1), words(1), t_ns=BUDGET + held_ns)
+    assert (bench.tally.late, bench.tally.late_passes) == (held_ns > 0, 0)
+    bench.write(bench.count(2), words(2), t_ns=BUDGET + held_ns + 1)
+    assert bench.tally.late_passes == 1
+    assert bench.broken() == ["I3"]
 
 
 def test_torn_and_cleared_slots_are_no_verdicts() -> None:
