@@ -98,6 +98,7 @@ def _outcomes(result: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_suite_of_harvesters_passes(tmp_path: Path) -> None:
     outcomes: dict[str, str] = {}
     with ExitStack() as stack:
@@ -107,7 +108,7 @@ def test_the_suite_of_harvesters_passes(tmp_path: Path) -> None:
             running[folder] = stack.enter_context(_start(part, folder))
             stack.callback(running[folder].kill)
         for folder, process in running.items():
-            output, _ = process.communicate(timeout=110)
+            output, _ = process.communicate(timeout=280)
             assert process.returncode == 0, output[-4000:]
             outcomes |= _outcomes(folder / "result.xml")
     skipped = {name.rsplit(".", 1)[1] for name, outcome in outcomes.items() if outcome == "skipped"}

@@ -554,6 +554,7 @@ def test_a_build_without_a_compiler_says_what_to_install(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # its first run on a machine builds the C library too
 def test_the_compiler_of_the_wheel_builds_it_too(tmp_path: Path) -> None:
     pytest.importorskip("ziglang", reason="the wheel ziglang is not installed")
     folder = tmp_path / "a path with spaces"
@@ -565,6 +566,6 @@ def test_the_compiler_of_the_wheel_builds_it_too(tmp_path: Path) -> None:
         env={**os.environ, "CC": f"{sys.executable} -m ziglang cc"},
         check=True,
         capture_output=True,
-        timeout=110,
+        timeout=280,
     )
     assert (folder / "build-out" / "simcam.cti").stat().st_size > 10_000

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.timeout(300)  # each starts three processes or more, some a dozen times
 REHEARSE = Path(__file__).parents[2] / "tools" / "rehearse"
 KEYS = {
     "parts", "good", "bad", "released_bad", "rejected_good", "rejects", "wrong_releases", "unaccounted", "double", "late",
@@ -35,7 +36,7 @@ def paint(path: Path, seed: int, *, hole: bool = False) -> None:
 
 def rehearse(*options: object, expected: int = 0) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [str(REHEARSE), *map(str, options)], capture_output=True, text=True, timeout=110, check=False
+        [str(REHEARSE), *map(str, options)], capture_output=True, text=True, timeout=280, check=False
     )
     assert done.returncode == expected, done.stdout + done.stderr
     return done
