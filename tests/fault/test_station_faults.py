@@ -12,7 +12,7 @@ from inspector.part import Outcome, Reason
 from inspector.plc.registers import State
 from tests.conftest import Stand
 from tests.support.daemon import environment, free_port, gone, inspector
-from tests.support.line import Event, Line
+from tests.support.line import STALLS, Event, Line
 from tests.support.notify import NotifySocket
 from tests.support.plc import PlainPlc
 from tests.support.waiting import wait_for
@@ -20,8 +20,6 @@ from tests.support.waiting import wait_for
 PARTS = 600  # half a minute: far more than are needed, for a line ends when parts pass again
 KILL_AT = 15
 PASS_AGAIN = 10
-# What a shared machine that stalls may cost a part, besides the fault itself.
-STALLS = {"LATE", "HANDSHAKE", "OVERRUN", "FRAME_LOST", "LINK", "link_down"}
 
 
 def reasons(parts: list[Event]) -> set[str]:

@@ -180,8 +180,10 @@ def test_a_feature_that_the_camera_refuses(stand: Stand) -> None:
 
 def test_a_plc_that_is_not_there_yet(stand: Stand) -> None:
     daemon = stand.daemon(free_port())
-    daemon.wait_for("camera_up")
-    (said,) = [text for text in daemon.said.splitlines() if text.startswith("PLC down")]
+    (said,) = wait_for(
+        lambda: [text for text in daemon.said.splitlines() if text.startswith("PLC down")],
+        "words about the PLC",
+    )
     assert said.endswith("is it on, and are plc.host and plc.port right?")
     port = yaml.safe_load(daemon.config.read_text())["plc"]["port"]
     with PlainPlc(port) as plc:

@@ -7,12 +7,11 @@ from inspector.config.loading import load
 from inspector.model.pack import load_pack
 from tests.conftest import Stand
 from tests.support.daemon import Entry, free_port
+from tests.support.line import STALLS
 from tests.support.notify import NotifySocket
 from tests.support.waiting import wait_for
 
 PARTS = 60
-# What a shared machine that stalls may cost a part. Never an escape, never a wrong release.
-STALLS = {"LATE", "HANDSHAKE", "OVERRUN", "FRAME_LOST", "LINK", "link_down"}
 
 
 def test_sixty_parts_pass_or_are_rejected_as_they_should(stand: Stand) -> None:

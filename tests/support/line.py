@@ -13,6 +13,8 @@ from tests.support.daemon import ROOT, environment
 
 Event = dict[str, Any]
 LINESIM = ROOT / "tools" / "linesim"
+# What a shared machine that stalls may cost a part, in the words of the record; no_verdict: it came after the deadline.
+STALLS = {"LATE", "HANDSHAKE", "OVERRUN", "FRAME_LOST", "LINK", "link_down", "no_verdict"}
 
 
 class Line:
