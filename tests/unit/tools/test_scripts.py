@@ -164,6 +164,21 @@ def test_without_python_the_set_up_says_what_to_install(checkout: Checkout) -> N
     assert not (checkout.folder / ".venv").exists()
 
 
+def test_a_virtual_environment_that_was_only_begun_is_made_anew(checkout: Checkout) -> None:
+    (checkout.folder / ".venv" / "bin").mkdir(parents=True)
+    assert checkout.set_up("dev").returncode == 0
+    assert f"-m venv --clear {checkout.folder}/.venv" in checkout.asked()
+
+
+def test_a_rehearsal_without_set_up_says_what_to_do() -> None:
+    script = ROOT / "tools" / "rehearsal"
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", script, "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == "rehearse: expected the package rich; run `sh tools/setup` first\n"
+
+
 def test_the_demo_shows_what_is_certain(tmp_path: Path) -> None:
     data = tmp_path / "data"
     (data / "images").mkdir(parents=True)
