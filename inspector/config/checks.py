@@ -15,7 +15,8 @@ STATUS_MS_MAX = 500.0
 
 def contradictions(config: Config) -> Iterator[Finding]:
     """Yield each value that another value forbids, with its key."""
-    yield from _timing(config)
+    yield from _latencies(config)
+    yield from _intervals(config)
     yield from _backoff(config)
     for text in RegisterMap(**config.plc.registers.model_dump()).problems():
         yield ("plc", "registers"), f"expected blocks that stand apart, came: {text}"
@@ -59,16 +60,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _timing(config: Config) -> Iterator[Finding]:
+def _latencies(config: Config) -> Iterator[Finding]:
     budget, plc, latency = config.station.budget_ms, config.plc, config.camera.latency_ms
-    if plc.timeout_ms is not None and plc.timeout_ms > budget / 2:
-        yield (
-            ("plc", "timeout_ms"),
-            (
-                f"expected at most half of station.budget_ms ({budget / 2:g}), came {plc.timeout_ms:g}; "
-                "leave it out for exactly that"
-            ),
-        )
     if latency.max is None and latency.min >= budget / 2:
         yield (
             ("camera", "latency_ms", "min"),
@@ -94,6 +87,23 @@ def _timing(config: Config) -> Iterator[Finding]:
                 f"came {plc.write_margin_ms:g}; no time would be left to score"
             ),
         )
+    if config.camera.silence_ms is not None and config.camera.silence_ms <= config.latency_max_ms:
+        yield (
+            ("camera", "silence_ms"),
+            f"expected more than camera.latency_ms.max ({config.latency_max_ms:g}), came {config.camera.silence_ms:g}",
+        )
+
+
+def _intervals(config: Config) -> Iterator[Finding]:
+    budget, plc = config.station.budget_ms, config.plc
+    if plc.timeout_ms is not None and plc.timeout_ms > budget / 2:
+        yield (
+            ("plc", "timeout_ms"),
+            (
+                f"expected at most half of station.budget_ms ({budget / 2:g}), came {plc.timeout_ms:g}; "
+                "leave it out for exactly that"
+            ),
+        )
     if plc.poll_ms > budget / 2:
         yield (
             ("plc", "poll_ms"),
@@ -114,11 +124,6 @@ def _timing(config: Config) -> Iterator[Finding]:
         yield (
             ("plc", "heartbeat_timeout_ms"),
             f"expected more than plc.poll_ms ({plc.poll_ms:g}), came {plc.heartbeat_timeout_ms:g}",
-        )
-    if config.camera.silence_ms is not None and config.camera.silence_ms <= config.latency_max_ms:
-        yield (
-            ("camera", "silence_ms"),
-            f"expected more than camera.latency_ms.max ({config.latency_max_ms:g}), came {config.camera.silence_ms:g}",
         )
 
 
