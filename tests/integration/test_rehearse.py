@@ -246,7 +246,9 @@ def test_faults_that_nobody_knows_are_named(images: Path, config: Path, tmp_path
         tmp_path / "r",
     )
     done = rehearse(config, *options, expected=2)
-    assert "kill everybody" in done.stderr
+    assert f"{tmp_path / 'faults.yaml'}: entry 1: expected camera TEXT" in done.stderr
+    assert done.stderr.endswith("got: kill everybody (here also: kill camera, kill station)\n")
+    assert done.stdout == ""
 
 
 def test_the_wrapper_can_be_run_from_anywhere(tmp_path: Path) -> None:

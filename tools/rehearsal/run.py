@@ -16,6 +16,8 @@ import yaml
 
 from inspector.config.schema import Config
 from inspector.errors import ServiceError
+from tools.linesim.conveyor import InputError
+from tools.linesim.faults import parse_faults
 from tools.rehearsal.station import ROOT, Daemon
 
 READY_S = 120.0  # compiling a model for a GPU takes long, once
@@ -117,6 +119,12 @@ def read_faults(path: Path, folder: Path) -> Path:
         for entry in entries:
             if isinstance(entry, dict) and entry.get("do") in KILLS:
                 entry["do"] = f"say {entry['do']}"
+    try:
+        parse_faults(
+            entries, str(path)
+        )  # linesim would refuse them too, but later, and by another file's name
+    except InputError as error:
+        raise ServiceError(f"{error} (here also: {', '.join(KILLS)})") from error
     file = folder / "faults.json"
     file.write_text(json.dumps(entries), encoding="utf-8")
     return file
