@@ -1,0 +1,332 @@
+"""A small world with its own truth, which runs beside the ledger so that a test can judge it.
+
+The world: parts with known truth trigger a camera; a PLC counts them, at once or some milliseconds later; the station reads the
+count every few milliseconds and at once when a frame arrives, and the answer is underway for a while; an engine answers
+after a while. Faults: trigger missed, trigger too many, trigger that bounces, frame lost on the wire, doubled, incomplete, overtaken,
+stuck on its way into the ring; engine late or failing; camera, link and PLC down and back; frame ids that begin anew; the machine
+stalls; the station is killed and started again. The ledger never sees the truth.
+"""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from hypothesis import strategies as st
+
+from inspector.handshake import Timing
+from inspector.ledger import Ledger, Rules
+from inspector.part import Frame, FrameStatus, Reason, Verdict, next_part_id
+
+MS = 1_000_000
+BUDGET = 60 * MS
+LATENCY_MIN, LATENCY_MAX = 1 * MS, 10 * MS
+
+PART_FAULTS = ["none"] * 16 + [
+    "missed",
+    "lost",
+    "doubled",
+    "incomplete",
+    "extra",
+    "bounce",
+    "overtaken",
+    "stuck",
+    "engine_late",
+    "engine_fails",
+]
+# A PLC that counts anew past its old count before anybody reads it cannot be told from one that goes on.
+SOON_COUNTED_AGAIN = 100
+LINE_FAULTS = ["none"] * 45 + [
+    "camera",
+    "link",
+    "plc_restart",
+    "disable",
+    "stall",
+    "stall",
+    "frame_ids",
+    "kill",
+    "kill",
+]
+
+
+@dataclass
+class PartScript:
+    gap_ms: float
+    latency_ms: float
+    good: bool
+    fault: str
+    line_fault: str
+    engine_ms: float
+
+
+part_scripts = st.builds(
+    PartScript,
+    gap_ms=st.one_of(st.floats(3, 30), st.floats(30, 140)),
+    latency_ms=st.floats(1, 9.9),
+    good=st.booleans(),
+    fault=st.sampled_from(PART_FAULTS),
+    line_fault=st.sampled_from(LINE_FAULTS),
+    engine_ms=st.floats(0.5, 15),
+)
+
+
+@dataclass
+class World:
+    """The line and its truth; time is nanoseconds and jumps from event to event."""
+
+    first_count: int = 0
+    poll_ms: float = 5.0
+    lag_ms: float = 0.0  # trigger to count, at most
+    trip_ms: float = 0.0  # of a read, there and back
+    last_part_id: int | None = None
+    now: int = 10**12
+    events: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
+    order: int = 0
+    frame_id: int = 100_000
+    sequence: int = 0
+    generation: int = 1
+    camera_up: bool = True
+    link_up: bool = True
+    enabled: bool = True
+    triggers: list[tuple[int, int, bool]] = field(default_factory=list)  # epoch, part id, good
+    shown: dict[int, tuple[int, int, bool] | None] = field(
+        default_factory=dict
+    )  # what each frame id really shows
+    verdicts: list[tuple[int, Verdict]] = field(default_factory=list)
+    epoch: int = 0
+    plc_restarted: bool = False
+    stalled: bool = False
+    station_up: bool = True
+    reading: bool = False
+    visible_count: int = 0  # what a read would find now
+    t_count: int = 0  # when it will be what the PLC has counted
+    t_ring: int = 0  # when the newest frame is in the ring: they stay in order
+    held_back: Callable[[], None] | None = None  # the arrival of a frame that the next one overtakes
+    starts: int = 1
+    kept: tuple[int, list[int]] | None = None  # the counters that outlive the station
+
+    def __post_init__(self) -> None:
+        self.rules = Rules(
+            budget_ns=BUDGET,
+            timing=Timing(LATENCY_MIN, LATENCY_MAX, count_lag_ns=round(self.lag_ms * MS)),
+            write_margin_ns=MS,
+        )
+        self.ledger = Ledger(self.rules, self.last_part_id)
+        self.count = self.visible_count = self.first_count
+        self.ledger.on_engine(ready=True, t_ns=self.now)
+        self.ledger.on_camera_up(self.generation)
+
+    def at(self, delay_ns: float, action: Callable[[], None]) -> None:
+        self.order += 1
+        heapq.heappush(self.events, (self.now + round(delay_ns), self.order, action))
+
+    def run_until(self, t_end: int) -> None:
+        while self.events and self.events[0][0] <= t_end:
+            self.now, _, action = heapq.heappop(self.events)
+            action()
+        self.now = t_end
+
+    def got(self, verdicts: list[Verdict]) -> None:
+        self.verdicts += [(self.now, v) for v in verdicts]
+        if verdicts:
+            self.kept = self.ledger.last_part_id, self.ledger.undecided
+
+    def read(self) -> None:
+        if self.stalled or self.reading or not self.station_up:
+            return
+        asked = self.now, self.starts, self.epoch
+        if not self.trip_ms or not self.link_up:
+            self.hear(*asked, self.visible_count)
+            return
+        self.reading = True
+        half = self.trip_ms / 2 * MS
+        self.at(half, lambda: self.at(half, partial(self.hear, *asked, self.visible_count)))
+
+    def hear(self, t_sent: int, start: int, epoch: int, count: int) -> None:
+        """The answer of the PLC, if it comes to the station that asked, from the PLC that was asked."""
+        if start != self.starts:
+            return
+        if self.stalled:
+            self.at(MS, partial(self.hear, t_sent, start, epoch, count))
+            return
+        self.reading = False
+        if self.link_up and epoch == self.epoch:
+            self.got(
+                self.ledger.on_control(
+                    count,
+                    enabled=self.enabled,
+                    t_sent_ns=t_sent,
+                    t_received_ns=self.now,
+                    plc_restarted=self.plc_restarted,
+                )
+            )
+            self.plc_restarted = False
+        self.got(self.ledger.on_tick(self.now))
+
+    def poll(self) -> None:
+        self.read()
+        self.at(self.poll_ms * MS, self.poll)
+
+    def expose(
+        self, shows: tuple[int, int, bool] | None, script: PartScript, *, bounced: bool = False
+    ) -> None:
+        if not self.camera_up:
+            return
+        self.frame_id += 1
+        arrival = partial(self.arrive, self.frame_id, shows, script, self.generation)
+        if script.fault != "lost" or shows is None:
+            self.at(script.latency_ms * MS, arrival)
+        # A second trigger within the latency's spread before the next part's own is what the handshake cannot see.
+        apart = script.gap_ms * MS > script.engine_ms / 2 * MS + LATENCY_MAX - LATENCY_MIN
+        if script.fault == "bounce" and shows and apart and not bounced:
+            self.at(script.engine_ms / 2 * MS, lambda: self.expose(shows, script, bounced=True))
+
+    def arrive(
+        self, frame_id: int, shows: tuple[int, int, bool] | None, script: PartScript, generation: int
+    ) -> None:
+        """The frame reaches the camera process, which stamps it; it may be held up on its way into the ring."""
+        if script.fault == "overtaken" and self.held_back is None:
+            on_time = replace(script, fault="none")
+            self.held_back = partial(self.arrive, frame_id, shows, on_time, generation)
+            self.at((9.9 - script.latency_ms) * MS, self.let_go)  # no later than a frame may come
+            return
+        if self.camera_up and generation == self.generation:
+            stuck_ns = round(script.engine_ms * 2 * MS) if script.fault == "stuck" else 0
+            self.t_ring = max(self.t_ring, self.now + stuck_ns)
+            delivery = partial(self.deliver, frame_id, shows, script, generation, self.now)
+            self.at(self.t_ring - self.now, delivery)
+        self.let_go()
+
+    def let_go(self) -> None:
+        if self.held_back is not None:
+            arrival, self.held_back = self.held_back, None
+            arrival()
+
+    def deliver(
+        self,
+        frame_id: int,
+        shows: tuple[int, int, bool] | None,
+        script: PartScript,
+        generation: int,
+        t_arrival: int,
+    ) -> None:
+        if not self.camera_up or generation != self.generation or not self.station_up:
+            return
+        copies = 2 if script.fault == "doubled" and shows else 1
+        for _ in range(copies):
+            self.sequence += 1
+            status = FrameStatus.INCOMPLETE if script.fault == "incomplete" and shows else FrameStatus.OK
+            frame = Frame(self.generation, self.sequence, frame_id, t_arrival, status, 0, 8, 8, "Mono8")
+            self.shown[frame_id] = shows
+            self.got(self.ledger.on_frame(frame))
+            self.at(100_000, self.read)  # the station reads the count as soon as it sees the frame
+            if self.ledger.deadline_of(frame) is not None:
+                late = 80 if script.fault == "engine_late" else 0
+                answer = partial(self.answer, frame, shows, script, self.starts)
+                self.at((script.engine_ms + late) * MS, answer)
+
+    def answer(
+        self, frame: Frame, shows: tuple[int, int, bool] | None, script: PartScript, start: int
+    ) -> None:
+        if start != self.starts:
+            return
+        if script.fault == "engine_fails":
+            self.got(self.ledger.on_no_score(frame, Reason.ENGINE, self.now))
+            return
+        good = shows is not None and shows[2]
+        value = 0.5 if good else 1.5
+        self.got(self.ledger.on_score(frame, score=value, relative_score=value, engine_ms=1.0, t_ns=self.now))
+
+    def trigger(self, script: PartScript) -> None:
+        if script.fault == "extra":
+            self.expose(None, script)
+            self.at(20 * MS, lambda: self.real_trigger(script))
+        else:
+            self.real_trigger(script)
+
+    def real_trigger(self, script: PartScript) -> None:
+        self.count = next_part_id(self.count) if self.count else 1
+        self.t_count = max(self.t_count, self.now + round(self.lag_ms * script.latency_ms / 10 * MS))
+        self.at(self.t_count - self.now, partial(self.show_count, self.count, self.epoch))
+        if self.t_count == self.now:
+            self.visible_count = self.count  # before anything that follows
+        part = (self.epoch, self.count, script.good)
+        self.triggers.append(part)
+        if script.fault != "missed":
+            self.expose(part, script)
+
+    def show_count(self, count: int, epoch: int) -> None:
+        if epoch == self.epoch:
+            self.visible_count = count
+
+    def line_fault(self, kind: str) -> None:
+        if not self.station_up:
+            return
+        if kind == "camera":
+            self.camera_up = False
+            self.got(self.ledger.on_camera_down(self.now))
+            self.at(120 * MS, self.camera_back)
+        elif kind == "link":
+            self.link_up = False
+            self.got(self.ledger.on_link_down(self.now))
+            self.at(90 * MS, lambda: setattr(self, "link_up", True))
+        elif kind == "stall":  # the machine holds the PLC thread up; the link itself is fine
+            self.stalled = True
+            self.at(45 * MS, lambda: setattr(self, "stalled", False))
+        elif kind == "disable":
+            self.enabled = False
+            self.at(70 * MS, lambda: setattr(self, "enabled", True))
+        elif kind == "frame_ids":
+            self.frame_id -= 2000  # never one that was used: the judge tells frames apart by them
+        elif kind == "kill" and self.kept is not None:
+            self.station_up = self.reading = False
+            self.starts += 1
+            self.at(130 * MS, self.start_again)
+        elif kind == "plc_restart" and self.prompt and self.count > SOON_COUNTED_AGAIN:
+            self.read()  # what the PLC forgets before anybody saw it, nobody can account for
+            self.link_up = False
+            self.epoch += 1
+            self.count = self.visible_count = 0
+            self.plc_restarted = True
+            self.got(self.ledger.on_link_down(self.now))
+            self.at(60 * MS, lambda: setattr(self, "link_up", True))
+
+    @property
+    def prompt(self) -> bool:
+        """Whether a read now would show all that the PLC has counted."""
+        return self.link_up and not self.stalled and not self.lag_ms and not self.trip_ms
+
+    def start_again(self) -> None:
+        assert self.kept is not None
+        self.station_up = True
+        self.ledger = Ledger(self.rules, *self.kept)
+        self.ledger.on_engine(ready=True, t_ns=self.now)
+        self.camera_up = False
+        self.camera_back()
+
+    def camera_back(self) -> None:
+        if self.station_up and not self.camera_up:
+            self.camera_up = True
+            self.generation += 1
+            self.frame_id += 1000  # ids stay unique, so that the judge can tell frames apart
+            self.got(self.ledger.on_camera_up(self.generation))
+
+
+def run(scripts: list[PartScript], **world_settings: object) -> World:
+    world = World(**world_settings)  # type: ignore[arg-type]
+    world.at(0, world.poll)
+    t = world.now + 100 * MS
+    for script in scripts:
+        world.at(t - world.now, partial(world.trigger, script))
+        if script.line_fault != "none":
+            world.at(t - world.now + 7 * MS, partial(world.line_fault, script.line_fault))
+        t += round(script.gap_ms * MS)
+    world.run_until(t + 500 * MS)
+    return world
+
+
+def good_part(gap_ms: float = 100.0, **changes: object) -> PartScript:
+    script = PartScript(gap_ms, 2.0, good=True, fault="none", line_fault="none", engine_ms=5.0)
+    for name, value in changes.items():
+        setattr(script, name, value)
+    return script
