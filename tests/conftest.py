@@ -1,4 +1,7 @@
-"""What tests of the running station share: the producers, one small model pack, a line with its daemon."""
+"""What tests share: hypothesis' profiles, and for the running station the producers, a small model pack, a line with its daemon.
+
+The profiles: `default` for every run, `nightly` for a long one (`--hypothesis-profile=nightly`).
+"""
 
 import json
 from collections.abc import Iterator
@@ -6,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import plates
 from tests.support.daemon import Daemon, inspector, write_config
@@ -14,6 +18,12 @@ from tests.support.notify import NotifySocket
 from tests.support.producers import simcam_cti, viky_cti
 
 SHOWN_GOOD, SHOWN_BAD = 8, 6
+# No deadlines, and no complaint about slow data: a shared machine that stalls is no failure.
+for name, examples in (("nightly", 5000), ("default", 150)):
+    settings.register_profile(
+        name, max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+settings.load_profile("default")
 
 
 @pytest.fixture(scope="session")
