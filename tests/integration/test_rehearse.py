@@ -172,16 +172,15 @@ def test_faults_cost_their_parts_and_no_promise(images: Path, config: Path, tmp_
 def test_sigterm_ends_line_and_station_in_order(images: Path, config: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     options = ("--good", images / "good", "--bad", images / "bad", "--parts", "100000", "--out", out)
-    process = subprocess.Popen([REHEARSE, config, *options], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    with process.stdout as said:
-        for line in said:
+    with subprocess.Popen([REHEARSE, config, *options], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
             if "the line runs" in line:
                 break
         children = descendants(process.pid)
         process.send_signal(signal.SIGTERM)
-        rest = said.read()
-    assert process.wait(60) == 0, rest
+        rest = process.stdout.read()
+    assert process.returncode == 0, rest
     assert result_of(out)["broken_promises"] == []
     assert len(children) >= 3, "linesim, the station and its camera"
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
