@@ -1,0 +1,157 @@
+"""A desk with a real ring, a real ledger and real counters; time and the recorder are the test's."""
+
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from inspector.camera.base import CameraInfo, DeviceInfo
+from inspector.clock import NS_PER_MS, ManualClock
+from inspector.desk import Deciding, Desk
+from inspector.engine.worker import Job
+from inspector.handshake import Timing
+from inspector.ledger import Ledger, Rules
+from inspector.part import FrameStatus, Reason
+from inspector.plc.registers import Control
+from inspector.recorder.client import Recorder
+from inspector.ring import RingReader, RingWriter
+from inspector.service.tally import Tally
+
+DECIDING = Deciding(threshold=2.0, recipe=3, model_sha256="m" * 64, config_sha256="c" * 64)
+SLOTS = 2
+REAL = DeviceInfo("001", "acA1920", "", "Vendor", "id")
+# A test producer, and one of ours that was told to look like a camera.
+SIMULATED = [
+    DeviceInfo("0", "Viky", "", "Machine Vision Games Ltd.", "VikyTL_DEV_red"),
+    DeviceInfo("001", "acA1920", "", "Inspector", "id"),
+]
+
+
+class FakeRecorder:
+    def __init__(self) -> None:
+        self.entries: list[dict[str, Any]] = []
+
+    def record(self, event: str, /, **fields: Any) -> None:
+        self.entries.append({"event": event, **fields})
+
+
+class Rig:
+    """A desk and what surrounds it: the camera's end of the ring, the PLC's count, the engine's hands."""
+
+    def __init__(
+        self, folder: Path, *, simulated: bool = False, allowed: bool = False, by_frames: bool = False
+    ) -> None:
+        self.clock = ManualClock(10**12)
+        self.tally = Tally.open(folder / "t.tally")
+        self.recorder = FakeRecorder()
+        self.ledger = Ledger(
+            Rules(
+                budget_ns=100 * NS_PER_MS,
+                timing=Timing(latency_min_ns=0, latency_max_ns=20 * NS_PER_MS),
+                part_source="frame_id" if by_frames else "plc_count",
+            )
+        )
+        self.desk = Desk(
+            self.ledger,
+            DECIDING,
+            tally=self.tally,
+            recorder=cast("Recorder", self.recorder),
+            clock=self.clock,
+            simulated=simulated,
+            simulated_allowed=allowed,
+        )
+        self.wakes = 0
+        self.desk.wake_plc = self._woken
+        self.count = 0
+        self.frame_id = 0
+        self.generation = 0
+        self.writer: RingWriter | None = None
+        self.reader: RingReader | None = None
+        self._writers: list[RingWriter] = []
+
+    def _woken(self) -> None:
+        self.wakes += 1
+
+    def close(self) -> None:
+        for writer in self._writers:
+            os.close(writer.fd)
+        self.tally.close()
+
+    # -- the camera -------------------------------------------------------------------------------
+
+    def camera_up(self, device: DeviceInfo = REAL) -> RingReader:
+        self.generation += 1
+        self.frame_id = 0
+        self.writer = RingWriter.create(8, 4, "Mono8", channels=1, slots=SLOTS, generation=self.generation)
+        self._writers.append(self.writer)
+        self.reader = RingReader.attach(self.writer.fd)
+        self.desk.on_up(self.generation, self.reader, CameraInfo(device, 8, 4, "Mono8", {}))
+        return self.reader
+
+    def frame(self, status: FrameStatus = FrameStatus.OK) -> FrameStatus:
+        assert self.writer is not None
+        self.frame_id += 1
+        pixels = np.full(32, self.frame_id, np.uint8)
+        return self.writer.put(self.frame_id, self.clock.now_ns(), pixels, status=status)
+
+    @property
+    def held(self) -> int:
+        assert self.reader is not None
+        return self.reader.held
+
+    # -- the PLC ----------------------------------------------------------------------------------
+
+    def read(self, *, new_parts: int = 0, enabled: bool = True, recipe: int = 0) -> None:
+        self.count += new_parts
+        t_sent_ns = self.clock.now_ns()
+        self.clock.advance_ms(0.1)
+        self.desk.on_control(
+            Control(enable=enabled, part_count=self.count, recipe_request=recipe),
+            t_sent_ns=t_sent_ns,
+            t_received_ns=self.clock.now_ns(),
+            enabled=enabled,
+            plc_restarted=False,
+        )
+
+    def get_in_step(self) -> None:
+        """Read until the line was empty for long enough."""
+        for _ in range(4):
+            self.read()
+            self.clock.advance_ms(30)
+        self.read()
+        assert self.ledger.in_step
+
+    def ready(self) -> None:
+        self.desk.on_engine(ready=True, why="fake")
+        self.camera_up()
+        self.get_in_step()
+        assert self.desk.ready
+
+    def count_part_with_frame(self) -> None:
+        """Let the next part pass the sensor and the camera, both reported."""
+        self.clock.advance_ms(50)
+        self.read(new_parts=1)
+        self.clock.advance_ms(5)
+        self.frame()
+        self.desk.on_tick()
+        self.read()
+        self.clock.advance_ms(
+            20
+        )  # the first part since in step is certain when no other frame came in its time
+        self.read()
+
+    # -- the engine -------------------------------------------------------------------------------
+
+    def next_job(self) -> Job:
+        job = self.desk.next_job()
+        assert job is not None
+        return job
+
+    def score(self, value: float = 1.0) -> None:
+        self.desk.on_score(self.next_job(), score=value, engine_ms=7.0)
+
+    # -- what came out ----------------------------------------------------------------------------
+
+    def verdicts(self) -> dict[int, Reason]:
+        return {verdict.part_id: verdict.reason for verdict in self.desk.take_verdicts()}
