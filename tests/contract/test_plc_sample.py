@@ -1,29 +1,26 @@
 """The PLC sample code does what the registers promise: interpreted everywhere, compiled where matiec's iec2c is installed."""
 
 import random
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from inspector.part import PART_ID_MAX, Outcome, Reason
+from inspector.part import PART_ID_MAX
 from inspector.plc import registers
 from inspector.plc.registers import SLOT_WORDS, Control, RegisterMap, State
 from inspector.plc.structured_text import BEGIN, END, constants, with_constants
-from tests.contract.matiec import Compiled, compile_sample, matiec
-from tests.contract.structured_text import Interpreted, Scanned
+from tests.contract.plc_sample_rig import (
+    CONTROL,
+    FOLDER,
+    GOOD_STATE,
+    HEARTBEAT,
+    MAP,
+    NO_VERDICT,
+    PASS,
+    REJECT,
+    Bench,
+)
+from tests.contract.structured_text import Scanned
 from tools.linesim.plc import Plc
-
-FOLDER = Path(__file__).parents[2] / "config" / "plc"
-SOURCE = "\n".join((FOLDER / name).read_text() for name in ("inspector.st", "line.st"))
-MAP = RegisterMap()
-HEARTBEAT, STATE = MAP.status_address, MAP.status_address + 1
-CONTROL = {field.name: MAP.control_address + field.offset for field in registers.CONTROL}
-GOOD_STATE = State.ONLINE | State.READY
-NO_VERDICT = 65535
-GATE_SCANS = 10  # 200 counts in steps of 20
-PASS, REJECT = Outcome.PASS, Outcome.REJECT
 
 # What stands in the slot, the part at the gate, and whether it may pass. The one table for every release rule we have.
 VECTORS = [
@@ -48,38 +45,6 @@ VECTORS = [
     ([0xFFFF] * 8, 65535, False),
     ([0, PASS, 0, 0, 0, 0, 0, 0], 0, False),  # no part at the gate
 ]
-
-
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> object:
-    if matiec() is None:
-        return None
-    return compile_sample(SOURCE, tmp_path_factory.mktemp("matiec"))
-
-
-class Bench:
-    """Makes blocks of one kind: interpreted or compiled."""
-
-    def __init__(self, library: object) -> None:
-        self._library = library
-
-    def make(self, name: str = "INSPECTOR") -> Scanned:
-        """Return a new block."""
-        if self._library is None:
-            return Interpreted(SOURCE, name)
-        return Compiled(self._library, name)  # type: ignore[arg-type]
-
-
-@pytest.fixture(params=["interpreted", "compiled"])
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    if request.param == "interpreted":
-        yield Bench(None)
-        return
-    library = request.getfixturevalue("compiled")
-    if library is None:
-        pytest.skip("no iec2c (matiec) with its library on this machine: the sample is interpreted only")
-    yield Bench(library)
-
 
 # -- the map --------------------------------------------------------------------------------------
 
@@ -305,114 +270,6 @@ def test_it_writes_nothing_that_is_inspectors(bench: Bench) -> None:
     count_part(block)
     block.scan(gate_part=1)
     assert [block.read(MAP.status_address + n) for n in range(registers.STATUS_WORDS)] == mine
-
-
-# -- the example line -----------------------------------------------------------------------------
-
-
-class Belt:
-    """A belt with parts, its encoder, and an Inspector that answers at once or not at all."""
-
-    def __init__(self, line: Scanned, start: int = 0) -> None:
-        self.line, self.position = line, start
-        self.opened: list[int] = []  # the part at the gate whenever it was open
-
-    def run(self, counts: int, step: int = 20) -> None:
-        """Let the belt move on, without parts."""
-        for _ in range(counts // step):
-            self._scan(step, sensor=0)
-
-    def part(self, verdict: int | None) -> int:
-        """Let a part reach the sensor; Inspector writes its verdict. Return the part's id."""
-        self._scan(20, sensor=1)
-        part = self.line.read(CONTROL["part_count"])
-        if verdict is not None:
-            reason = Reason.NONE if verdict == PASS else Reason.SCORE
-            self.line.write(MAP.slot_address(part), [part, verdict, reason, 500, 123, 1, 0, part])
-        return part
-
-    def _scan(self, step: int, sensor: int) -> None:
-        self.position = (self.position + step) % (1 << 32)
-        self.line.scan(camera_sensor=sensor, position=self.position, enable_switch=1)
-        if self.line.get("gate_open"):
-            self.opened.append(self.line.get("gate_part"))
-
-
-@pytest.mark.parametrize("start", [0, (1 << 32) - 5000])
-def test_the_example_line_opens_its_gate_for_good_parts_at_their_place(bench: Bench, start: int) -> None:
-    belt = Belt(bench.make("LINE"), start)
-    rng = random.Random(4)
-    good, triggered = set(), {}
-    for _ in range(60):
-        verdict = rng.choice([PASS, PASS, PASS, REJECT, None])
-        part = belt.part(verdict)
-        triggered[part] = belt.position
-        if verdict == PASS:
-            good.add(part)
-        belt.run(rng.randrange(220, 1200, 20))
-    belt.run(4000)
-    assert len(triggered) == 60
-    assert set(belt.opened) == good
-    assert set(Counter(belt.opened).values()) == {GATE_SCANS}
-
-
-@pytest.mark.parametrize("spacing", [40, 120, 140])
-def test_too_many_parts_on_the_belt_are_rejected_and_the_next_ones_are_not(
-    bench: Bench, spacing: int
-) -> None:
-    """Sixteen slots hold no more: 17, 20 or 60 parts at once are too many; no pause is needed to go on."""
-    belt = Belt(bench.make("LINE"))
-    good = set()
-    for n in range(60):
-        if n % 2:
-            good.add(belt.part(PASS))
-        else:
-            belt.part(REJECT)
-        belt.run(spacing - 20)
-    later = []
-    for _ in range(30):
-        later.append(belt.part(PASS))
-        belt.run(280)
-    belt.run(4000)
-    assert set(belt.opened) <= good | set(later)
-    assert set(later[-15:]) <= set(belt.opened)
-    assert max(Counter(belt.opened).values()) <= GATE_SCANS
-
-
-@pytest.mark.parametrize("first_id", [1, 65521])  # 65521 and, fifteen parts later, 1 have the same slot
-def test_one_part_too_many_leaves_the_part_at_the_gate_alone(bench: Bench, first_id: int) -> None:
-    line = bench.make("LINE")
-    belt = Belt(line)
-    line.put("station.part_id", first_id - 1)
-    first = belt.part(PASS)
-    for _ in range(13):
-        belt.run(160)
-        belt.part(PASS)
-    belt.run(80)
-    assert belt.opened[-1] == first == first_id
-    for _ in range(3):
-        belt.run(20)
-        belt.part(PASS)
-    belt.run(4000)
-    assert belt.opened == [first] * GATE_SCANS
-
-
-def test_the_belt_runs_while_inspector_is_there_and_asks_for_no_stop(bench: Bench) -> None:
-    line = bench.make("LINE")
-    runs = []
-    for beat, state in (
-        (1, GOOD_STATE),
-        (2, GOOD_STATE),
-        (3, GOOD_STATE | State.LINE_STOP),
-        (4, GOOD_STATE),
-        (4, GOOD_STATE),
-    ):
-        line.write(HEARTBEAT, [beat, state])
-        line.scan(ms=10)
-        line.scan(ms=1500 if beat == 4 else 10)
-        runs.append(line.get("belt_runs"))
-    line.scan(ms=10)
-    assert runs == [0, 1, 0, 1, 0]
 
 
 # -- both ways of running it ----------------------------------------------------------------------
