@@ -1,20 +1,15 @@
 """What the connection promises, against Modbus servers that nobody here wrote, and against answers that no server should give."""
 
-import asyncio
 import random
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
-from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator import DataType, SimData, SimDevice
-from pyModbusTCP.server import DataBank, ModbusServer
 
 from inspector.errors import PlcError, PlcTimeoutError
 from inspector.plc.client import PlcConnection
@@ -28,6 +23,7 @@ from inspector.plc.registers import (
     encode_control,
     encode_status,
 )
+from tests.contract.modbus_servers import UNIT, PymodbusServer, PyModbusTcpServer, Server
 from tests.unit.plc.scripted import (
     PATIENCE_S,
     WRITE,
@@ -40,96 +36,9 @@ from tests.unit.plc.scripted import (
     silent,
 )
 
-UNIT = 7
 SLOT = [21, 0x5A5A, 0, 500, 123, 3, 1, 21]
 STATUS = Status(9, State.ONLINE | State.READY, 303, 2, 70_000, 65_536, 3, 4)
 CONTROL = Control(enable=True, recipe_request=4, part_count=65_535, plc_heartbeat=12)
-
-
-class Server(Protocol):
-    """A running Modbus server with 400 holding registers, of one unit id."""
-
-    port: int
-    units: set[int]  # that were asked for
-
-    def read(self, address: int, count: int) -> list[int]:
-        """Return registers as the server holds them."""
-        ...
-
-    def write(self, address: int, words: Sequence[int]) -> None:
-        """Change registers, as the PLC's program does."""
-        ...
-
-
-class PymodbusServer:
-    """pymodbus's own server, in an event loop of its own; it refuses other unit ids."""
-
-    def __init__(self) -> None:
-        self.units: set[int] = set()
-        self._words = [0] * 400
-        self._started: Future[int] = Future()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=[self._main()])
-        self._thread.start()
-        self.port = self._started.result(PATIENCE_S)
-
-    async def _main(self) -> None:
-        self._stop = asyncio.Event()
-        memory = SimData(0, count=400, datatype=DataType.REGISTERS)
-        device = SimDevice(id=UNIT, simdata=[memory], action=self._access)
-        server = ModbusTcpServer(device, address=("127.0.0.1", 0))
-        await server.serve_forever(background=True)
-        self._started.set_result(server.transport.sockets[0].getsockname()[1])  # type: ignore[attr-defined]
-        await self._stop.wait()
-        await server.shutdown()  # type: ignore[no-untyped-call]
-
-    async def _access(
-        self, _function: int, _start: int, address: int, count: int, current: list[int], values: Any
-    ) -> None:
-        self.units.add(UNIT)
-        if values is None:
-            current[address : address + count] = self._words[address : address + count]
-        else:
-            self._words[address : address + count] = values
-
-    def read(self, address: int, count: int) -> list[int]:
-        return self._words[address : address + count]
-
-    def write(self, address: int, words: Sequence[int]) -> None:
-        self._words[address : address + len(words)] = words
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(PATIENCE_S)
-        self._loop.close()
-
-
-class PyModbusTcpServer:
-    """The server of pyModbusTCP; it answers every unit id."""
-
-    def __init__(self) -> None:
-        self.units = units = set[int]()
-
-        class Bank(DataBank):  # type: ignore[misc]
-            def get_holding_registers(self, address: int, number: int = 1, srv_info: Any = None) -> Any:
-                if srv_info is not None:
-                    units.add(srv_info.recv_frame.mbap.unit_id)
-                return super().get_holding_registers(address, number, srv_info)
-
-        self._bank = Bank(h_regs_size=400)
-        self._server = ModbusServer("127.0.0.1", 0, no_block=True, data_bank=self._bank)
-        self._server.start()
-        assert self._server._evt_running.wait(PATIENCE_S)
-        self.port: int = self._server._service.server_address[1]
-
-    def read(self, address: int, count: int) -> list[int]:
-        return list(self._bank.get_holding_registers(address, count))
-
-    def write(self, address: int, words: Sequence[int]) -> None:
-        assert self._bank.set_holding_registers(address, list(words))
-
-    def close(self) -> None:
-        self._server.stop()
 
 
 @contextmanager
