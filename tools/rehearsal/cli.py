@@ -155,7 +155,7 @@ def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
         status, figures, parts = _run(setting, producer, Path(root))
     pages = _look_again(setting, figures, parts)
     _conclude(setting, figures, pages)
-    return max(status, int(bool(figures["broken_promises"])))
+    return max(status, int(not result.held(figures)))
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -272,10 +272,9 @@ def _conclude(setting: Setting, figures: dict[str, Any], pages: Sequence[Path]) 
     console.print()
     for line in result.words(figures, setting.budget_ms):
         console.print(line, highlight=False, soft_wrap=True)
-    for line in figures["broken_promises"]:
-        console.print(f"BROKEN PROMISE  {line}", style="bold red", highlight=False, soft_wrap=True)
-    if not figures["broken_promises"]:
-        console.print("Every promise held: I1 to I5, seen from outside.", style="green", highlight=False)
+    style = "green" if result.held(figures) else "bold red"
+    for line in result.promises(figures):
+        console.print(line, style=style, highlight=False, soft_wrap=True)
     for page in pages:
         console.print(f"Pictures: {page}", highlight=False, soft_wrap=True)
     console.print(f"Everything of this run: {folder}", highlight=False, soft_wrap=True)

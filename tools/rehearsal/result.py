@@ -107,6 +107,19 @@ def mistakes(outcomes: Sequence[PartOutcome]) -> tuple[list[PartOutcome], list[P
     return sorted(escapes.values(), key=_relative), sorted(rejects.values(), key=_relative, reverse=True)
 
 
+def held(result: dict[str, Any]) -> bool:
+    """Return whether parts passed, and none of them broke a promise: a line without parts has shown nothing."""
+    return bool(result["parts"]) and not result["broken_promises"]
+
+
+def promises(result: dict[str, Any]) -> list[str]:
+    """Return what there is to say about the promises."""
+    if not result["parts"]:
+        return ["No part passed the camera: nothing was seen of any promise."]
+    broken = [f"BROKEN PROMISE  {line}" for line in result["broken_promises"]]
+    return broken or ["Every promise held: I1 to I5, seen from outside."]
+
+
 def words(result: dict[str, Any], budget_ms: float) -> list[str]:
     """Return the result in plain words."""
     rejected = Counter[str](result["rejects"])

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tools.rehearsal.result import PartOutcome, assemble, join, mistakes, read_lines
+import pytest
+
+from tools.rehearsal.result import PartOutcome, assemble, held, join, mistakes, promises, read_lines
 from tools.rehearsal.verify import blame, mixed_up
 
 MS = 1_000_000
@@ -130,3 +132,19 @@ def test_nobody_is_blamed_for_nothing() -> None:
     figures: dict[str, Any] = {}
     blame(figures, [])
     assert figures == {}
+
+
+@pytest.mark.parametrize(
+    ("parts", "broken", "said", "kept"),
+    [
+        (10, [], "Every promise held", True),
+        (10, ["I2: 1 parts released"], "BROKEN PROMISE  I2", False),
+        (0, [], "No part passed", False),
+    ],
+)
+def test_a_promise_is_held_only_where_parts_passed(
+    parts: int, broken: list[str], said: str, kept: bool
+) -> None:
+    figures = {"parts": parts, "broken_promises": broken}
+    assert promises(figures)[0].startswith(said)
+    assert held(figures) is kept
