@@ -20,7 +20,6 @@ class LogFiles:
         self._folder, self._stem = folder, stem
         self._pattern = re.compile(rf"{re.escape(station)}-\d{{8}}T\d{{6}}\.\d{{3}}Z-\d{{6}}\.jsonl")
         self._file_bytes, self._files = file_bytes, files
-        self._number = 0
         self._fd = -1
         self._size = 0
 

@@ -20,8 +20,6 @@ import yaml
 
 from tools.linesim.conveyor import InputError
 
-OUTAGES = ("down", "restart")
-
 
 @dataclass(frozen=True, slots=True)
 class Fault:

@@ -25,7 +25,6 @@ from inspector.plc.registers import (
     decode_status,
     encode_control,
 )
-from inspector.plc.registers import State as StationState
 from tools.linesim.conveyor import InputError
 
 PART_ID_MAX = 65535
@@ -35,7 +34,6 @@ WRITE_FUNCTIONS = (6, 16)
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
 PART_COUNT = next(f.offset for f in CONTROL if f.name == "part_count")
-NO_STATUS = Status(0, StationState(0), 0, 0, 0, 0, 0, 0)
 
 
 class Observer(Protocol):
