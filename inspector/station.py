@@ -113,7 +113,7 @@ class Station:
             prepare=partial(realtime.prepare_thread, config.realtime),
         )
         self.desk.wake_plc = self._plc.wake
-        opener = partial(open_unchanged, config.model.engine, pack, _geometry(loaded, pack))
+        opener = partial(open_unchanged, config.model.engine, pack, geometry_of(loaded, pack))
         self._engine = EngineThread(opener, self.desk, self._doorbell_fd, clock)
         self._camera = CameraProcess(
             config.camera,
@@ -239,7 +239,7 @@ def open_unchanged(kind: str, pack: Pack, geometry: Geometry) -> Engine:
     return engine
 
 
-def _geometry(loaded: LoadedConfig, pack: Pack) -> Geometry:
+def geometry_of(loaded: LoadedConfig, pack: Pack) -> Geometry:
     """Return the pack's geometry; a Bayer frame looks like a mono one, so the engine must be told."""
     pixel_format = loaded.config.camera.features.get("PixelFormat")
     return replace(pack.geometry, pixel_format="BayerRG8") if pixel_format == "BayerRG8" else pack.geometry

@@ -123,6 +123,12 @@ def test_ids_are_announced_as_they_come_and_their_order_is_counted(bench: Bench)
     assert counters.overruns == 4, "two slots, none released"
 
 
+def test_ids_of_16_bits_go_on_after_their_turn(bench: Bench) -> None:
+    bench.play(*(bench.raw(frame_id) for frame_id in (65_534, 65_535, 1, 2)))
+    assert [f.frame_id for f in bench.reader.new_frames()] == [65_534, 65_535, 65_536, 65_537]
+    assert (bench.loop.counters.missing, bench.loop.counters.backwards) == (0, 0)
+
+
 def test_many_frames_of_a_wrong_format_in_a_row_end_it(bench: Bench) -> None:
     wrong = [bench.raw(i, width=4) for i in range(WRONG_FORMAT_MAX)]
     with pytest.raises(CameraLostError, match="20 frames in a row were not 8 x 4 Mono8"):
