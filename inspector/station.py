@@ -93,12 +93,7 @@ class Station:
         self._doorbell_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.desk = Desk(
             _ledger(_rules(loaded), tally.totals()),
-            Deciding(
-                threshold=pack.threshold * config.model.threshold_factor,
-                recipe=config.model.recipe,
-                model_sha256=pack.model_hash,
-                config_sha256=loaded.sha256,
-            ),
+            deciding_of(loaded, pack),
             tally=tally,
             recorder=recorder,
             clock=clock,
@@ -237,6 +232,17 @@ def open_unchanged(kind: str, pack: Pack, geometry: Geometry) -> Engine:
         engine.close()
         raise
     return engine
+
+
+def deciding_of(loaded: LoadedConfig, pack: Pack) -> Deciding:
+    """Return what decides, as the record names it (I6)."""
+    model = loaded.config.model
+    return Deciding(
+        threshold=pack.threshold * model.threshold_factor,
+        recipe=model.recipe,
+        model_sha256=pack.model_hash,
+        config_sha256=loaded.sha256,
+    )
 
 
 def geometry_of(loaded: LoadedConfig, pack: Pack) -> Geometry:
