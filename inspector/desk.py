@@ -13,25 +13,20 @@ whole: the reader sees the old value or the new one, and either was true a momen
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from inspector.camera.base import CameraInfo
 from inspector.camera.life import CameraEvent
 from inspector.clock import Clock
+from inspector.engine.base import Score
 from inspector.engine.worker import Job
-from inspector.errors import (
-    UNCODED,
-    CameraError,
-    FeatureError,
-    RecipeError,
-    SimulatedCameraError,
-    error_number,
-)
+from inspector.errors import CameraError, EngineError, FeatureError, RecipeError, SimulatedCameraError
+from inspector.jobs import Jobs
 from inspector.ledger import Ledger
-from inspector.part import Outcome, Reason, Verdict
-from inspector.plc.registers import Control, Flag, State, Status
+from inspector.panel import Panel
+from inspector.part import Finding, Outcome, Reason, Verdict
+from inspector.plc.registers import Control, Flag, Status
 from inspector.recorder.client import Recorder
 from inspector.recorder.handler import as_extra
 from inspector.ring import RingReader
@@ -75,18 +70,16 @@ class Desk:
         self._simulated = simulated
         self._simulated_allowed = simulated_allowed
         self._lock = threading.Lock()
-        self._reader: RingReader | None = None
+        self._panel = Panel(ledger, tally)
+        self._jobs = Jobs()
         self._camera_was_up = False
         self._camera_down_why = ""  # logged as an error already
-        self._jobs: deque[tuple[Job, RingReader]] = deque()
-        self._working: RingReader | None = None  # the ring of the job that the engine has
         self._verdicts: list[Verdict] = []
         self._recipe_wanted = 0  # by the PLC; 0 = whichever is loaded
         self._link_up = False
         self._link_seen = True  # so that the first failure is logged, and only the first
         self._engine_name = ""
         self._engine_failed_why = ""  # logged as an error already
-        self._faults: dict[str, int] = {}  # by source, the oldest first: the others may come of it
 
     # -- camera thread (CameraHooks) --------------------------------------------------------------
 
@@ -100,14 +93,14 @@ class Desk:
             )
             with self._lock:
                 # The ledger does not hear of it, so that its frames go straight back to the ring.
-                self._reader = reader
-                self._faults["camera"] = error_number(refusal.code)
+                self._jobs.use(reader)
+                self._panel.fault("camera", refusal.code)
             log.error("camera_refused", extra={"code": refusal.code, "why": str(refusal)})
             return
         with self._lock:
             self._simulated = self._simulated or virtual
-            self._reader = reader
-            self._faults.pop("camera", None)
+            self._jobs.use(reader)
+            self._panel.well("camera")
             self._camera_down_why = ""
             self._file(self._ledger.on_camera_up(generation))
 
@@ -115,8 +108,8 @@ class Desk:
         """Take note that no frame will come any more."""
         with self._lock:
             self._take_frames()
-            self._reader = None
-            self._faults["camera"] = _number_of(why, CameraError.code)
+            self._jobs.use(None)
+            self._panel.fault("camera", why, CameraError.code)
             self._file(self._ledger.on_camera_down(self._clock.now_ns()))
             if not self._camera_was_up and why.startswith(FeatureError.code):
                 self.refused_feature = why.partition(": ")[2]
@@ -140,9 +133,9 @@ class Desk:
         with self._lock:
             self._engine_name = why if ready else ""
             if ready:
-                self._faults.pop("engine", None)
+                self._panel.well("engine")
             else:
-                self._faults["engine"] = error_number(why)
+                self._panel.fault("engine", why, EngineError.code)
             self._file(self._ledger.on_engine(ready=ready, t_ns=self._clock.now_ns()))
         if ready:
             log.info("engine_ready", extra={"engine": why})
@@ -156,29 +149,20 @@ class Desk:
         """Return the oldest frame that a part still waits for; frames nobody waits for are given back to the ring."""
         with self._lock:
             self._drop_decided_jobs()
-            if not self._jobs:
-                return None
-            job, self._working = self._jobs.popleft()
-            return job
+            return None if self._jobs.oldest() is None else self._jobs.take_oldest()
 
-    def on_score(self, job: Job, *, score: float, engine_ms: float) -> None:
+    def on_score(self, job: Job, score: Score, *, engine_ms: float) -> None:
         """Take a score; the verdict, if it became final, goes to the PLC at once."""
+        finding = Finding(score.value, score.value / self._deciding.threshold, engine_ms)
         with self._lock:
-            self._release(job)
-            verdicts = self._ledger.on_score(
-                job.frame,
-                score=score,
-                relative_score=score / self._deciding.threshold,
-                engine_ms=engine_ms,
-                t_ns=self._clock.now_ns(),
-            )
-            self._file(verdicts)
+            self._jobs.done(job)
+            self._file(self._ledger.on_score(job.frame, finding, self._clock.now_ns()))
         self.wake_plc()
 
     def on_no_score(self, job: Job, reason: Reason) -> None:
         """Take note that a frame was not scored."""
         with self._lock:
-            self._release(job)
+            self._jobs.done(job)
             self._file(self._ledger.on_no_score(job.frame, reason, self._clock.now_ns()))
         self.wake_plc()
 
@@ -208,9 +192,9 @@ class Desk:
         with self._lock:
             self._take_frames()
             if loaded:
-                self._faults.pop("recipe", None)
+                self._panel.well("recipe")
             else:
-                self._faults["recipe"] = error_number(RecipeError.code)
+                self._panel.fault("recipe", RecipeError.code)
             self._file(
                 self._ledger.on_control(
                     control.part_count,
@@ -265,16 +249,16 @@ class Desk:
 
     def on_written(self, verdict: Verdict, t_written_ns: int | None) -> None:
         """Record a verdict and what decided it (I6). `t_written_ns` is None where the PLC never got it."""
-        deciding = self._deciding
+        deciding, finding = self._deciding, verdict.finding
         self._recorder.record(
             "verdict",
             part_id=verdict.part_id,
             outcome=verdict.outcome.name,
             reason=verdict.reason.name,
-            score=verdict.score,
-            relative_score=verdict.relative_score,
+            score=finding.score,
+            relative_score=finding.relative_score,
             frame_id=verdict.frame_id,
-            engine_ms=verdict.engine_ms,
+            engine_ms=finding.engine_ms,
             t_trigger_ns=verdict.t_trigger_ns,
             t_deadline_ns=verdict.t_deadline_ns,
             t_decided_ns=verdict.t_decided_ns,
@@ -287,24 +271,10 @@ class Desk:
         )
 
     def status(self, heartbeat: int) -> Status:
-        """Return the status block: counters over all runs of the station, states as they are now."""
+        """Return the status block as it is now."""
         with self._lock:
-            totals = self._tally.totals()
-            state = State.ONLINE
-            state |= State.READY if self._ledger.ready else State(0)
-            state |= State.BUSY if self._ledger.waiting else State(0)
-            state |= State.FAULT if self._faults else State(0)
-            state |= State.SIMULATED if self._simulated else State(0)
-            return Status(
-                heartbeat=heartbeat,
-                state=state,
-                error_code=next(iter(self._faults.values()), 0),
-                active_recipe=self._deciding.recipe if self._engine_name else 0,
-                parts=totals.parts,
-                rejects=totals.rejects,
-                late=totals.rejected[Reason.LATE],
-                lost=totals.rejected[Reason.FRAME_LOST],
-            )
+            recipe = self._deciding.recipe if self._engine_name else 0
+            return self._panel.status(heartbeat, simulated=self._simulated, recipe=recipe)
 
     def recipe(self) -> tuple[int, Flag]:
         """Return the recipe and the flags that every verdict carries."""
@@ -330,9 +300,8 @@ class Desk:
 
     def summary(self) -> str:
         """Return one line for `systemctl status`."""
-        totals = self._tally.totals()
-        link = "PLC up" if self._link_up else "PLC down"
-        return f"{'ready' if self.ready else 'not ready'}, {link}, {totals.parts} parts, {totals.rejects} rejected"
+        with self._lock:
+            return self._panel.summary(link_up=self._link_up)
 
     def closing(self) -> dict[str, int | str]:
         """Return what the last line of the log says: the totals, and what belonged to no part or came too late (I3)."""
@@ -353,38 +322,20 @@ class Desk:
     # -- behind the lock --------------------------------------------------------------------------
 
     def _take_frames(self) -> None:
-        reader = self._reader
-        if reader is None:
-            return
-        frames = reader.new_frames()
-        for frame in frames:
+        taken = False
+        for frame, reader in self._jobs.new_frames():
+            taken = True
             self._file(self._ledger.on_frame(frame))
-            deadline_ns = self._ledger.deadline_of(frame)
-            if deadline_ns is None:
-                reader.release(frame)
-            else:
-                self._jobs.append((Job(frame, reader.pixels(frame), deadline_ns), reader))
-        if frames:
+            self._jobs.put(frame, reader, self._ledger.deadline_of(frame))
+        if taken:
             self.wake_plc()  # only a read of the count after the frame's arrival makes its part certain
 
     def _drop_decided_jobs(self) -> None:
         """Give frames that nobody waits for back to the ring, also while there is no engine to ask for them."""
-        while self._jobs and self._ledger.deadline_of(self._jobs[0][0].frame) is None:
-            job, reader = self._jobs.popleft()
-            reader.release(job.frame)
-
-    def _release(self, job: Job) -> None:
-        if self._working is not None:
-            self._working.release(job.frame)
-            self._working = None
+        while (frame := self._jobs.oldest()) is not None and self._ledger.deadline_of(frame) is None:
+            self._jobs.drop_oldest()
 
     def _file(self, verdicts: list[Verdict]) -> None:
         if verdicts:
             self._tally.add(verdicts, self._ledger.last_part_id, self._ledger.undecided)
             self._verdicts += verdicts
-
-
-def _number_of(why: str, otherwise: str) -> int:
-    """Return the number of the code that `why` begins with, or that of `otherwise`: a process that was killed names none."""
-    number = error_number(why)
-    return error_number(otherwise) if number == UNCODED else number

@@ -16,45 +16,10 @@ Only a PASS has conditions: counted by the PLC, scored within the threshold, cer
 import math
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Literal
 
-from inspector.handshake import BEHIND, PLAUSIBLE_GAP, Handshake, Timing
-from inspector.part import Frame, FrameStatus, Outcome, Reason, Verdict, next_part_id
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the ledger holds parts to. Nanoseconds."""
-
-    budget_ns: int  # trigger to verdict in the PLC
-    timing: Timing
-    write_margin_ns: int = 0  # a verdict is final so long before the deadline, since it has to travel
-    part_source: Literal["plc_count", "frame_id"] = "plc_count"
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Something worth a log line that is no verdict."""
-
-    event: str
-    fields: dict[str, int | str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Open:
-    """A part without a verdict. Until it is counted, only a frame speaks of it, and it may not exist."""
-
-    part_id: int
-    t_trigger_ns: int  # not before this
-    t_deadline_ns: int
-    counted: bool = False
-    t_frame_due_ns: int = 0  # without a frame by then, the frame is lost
-    frame: Frame | None = None
-    fate: Reason | None = None  # what the verdict will be; NONE is a PASS
-    score: float = math.nan
-    relative_score: float = math.nan
-    engine_ms: float = math.nan
+from inspector.handshake import BEHIND, PLAUSIBLE_GAP, Handshake
+from inspector.open_part import Note, OpenPart, Rules
+from inspector.part import Finding, Frame, FrameStatus, Outcome, Reason, Verdict, next_part_id
 
 
 class Ledger:
@@ -73,8 +38,8 @@ class Ledger:
         self._link_lost = False
         self._generation: int | None = None  # of the camera; None = down
         self._next_frame_id: int | None = None  # for frame_id only
-        self._open: dict[int, _Open] = {}
-        self._by_frame: dict[tuple[int, int], _Open] = {}
+        self._open: dict[int, OpenPart] = {}
+        self._by_frame: dict[tuple[int, int], OpenPart] = {}
         self._verdicts: list[Verdict] = []
         self._notes: deque[Note] = deque(maxlen=1000)
         self.passed = 0
@@ -111,7 +76,7 @@ class Ledger:
 
     def next_expiry_ns(self) -> int | None:
         """Return when `on_tick` is needed next, or None."""
-        return min((self._expiry_ns(part) for part in self._open.values() if part.counted), default=None)
+        return min((part.t_expiry_ns for part in self._open.values() if part.counted), default=None)
 
     def deadline_of(self, frame: Frame) -> int | None:
         """Return the deadline of the part that waits for this frame's score; None = do not score it."""
@@ -198,19 +163,17 @@ class Ledger:
             self._assign(frame)
         return self._taken()
 
-    def on_score(
-        self, frame: Frame, *, score: float, relative_score: float, engine_ms: float, t_ns: int
-    ) -> list[Verdict]:
+    def on_score(self, frame: Frame, finding: Finding, t_ns: int) -> list[Verdict]:
         """Report the engine's answer. Anything but a relative score of at most 1 rejects; one too late is discarded."""
         part = self._by_frame.get((frame.generation, frame.sequence))
         if part is None or part.fate is not None:
             self.discarded_scores += 1
             return []
-        part.score, part.relative_score, part.engine_ms = score, relative_score, engine_ms
-        if not math.isfinite(score) or not math.isfinite(relative_score):
+        part.finding = finding
+        if not math.isfinite(finding.score) or not math.isfinite(finding.relative_score):
             part.fate = Reason.ENGINE
         else:
-            part.fate = Reason.NONE if relative_score <= 1.0 else Reason.SCORE
+            part.fate = Reason.NONE if finding.relative_score <= 1.0 else Reason.SCORE
         self._settle(part, t_ns)
         return self._taken()
 
@@ -225,7 +188,7 @@ class Ledger:
     def on_tick(self, t_ns: int) -> list[Verdict]:
         """Decide the parts whose time is up, after every frame that arrived before `t_ns` was reported."""
         for part in [part for part in self._open.values() if part.counted]:
-            if t_ns >= self._expiry_ns(part):
+            if t_ns >= part.t_expiry_ns:
                 if part.frame is None:
                     self._close(part, Reason.FRAME_LOST, t_ns)
                 elif part.fate is None:
@@ -303,26 +266,21 @@ class Ledger:
             else:
                 self._take_frame(part, frame)
 
-    def _take_frame(self, part: _Open, frame: Frame) -> None:
+    def _take_frame(self, part: OpenPart, frame: Frame) -> None:
         part.frame = frame
         self._by_frame[frame.generation, frame.sequence] = part
         if frame.status is not FrameStatus.OK:
             part.fate = Reason.OVERRUN if frame.status is FrameStatus.OVERRUN else Reason.FRAME_BAD
             self._settle(part, frame.t_arrival_ns)
 
-    def _new_part(self, part_id: int, t_trigger_ns: int) -> _Open:
-        part = self._open[part_id] = _Open(part_id, t_trigger_ns, 0)
+    def _new_part(self, part_id: int, t_trigger_ns: int) -> OpenPart:
+        part = self._open[part_id] = OpenPart(part_id, t_trigger_ns, 0)
         self._trigger_not_before(part, t_trigger_ns)
         return part
 
-    def _trigger_not_before(self, part: _Open, t_ns: int) -> None:
+    def _trigger_not_before(self, part: OpenPart, t_ns: int) -> None:
         part.t_trigger_ns = t_ns
         part.t_deadline_ns = t_ns + self._rules.budget_ns - self._rules.write_margin_ns
-
-    def _expiry_ns(self, part: _Open) -> int:
-        if part.frame is None:
-            return min(part.t_deadline_ns, part.t_frame_due_ns)
-        return part.t_deadline_ns
 
     # -- doubt ------------------------------------------------------------------------------------
 
@@ -342,7 +300,7 @@ class Ledger:
 
     # -- verdicts ---------------------------------------------------------------------------------
 
-    def _settle(self, part: _Open, t_ns: int) -> None:
+    def _settle(self, part: OpenPart, t_ns: int) -> None:
         """Close the part if it is counted and its fate is known; a PASS only if it is certain, and in time."""
         if part.fate is None or not part.counted or part.part_id not in self._open or part.frame is None:
             return
@@ -365,29 +323,16 @@ class Ledger:
         for part in [part for part in self._open.values() if part.counted]:
             self._close(part, reason, t_ns)
 
-    def _close(self, part: _Open, reason: Reason, t_ns: int) -> None:
+    def _close(self, part: OpenPart, reason: Reason, t_ns: int) -> None:
         self._drop(part)
         outcome = Outcome.REJECT if reason else Outcome.PASS
         if outcome is Outcome.PASS:
             self.passed += 1
         else:
             self.rejected[reason] += 1
-        self._verdicts.append(
-            Verdict(
-                part_id=part.part_id,
-                outcome=outcome,
-                reason=reason,
-                t_trigger_ns=part.t_trigger_ns,
-                t_deadline_ns=part.t_deadline_ns,
-                t_decided_ns=t_ns,
-                frame_id=part.frame.frame_id if part.frame else -1,
-                score=part.score,
-                relative_score=part.relative_score,
-                engine_ms=part.engine_ms,
-            )
-        )
+        self._verdicts.append(part.verdict(reason, t_ns))
 
-    def _drop(self, part: _Open) -> None:
+    def _drop(self, part: OpenPart) -> None:
         del self._open[part.part_id]
         if part.frame is not None:
             del self._by_frame[part.frame.generation, part.frame.sequence]

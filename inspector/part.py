@@ -70,8 +70,27 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What the engine found in a frame; NaN, None and "" where there is nothing to say.
+
+    `place` is where the frame is least like the good parts, (x, y) in pixels of the raw frame. `defect` is the known defect
+    it looks like most, with a `confidence` of 0 to 1.
+    """
+
+    score: float = float("nan")
+    relative_score: float = float("nan")
+    engine_ms: float = float("nan")
+    place: tuple[int, int] | None = None
+    defect: str = ""
+    confidence: float = float("nan")
+
+
+NOTHING_FOUND = Finding()
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """The one final word about one part. Times are monotonic nanoseconds; scores are NaN where there is none."""
+    """The one final word about one part. Times are monotonic nanoseconds."""
 
     part_id: int
     outcome: Outcome
@@ -80,6 +99,4 @@ class Verdict:
     t_deadline_ns: int
     t_decided_ns: int
     frame_id: int = -1
-    score: float = float("nan")
-    relative_score: float = float("nan")
-    engine_ms: float = float("nan")
+    finding: Finding = NOTHING_FOUND

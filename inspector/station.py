@@ -27,9 +27,10 @@ from inspector.engine.preprocess import Geometry
 from inspector.engine.worker import EngineThread
 from inspector.errors import FeatureError, HungError, InspectorError
 from inspector.handshake import Timing
-from inspector.ledger import Ledger, Rules
+from inspector.ledger import Ledger
 from inspector.model.pack import Pack, load_pack, require_unchanged
 from inspector.model.selftest import require_agreement
+from inspector.open_part import Rules
 from inspector.plc.link import PlcLink
 from inspector.recorder.client import Recorder
 from inspector.recorder.handler import routed_logging

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.clock import NS_PER_MS, Clock
-from inspector.engine.base import Engine
+from inspector.engine.base import Engine, Score
 from inspector.errors import EngineError, EngineInputError, EngineTimeoutError, HungError, ScoreError
 from inspector.part import Frame, Reason
 
@@ -44,7 +44,7 @@ class EngineDesk(Protocol):
     def next_job(self) -> Job | None:
         """Return the oldest frame that a part waits for; each job is answered by exactly one of the next two."""
 
-    def on_score(self, job: Job, *, score: float, engine_ms: float) -> None:
+    def on_score(self, job: Job, score: Score, *, engine_ms: float) -> None:
         """Take a frame's score."""
 
     def on_no_score(self, job: Job, reason: Reason) -> None:
@@ -163,4 +163,4 @@ class EngineThread:
             self.t_limit_ns = None
         took_ns = self._clock.now_ns() - t_start_ns
         self._recent_ns.append(took_ns)
-        self._desk.on_score(job, score=score.value, engine_ms=took_ns / NS_PER_MS)
+        self._desk.on_score(job, score, engine_ms=took_ns / NS_PER_MS)

@@ -155,7 +155,7 @@ class Status:
 
 def encode_result(verdict: Verdict, *, recipe: int, flags: Flag) -> list[int]:
     """Return the eight words of the part's slot. A score that is not a number becomes 65535, never a small one."""
-    relative = verdict.relative_score
+    relative = verdict.finding.relative_score
     return [
         verdict.part_id,
         verdict.outcome,

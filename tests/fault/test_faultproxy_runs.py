@@ -15,7 +15,7 @@ import pytest
 from inspector.clock import SystemClock
 from inspector.config.schema import PlcConfig
 from inspector.errors import PlcError
-from inspector.part import Outcome, Reason, Verdict
+from inspector.part import Finding, Outcome, Reason, Verdict
 from inspector.plc.link import PlcLink
 from inspector.plc.registers import Control, Flag, State, Status
 from tests.fault.faultproxy_bench import SHORT_MS, SLOT, WITHIN_S, Bench
@@ -70,7 +70,15 @@ class Desk:
         self._open = True
         now = self._clock.now_ns()
         return [
-            Verdict(self._next, Outcome.PASS, Reason.NONE, now, now + 3600 * 10**9, now, relative_score=0.5)
+            Verdict(
+                self._next,
+                Outcome.PASS,
+                Reason.NONE,
+                now,
+                now + 3600 * 10**9,
+                now,
+                finding=Finding(relative_score=0.5),
+            )
         ]
 
     def withdraw(self, verdict: Verdict, reason: Reason) -> Verdict:

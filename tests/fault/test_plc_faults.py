@@ -21,7 +21,8 @@ from inspector.desk import Deciding, Desk
 from inspector.engine.base import Score
 from inspector.engine.worker import EngineThread
 from inspector.handshake import Timing
-from inspector.ledger import Ledger, Rules
+from inspector.ledger import Ledger
+from inspector.open_part import Rules
 from inspector.plc.link import PlcLink
 from inspector.plc.registers import Control, State, releases
 from inspector.recorder.client import Recorder

@@ -8,8 +8,9 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from inspector.handshake import Timing
-from inspector.ledger import Ledger, Rules
-from inspector.part import Frame, FrameStatus, Outcome, Reason
+from inspector.ledger import Ledger
+from inspector.open_part import Rules
+from inspector.part import Finding, Frame, FrameStatus, Outcome, Reason
 from tests.property.world import (
     BUDGET,
     LATENCY_MAX,
@@ -131,7 +132,7 @@ def test_without_a_counting_plc_frame_ids_that_begin_anew_cost_one_frame() -> No
         t = sequence * 100 * MS
         frame = Frame(1, sequence, frame_id, t, FrameStatus.OK, 0, 8, 8, "Mono8")
         ledger.on_frame(frame)
-        verdicts = ledger.on_score(frame, score=0.5, relative_score=0.5, engine_ms=1.0, t_ns=t)
+        verdicts = ledger.on_score(frame, Finding(0.5, 0.5, 1.0), t)
         passed += [(v.part_id, v.frame_id) for v in verdicts]
     assert passed == [(1, 5000), (2, 5001), (3, 2), (4, 3)]
 
@@ -154,7 +155,7 @@ def test_a_score_that_is_no_number_rejects() -> None:
     world.now += 2 * MS
     world.read()
     nan = float("nan")
-    world.got(world.ledger.on_score(frame, score=nan, relative_score=nan, engine_ms=1.0, t_ns=world.now))
+    world.got(world.ledger.on_score(frame, Finding(nan, nan, 1.0), world.now))
     assert world.verdicts[-1][1].reason is Reason.ENGINE
 
 

@@ -15,8 +15,9 @@ from functools import partial
 from hypothesis import strategies as st
 
 from inspector.handshake import Timing
-from inspector.ledger import Ledger, Rules
-from inspector.part import Frame, FrameStatus, Reason, Verdict, next_part_id
+from inspector.ledger import Ledger
+from inspector.open_part import Rules
+from inspector.part import Finding, Frame, FrameStatus, Reason, Verdict, next_part_id
 
 MS = 1_000_000
 BUDGET = 60 * MS
@@ -235,7 +236,7 @@ class World:
             return
         good = shows is not None and shows[2]
         value = 0.5 if good else 1.5
-        self.got(self.ledger.on_score(frame, score=value, relative_score=value, engine_ms=1.0, t_ns=self.now))
+        self.got(self.ledger.on_score(frame, Finding(value, value, 1.0), self.now))
 
     def trigger(self, script: PartScript) -> None:
         if script.fault == "extra":

@@ -9,9 +9,11 @@ import numpy as np
 from inspector.camera.base import CameraInfo, DeviceInfo
 from inspector.clock import NS_PER_MS, ManualClock
 from inspector.desk import Deciding, Desk
+from inspector.engine.base import Score
 from inspector.engine.worker import Job
 from inspector.handshake import Timing
-from inspector.ledger import Ledger, Rules
+from inspector.ledger import Ledger
+from inspector.open_part import Rules
 from inspector.part import FrameStatus, Reason
 from inspector.plc.registers import Control
 from inspector.recorder.client import Recorder
@@ -26,6 +28,10 @@ SIMULATED = [
     DeviceInfo("0", "Viky", "", "Machine Vision Games Ltd.", "VikyTL_DEV_red"),
     DeviceInfo("001", "acA1920", "", "Inspector", "id"),
 ]
+
+
+def score_of(value: float) -> Score:
+    return Score(value, np.zeros((1, 1), np.float32))
 
 
 class FakeRecorder:
@@ -149,7 +155,7 @@ class Rig:
         return job
 
     def score(self, value: float = 1.0) -> None:
-        self.desk.on_score(self.next_job(), score=value, engine_ms=7.0)
+        self.desk.on_score(self.next_job(), score_of(value), engine_ms=7.0)
 
     # -- what came out ----------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ import pytest
 from inspector.camera.life import CameraEvent
 from inspector.part import FrameStatus, Outcome, Reason
 from inspector.plc.registers import State
-from tests.unit.desk.rig import SLOTS, Rig
+from tests.unit.desk.rig import SLOTS, Rig, score_of
 
 # -- from frame to verdict ------------------------------------------------------------------------
 
@@ -18,12 +18,12 @@ def test_a_frame_becomes_a_job_and_its_score_a_verdict(ready: Rig) -> None:
     assert job.t_deadline_ns == ready.ledger.next_expiry_ns()
     assert ready.held == 1
     wakes = ready.wakes
-    ready.desk.on_score(job, score=2.0, engine_ms=7.0)
+    ready.desk.on_score(job, score_of(2.0), engine_ms=7.0)
     assert ready.wakes == wakes + 1
     assert ready.held == 0
     verdict, *more = ready.desk.take_verdicts()
     assert not more
-    assert (verdict.part_id, verdict.outcome, verdict.relative_score) == (1, Outcome.PASS, 1.0)
+    assert (verdict.part_id, verdict.outcome, verdict.finding.relative_score) == (1, Outcome.PASS, 1.0)
     assert ready.desk.take_verdicts() == []
     assert ready.desk.next_job() is None
 
@@ -89,7 +89,7 @@ def test_a_score_after_the_deadline_is_discarded(ready: Rig) -> None:
     ready.clock.advance_ms(100)
     ready.desk.on_tick()
     assert ready.held == 1  # the engine still reads it
-    ready.desk.on_score(job, score=1.0, engine_ms=100.0)
+    ready.desk.on_score(job, score_of(1.0), engine_ms=100.0)
     assert ready.held == 0
     assert ready.verdicts() == {1: Reason.LATE}
     assert ready.desk.closing() | {"summary": ""} == {
@@ -152,7 +152,7 @@ def test_a_frame_of_the_old_ring_goes_back_to_the_old_ring(ready: Rig) -> None:
     ready.get_in_step()
     ready.count_part_with_frame()
     assert (old_ring.held, new_ring.held) == (1, 1)
-    ready.desk.on_score(old_job, score=1.0, engine_ms=1.0)
+    ready.desk.on_score(old_job, score_of(1.0), engine_ms=1.0)
     assert (old_ring.held, new_ring.held) == (0, 1)
     ready.score()
     assert new_ring.held == 0

@@ -75,9 +75,9 @@ class FakeDesk:
             self._out = self._jobs.pop(0) if self._jobs else None
             return self._out
 
-    def on_score(self, job: Job, *, score: float, engine_ms: float) -> None:
+    def on_score(self, job: Job, score: Score, *, engine_ms: float) -> None:
         assert engine_ms >= 0
-        self._answer(job, score)
+        self._answer(job, score.value)
 
     def on_no_score(self, job: Job, reason: Reason) -> None:
         self._answer(job, reason)

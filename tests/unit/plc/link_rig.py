@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from inspector.clock import NS_PER_MS, SystemClock
 from inspector.config.schema import PlcConfig
-from inspector.part import Outcome, Reason, Verdict
+from inspector.part import Finding, Outcome, Reason, Verdict
 from inspector.plc.link import PlcLink
 from inspector.plc.registers import Control, Flag, State, Status, encode_result
 from tests.unit.plc.scripted import PATIENCE_S, ScriptedPlc
@@ -97,7 +97,7 @@ def verdict(part_id: int, *, passed: bool = True, deadline_ms: float = FAR_MS) -
         t_trigger_ns=now_ns,
         t_deadline_ns=now_ns + round(deadline_ms * NS_PER_MS),
         t_decided_ns=now_ns,
-        relative_score=0.5,
+        finding=Finding(0.5, 0.5, 7.0),
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.part import PART_ID_MAX, Outcome, Reason, Verdict
+from inspector.part import PART_ID_MAX, Finding, Outcome, Reason, Verdict
 from inspector.plc import registers
 from inspector.plc.registers import Control, Flag, RegisterMap, State, Status, WordOrder
 
@@ -21,7 +21,9 @@ def verdict(
     part_id: int = 7, *, outcome: Outcome = Outcome.PASS, relative: float = 0.5, ms: float = 12.34
 ) -> Verdict:
     reason = Reason.NONE if outcome is Outcome.PASS else Reason.SCORE
-    return Verdict(part_id, outcome, reason, 0, 100_000_000, round(ms * 1e6), relative_score=relative)
+    return Verdict(
+        part_id, outcome, reason, 0, 100_000_000, round(ms * 1e6), finding=Finding(relative_score=relative)
+    )
 
 
 def test_the_table_for_people_is_the_map() -> None:
