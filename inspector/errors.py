@@ -18,12 +18,14 @@
     │   ├── GraphError                  ENG-003  the graph or plan file is damaged, unsupported, or not of our contract
     │   ├── ScoreError                  ENG-004  what came out is no score: not finite
     │   ├── EngineInputError (ValueError)      ENG-005  the frame or the geometry is not what the engine takes
+    │   │   └── PoseError               ENG-009  the part lies further from the reference pose than the model allows
     │   ├── EngineTimeoutError (TimeoutError)  ENG-006  the device did not finish in time
     │   ├── EngineClosedError           ENG-007  used after close
     │   └── DisagreementError           ENG-008  other scores than those the model pack was calibrated with
     ├── PlcError                        PLC-001  the PLC cannot be reached or answered wrongly
     │   ├── PlcTimeoutError (TimeoutError)  PLC-002  no answer within the call's time-out
-    │   └── RecipeError                 PLC-003  the PLC wants a recipe that is not loaded
+    │   ├── RecipeError                 PLC-003  the PLC wants a recipe that is not loaded
+    │   └── PlcListenError              PLC-004  no listening at the address for the PLC
     └── ServiceError                    SVC-001  the surroundings: processes, sockets, folders
         └── HungError                   SVC-002  a thread hangs: the process must end without it
 
@@ -158,6 +160,12 @@ class EngineInputError(EngineError, ValueError):
     code = "ENG-005"
 
 
+class PoseError(EngineInputError):
+    """The part is not found, or lies further from the reference pose than the model pack allows."""
+
+    code = "ENG-009"
+
+
 class EngineTimeoutError(EngineError, TimeoutError):
     """The device did not finish in time. It may still be busy: close the engine and open another."""
 
@@ -195,6 +203,12 @@ class RecipeError(PlcError):
     """The PLC wants a recipe that is not loaded. Its parts are rejected until it wants ours, or any."""
 
     code = "PLC-003"
+
+
+class PlcListenError(PlcError):
+    """In the server role: the address to listen at is not this machine's (yet), or its port is taken."""
+
+    code = "PLC-004"
 
 
 # -- service ------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inspector.config.document import KeyPath
-from inspector.config.schema import Config, resolve
+from inspector.config.schema import Config, PlcConfig, resolve
 from inspector.plc.registers import RegisterMap
 
 Finding = tuple[KeyPath, str]
@@ -18,16 +18,11 @@ def contradictions(config: Config) -> Iterator[Finding]:
     yield from _latencies(config)
     yield from _intervals(config)
     yield from _backoff(config)
-    for text in RegisterMap(**config.plc.registers.model_dump()).problems():
+    registers = RegisterMap(**config.plc.registers.model_dump())
+    for text in registers.problems(server=config.plc.role == "server"):
         yield ("plc", "registers"), f"expected blocks that stand apart, came: {text}"
-    if config.station.simulated and not is_loopback(config.plc.host) and not config.plc.allow_simulated:
-        yield (
-            ("plc", "host"),
-            (
-                f"expected a PLC of this machine, since the station is simulated, came {config.plc.host}; "
-                "a simulated verdict must not move a real gate: set plc.allow_simulated: true only if it may"
-            ),
-        )
+    if config.station.simulated and not config.plc.allow_simulated:
+        yield from _real_plcs(config.plc)
 
 
 def missing_files(config: Config, folder: Path) -> Iterator[Finding]:
@@ -50,12 +45,28 @@ def missing_files(config: Config, folder: Path) -> Iterator[Finding]:
         yield ("model", "pack"), f"expected a model pack, but there is no folder {pack}; {hint}"
 
 
+def _real_plcs(plc: PlcConfig) -> Iterator[Finding]:
+    """Yield each PLC of another machine."""
+    named: list[tuple[KeyPath, str]] = [(("plc", "host"), plc.host)]
+    if plc.role == "server":
+        named = [(("plc", "server", "peers"), peer) for peer in plc.server.peers]
+    for key, host in named:
+        if not is_loopback(host):
+            yield (
+                key,
+                (
+                    f"expected a PLC of this machine, since the station is simulated, came {host}; "
+                    "a simulated verdict must not move a real gate: set plc.allow_simulated: true only if it may"
+                ),
+            )
+
+
 def is_loopback(host: str) -> bool:
     """Return whether `host` can only be this machine, without asking a name server."""
     if host.lower().rstrip(".") == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_network(host, strict=False).is_loopback
     except ValueError:
         return False
 

@@ -3,10 +3,12 @@
 `config/station.example.yaml` shows every key with a comment; `inspector.config.loading` reads a file against this.
 """
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -22,6 +24,14 @@ from inspector.clock import NS_PER_MS
 Port = Annotated[int, Field(ge=1, le=65535)]
 Address = Annotated[int, Field(ge=0, le=65535)]
 Milliseconds = Annotated[float, Field(gt=0, le=3_600_000)]
+
+
+def _network(text: str) -> str:
+    ipaddress.ip_network(text, strict=False)  # its ValueError says what is wrong
+    return text
+
+
+Peer = Annotated[str, AfterValidator(_network)]
 FeatureValue = StrictBool | StrictInt | StrictFloat | StrictStr
 
 
@@ -104,11 +114,24 @@ class RegistersConfig(Section):
     control_address: Address = 300
     slots: Annotated[int, Field(ge=2, le=1024)] = 16
     word_order: Literal["high_first", "low_first"] = "high_first"
+    vision_control_address: Address = 310  # these two in the server role only
+    vision_status_address: Address = 320
+
+
+class ServerConfig(Section):
+    """`plc.server`: where Inspector listens in the server role, and to whom."""
+
+    address: str = "127.0.0.1"  # of this machine: an IP address or the name of an interface
+    peers: list[Peer] = ["127.0.0.1"]  # addresses and networks that may connect
+    connections: Annotated[int, Field(ge=1, le=64)] = 4
+    idle_ms: Milliseconds = 10_000.0  # a peer that asks nothing for so long is dropped
+    results_queue: Annotated[int, Field(ge=1, le=64)] = 8  # verdicts that may wait for RESULTS_ACK
 
 
 class PlcConfig(Section):
-    """`plc`: the Modbus TCP server that is the PLC."""
+    """`plc`: the PLC, and which side of the Modbus TCP connection is its."""
 
+    role: Literal["client", "server"] = "client"  # Inspector's own
     host: str = "127.0.0.1"
     port: Port = 502
     unit_id: Annotated[int, Field(ge=0, le=255)] = 1
@@ -125,6 +148,7 @@ class PlcConfig(Section):
     reconnect_first_ms: Milliseconds = 50.0
     reconnect_max_ms: Milliseconds = 1000.0
     allow_simulated: bool = False  # a simulated station may write to this PLC
+    server: ServerConfig = ServerConfig()
     registers: RegistersConfig = RegistersConfig()
 
 

@@ -6,9 +6,13 @@ Three blocks of 16-bit holding registers:
 - **status**, written by Inspector with its heartbeat.
 - **control**, written by the PLC and read by Inspector.
 
+Where Inspector is the server (`plc.role: server`) it holds these blocks itself, and two more with the signals that users of
+smart cameras know: **vision control**, written by the PLC, and **vision status**.
+
 The release rule of the PLC, when its part p is at the gate: look into slot p % slots; release only if both part ids equal
 p and the verdict word is PASS (0x5A5A). The PLC clears that slot itself when it counts part p, before the camera is
-triggered, so that nothing older than the part can release it.
+triggered, so that nothing older than the part can release it. In the server role Inspector clears it, before it acknowledges the
+write that counts part p; the PLC believes what it reads from then on.
 
 32-bit counters take two words, the high word first unless the map says `low_first`.
 """
@@ -69,6 +73,23 @@ CONTROL = (
 )
 CONTROL_WORDS = 6
 
+VISION_CONTROL = (Field("signals", 0, 1, "bits: see the vision control signals; also coils 0 to 15"),)
+VISION_CONTROL_WORDS = 1
+
+VISION_STATUS = (
+    Field("signals", 0, 1, "bits: see the vision status signals; also discrete inputs 0 to 15"),
+    Field("acknowledged_part", 1, 1, "part_count as Inspector took it: this part's slot is cleared"),
+    Field("result_part", 2, 1, "part whose verdict waits to be acknowledged; look into its slot. 0 = none"),
+    Field("results_waiting", 3, 1, "verdicts not acknowledged, this one included"),
+    Field(
+        "results_lost",
+        4,
+        1,
+        "verdicts that found the queue full, at most 65535; each stands in its slot all the same",
+    ),
+)
+VISION_STATUS_WORDS = 5
+
 
 class State(enum.IntFlag):
     """Bits of the status word `state`."""
@@ -89,15 +110,39 @@ class Flag(enum.IntFlag):
     CHALLENGE = 1 << 1
 
 
+class VisionControl(enum.IntFlag):
+    """Signals that the PLC sets in the server role, with the meaning they have in smart cameras."""
+
+    TRIGGER_ENABLE = 1 << 0  # TRIGGER is heeded
+    TRIGGER = 1 << 1  # rising: part_count has counted a part; held until TRIGGER_ACK
+    BUFFER_RESULTS_ENABLE = 1 << 2  # verdicts queue until acknowledged; 0: only the newest waits
+    RESULTS_ACK = 1 << 3  # rising: the verdict of result_part was taken; held until RESULTS_VALID falls
+    CLEAR_ERROR = 1 << 4  # rising: forget a TRIGGER that was not heeded
+
+
+class VisionStatus(enum.IntFlag):
+    """Signals that Inspector sets in the server role, with the meaning they have in smart cameras."""
+
+    ONLINE = 1 << 0  # the station runs
+    TRIGGER_READY = 1 << 1  # enabled, parts can pass, and no TRIGGER waits to be taken back
+    TRIGGER_ACK = 1 << 2  # TRIGGER was taken, see acknowledged_part; falls with it
+    BUSY = 1 << 3  # at least one part waits for its verdict
+    RESULTS_VALID = 1 << 4  # the verdict of result_part waits; falls with RESULTS_ACK
+    RESULTS_OVERRUN = 1 << 5  # a verdict found the queue full; falls when the next one finds room
+    ERROR = 1 << 6  # the station has a fault, or a TRIGGER came while not TRIGGER_READY
+
+
 @dataclass(frozen=True, slots=True)
 class RegisterMap:
-    """Where the blocks stand in the PLC's holding registers (zero-based addresses)."""
+    """Where the blocks stand in the holding registers (zero-based addresses)."""
 
     results_address: int = 0
     status_address: int = 200
     control_address: int = 300
     slots: int = 16
     word_order: WordOrder = "high_first"
+    vision_control_address: int = 310  # these two in the server role only
+    vision_status_address: int = 320
 
     def slot_address(self, part_id: int) -> int:
         """Return the address of the first word of part `part_id`'s slot."""
@@ -111,10 +156,18 @@ class RegisterMap:
             "control": range(self.control_address, self.control_address + CONTROL_WORDS),
         }
 
-    def problems(self) -> list[str]:
+    def server_blocks(self) -> dict[str, range]:
+        """Return the addresses of the server role's blocks by name: those two more."""
+        control, status = self.vision_control_address, self.vision_status_address
+        return self.blocks() | {
+            "vision control": range(control, control + VISION_CONTROL_WORDS),
+            "vision status": range(status, status + VISION_STATUS_WORDS),
+        }
+
+    def problems(self, *, server: bool = False) -> list[str]:
         """Return one line for each pair of blocks that overlap and each block that leaves the address space."""
         found = []
-        blocks = list(self.blocks().items())
+        blocks = list((self.server_blocks() if server else self.blocks()).items())
         for i, (name, words) in enumerate(blocks):
             if words.stop > WORD_MAX + 1 or words.start < 0:
                 found.append(f"{name} block: addresses {words.start}..{words.stop - 1} leave 0..{WORD_MAX}")
@@ -219,6 +272,18 @@ def markdown(register_map: RegisterMap) -> str:
         ),
         ("Status", register_map.status_address, STATUS, "Written by Inspector."),
         ("Control", register_map.control_address, CONTROL, "Written by the PLC."),
+        (
+            "Vision control",
+            register_map.vision_control_address,
+            VISION_CONTROL,
+            "Server role only. Written by the PLC.",
+        ),
+        (
+            "Vision status",
+            register_map.vision_status_address,
+            VISION_STATUS,
+            "Server role only. Written by Inspector.",
+        ),
     )
     for title, base, fields, note in sections:
         lines += [f"## {title}, from address {base}", "", note, "", "| address | words | name | meaning |"]
@@ -230,6 +295,10 @@ def markdown(register_map: RegisterMap) -> str:
     lines += ["", "## States", "", "| bit | state |", "| --- | --- |"]
     lines += [f"| {s.bit_length() - 1} | {s.name} |" for s in State]
     lines += ["", "LINE_STOP and CHALLENGE_DUE are not used yet."]
+    for signals in (VisionControl, VisionStatus):
+        title = "Vision control signals" if signals is VisionControl else "Vision status signals"
+        lines += ["", f"## {title}", "", "| bit | signal |", "| --- | --- |"]
+        lines += [f"| {s.bit_length() - 1} | {s.name} |" for s in signals]
     return "\n".join(lines) + "\n"
 
 
