@@ -166,7 +166,7 @@ class Desk:
             self._file(self._ledger.on_no_score(job.frame, reason, self._clock.now_ns()))
         self.wake_plc()
 
-    # -- PLC thread (plc.link.Desk) ---------------------------------------------------------------
+    # -- PLC thread (plc.base.Desk) ---------------------------------------------------------------
 
     def on_tick(self) -> None:
         """Take the frames that came, then decide the parts whose time is up. Engine and PLC thread."""

@@ -12,92 +12,21 @@ even be sent before its deadline is a REJECT from then on, so that the PLC, the 
 """
 
 import contextlib
-import logging
 import os
-import select
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 from inspector.clock import NS_PER_MS, Clock
 from inspector.config.schema import PlcConfig
-from inspector.errors import HungError, PlcError
+from inspector.errors import PlcError
 from inspector.part import PART_ID_MAX, Outcome, Reason, Verdict, part_distance
+from inspector.plc.base import LONGEST_SLEEP_MS, Desk, Heartbeats, PlcThread
 from inspector.plc.client import PlcConnection
-from inspector.plc.registers import (
-    WORD_MAX,
-    Control,
-    Flag,
-    RegisterMap,
-    State,
-    Status,
-    encode_result,
-    encode_status,
-)
-
-log = logging.getLogger(__name__)
-
-LONGEST_SLEEP_MS = 500.0  # however rarely it has to do something, the watchdog sees the thread move
+from inspector.plc.registers import RegisterMap, State, encode_result, encode_status
 
 
-class Desk(Protocol):
-    """Where the PLC thread reports and asks. Every call is short and may come from any thread."""
-
-    def on_control(
-        self, control: Control, *, t_sent_ns: int, t_received_ns: int, enabled: bool, plc_restarted: bool
-    ) -> None:
-        """Take a read of the control block."""
-
-    def on_link_up(self) -> None:
-        """Take note that the PLC answers."""
-
-    def on_link_down(self, why: str) -> None:
-        """Take note that the PLC does not answer; also called for each attempt that fails."""
-
-    def on_tick(self) -> None:
-        """Take new frames, and decide the parts whose time is up."""
-
-    def next_expiry_ns(self) -> int | None:
-        """Return when `on_tick` is needed next."""
-
-    def take_verdicts(self) -> list[Verdict]:
-        """Return the verdicts that became final since the last call, oldest first."""
-
-    def withdraw(self, verdict: Verdict, reason: Reason) -> Verdict:
-        """Return the REJECT that takes the place of a PASS that was never sent."""
-
-    def on_written(self, verdict: Verdict, t_written_ns: int | None) -> None:
-        """Take note that the PLC acknowledged a verdict, or (None) that it never did. Exactly once for each verdict."""
-
-    def status(self, heartbeat: int) -> Status:
-        """Return the status block as it is now."""
-
-    def recipe(self) -> tuple[int, Flag]:
-        """Return the active recipe and the flags that each verdict carries."""
-
-
-@dataclass(slots=True)
-class _Heartbeats:
-    """Ours, which skips 0 so that a PLC that lost its memory is known by it, and when the PLC's last changed."""
-
-    ours: int = 0
-    acknowledged: int = 0
-    plc: int | None = None
-    t_plc_changed_ns: int = 0
-
-    def next(self) -> int:
-        self.ours = self.ours % WORD_MAX + 1
-        return self.ours
-
-    def heard(self, value: int, t_ns: int) -> None:
-        if value != self.plc:
-            self.plc = value
-            self.t_plc_changed_ns = t_ns
-
-
-class PlcLink:
-    """The thread "plc". `start` once, `wake` from any thread, `stop` once."""
+class PlcLink(PlcThread):
+    """The client role: the PLC is the Modbus TCP server."""
 
     def __init__(
         self,
@@ -109,26 +38,17 @@ class PlcLink:
         prepare: Callable[[], None] = lambda: None,
     ) -> None:
         """`timeout_ms`: of one call, at most half the budget. `prepare` is called on the thread when it begins."""
-        self.error: BaseException | None = None  # what ended the thread, where that was not `stop`
-        self.t_alive_ns = clock.now_ns()  # when the thread last came round: the watchdog looks at it
+        super().__init__(desk, clock, prepare)
         self._config = config
         self._timeout_ms = timeout_ms
-        self._prepare = prepare
-        self._desk = desk
-        self._clock = clock
         self._map = register_map(config)
-        self._stopping = threading.Event()
-        self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._poll = select.poll()
-        self._poll.register(self._wake_fd, select.POLLIN)
-        self._thread = threading.Thread(target=self._run, name="plc")
         self._connection: PlcConnection | None = None
         self._unwritten: dict[int, Verdict] = {}  # by slot: what the PLC has not acknowledged yet
         self._sent: Verdict | None = (
             None  # the last one: without an acknowledgement the PLC may have it all the same
         )
         self._newest_part = 0  # of the last verdict taken
-        self._beats = _Heartbeats()
+        self._beats = Heartbeats()
         self._plc_restarted = False  # the PLC has lost its memory, and the desk was not told yet
         self._t_read_ns = self._t_status_ns = self._t_retry_ns = 0  # when each is due
         self._retry_ms = config.reconnect_first_ms
@@ -138,66 +58,24 @@ class PlcLink:
         """How long the PLC may keep the thread from a sign of life: connecting, then the first read."""
         return 2 * self._timeout_ms
 
-    def start(self) -> None:
-        """Start the thread; returns at once, also where no PLC answers yet."""
-        self._thread.start()
-
-    def wake(self) -> None:
-        """Have the thread look at the desk now: a frame came, or a verdict is final. Any thread; microseconds."""
-        os.eventfd_write(self._wake_fd, 1)
-
-    def stop(self, timeout_s: float = 1.0) -> None:
-        """Write the last verdicts and the last status, close, end the thread; a PLC that does not answer is not waited for.
-
-        HungError where that takes longer; raises what ended the thread before.
-        """
-        self._stopping.set()
-        self.wake()
-        self._thread.join(timeout_s / 2)
-        connection = self._connection
-        if self._thread.is_alive() and connection is not None:
-            connection.abort()
-        self._thread.join(timeout_s / 2)
-        if self._thread.is_alive():
-            raise HungError(
-                f"the PLC thread did not stop within {timeout_s:g} s; the station ends without it"
-            )
-        self._give_up_unwritten()
-        os.close(self._wake_fd)
-        if self.error is not None:
-            raise self.error
-
     # -- the thread -------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _turn(self) -> None:
+        now_ns = self._alive()
+        self._desk.on_tick()
+        if self._connection is None:
+            self._connect(now_ns)
         try:
-            self._prepare()
-            while not self._stopping.is_set():
-                now_ns = self._alive()
+            self._write_verdicts()
+            if self._connection is not None and self._alive() >= self._t_status_ns:
+                self._write_status(self._connection)
+            woken = self._wait()
+            if self._connection is not None and (woken or self._alive() >= self._t_read_ns):
                 self._desk.on_tick()
-                if self._connection is None:
-                    self._connect(now_ns)
-                try:
-                    self._write_verdicts()
-                    if self._connection is not None and self._alive() >= self._t_status_ns:
-                        self._write_status(self._connection)
-                    woken = self._wait()
-                    if self._connection is not None and (woken or self._alive() >= self._t_read_ns):
-                        self._desk.on_tick()
-                        self._write_verdicts()  # what is final need not wait for a read
-                        self._read_control(self._connection)
-                except PlcError as error:
-                    self._lose(error)
-            self._say_goodbye()
-        except BaseException as error:  # noqa: BLE001 - kept for the owner, who raises it in `stop`
-            self.error = error
-        finally:
-            self._close()
-
-    def _alive(self) -> int:
-        """Return the time, and leave it for the watchdog: called between any two calls to the PLC."""
-        self.t_alive_ns = now_ns = self._clock.now_ns()
-        return now_ns
+                self._write_verdicts()  # what is final need not wait for a read
+                self._read_control(self._connection)
+        except PlcError as error:
+            self._lose(error)
 
     def _wait(self) -> bool:
         """Wait until woken, or until the next thing is due; return whether woken."""
@@ -272,7 +150,6 @@ class PlcLink:
                 self._give_up(older)
 
     def _give_up_unwritten(self) -> None:
-        """Report as never acknowledged what the PLC shall not get any more."""
         self._take_verdicts()
         while self._unwritten:
             self._give_up(self._unwritten.pop(next(iter(self._unwritten))))
@@ -338,8 +215,12 @@ class PlcLink:
         if connection is not None:
             connection.close()
 
+    def _abort(self) -> None:
+        connection = self._connection
+        if connection is not None:
+            connection.abort()
+
     def _say_goodbye(self) -> None:
-        """Tell the PLC that the station goes: open parts have been rejected, the status says not online."""
         if self._connection is not None:
             with contextlib.suppress(PlcError):  # we leave; without an answer the PLC sees our heartbeat stop
                 self._write_verdicts()

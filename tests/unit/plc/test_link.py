@@ -6,7 +6,7 @@ import pytest
 
 from inspector.clock import NS_PER_MS
 from inspector.part import Outcome, Reason
-from inspector.plc.link import _Heartbeats
+from inspector.plc.base import Heartbeats
 from inspector.plc.registers import State
 from tests.unit.plc.link_rig import ENABLED, FAR_MS, FakeDesk, Link, clock, configured, linked, verdict, words
 from tests.unit.plc.scripted import PATIENCE_S, Request, ScriptedPlc
@@ -214,7 +214,7 @@ def test_the_status_is_written_with_every_heartbeat(plc: ScriptedPlc, desk: Fake
 
 
 def test_the_heartbeat_leaves_out_zero() -> None:
-    beats = _Heartbeats(ours=65_534)
+    beats = Heartbeats(ours=65_534)
     assert [beats.next(), beats.next()] == [65_535, 1]
 
 

@@ -1,0 +1,159 @@
+"""What both roles of the PLC side have in common: the thread "plc", the heartbeats, and the desk it reports to."""
+
+import os
+import select
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from inspector.clock import Clock
+from inspector.errors import HungError
+from inspector.part import Reason, Verdict
+from inspector.plc.registers import WORD_MAX, Control, Flag, Status
+
+LONGEST_SLEEP_MS = 500.0  # however rarely it has to do something, the watchdog sees the thread move
+
+
+class Desk(Protocol):
+    """Where the PLC thread reports and asks. Every call is short and may come from any thread."""
+
+    def on_control(
+        self, control: Control, *, t_sent_ns: int, t_received_ns: int, enabled: bool, plc_restarted: bool
+    ) -> None:
+        """Take a read of the control block."""
+
+    def on_link_up(self) -> None:
+        """Take note that the PLC answers."""
+
+    def on_link_down(self, why: str) -> None:
+        """Take note that the PLC does not answer; also called for each attempt that fails."""
+
+    def on_tick(self) -> None:
+        """Take new frames, and decide the parts whose time is up."""
+
+    def next_expiry_ns(self) -> int | None:
+        """Return when `on_tick` is needed next."""
+
+    def take_verdicts(self) -> list[Verdict]:
+        """Return the verdicts that became final since the last call, oldest first."""
+
+    def withdraw(self, verdict: Verdict, reason: Reason) -> Verdict:
+        """Return the REJECT that takes the place of a PASS that was never sent."""
+
+    def on_written(self, verdict: Verdict, t_written_ns: int | None) -> None:
+        """Take note that the PLC acknowledged a verdict, or (None) that it never did. Exactly once for each verdict."""
+
+    def status(self, heartbeat: int) -> Status:
+        """Return the status block as it is now."""
+
+    def recipe(self) -> tuple[int, Flag]:
+        """Return the active recipe and the flags that each verdict carries."""
+
+
+@dataclass(slots=True)
+class Heartbeats:
+    """Ours, which skips 0 so that a PLC that lost its memory is known by it, and when the PLC's last changed."""
+
+    ours: int = 0
+    acknowledged: int = 0
+    plc: int | None = None
+    t_plc_changed_ns: int = 0
+
+    def next(self) -> int:
+        """Return ours, one further."""
+        self.ours = self.ours % WORD_MAX + 1
+        return self.ours
+
+    def heard(self, value: int, t_ns: int) -> None:
+        """Take the PLC's."""
+        if value != self.plc:
+            self.plc = value
+            self.t_plc_changed_ns = t_ns
+
+
+class PlcThread(ABC):
+    """The thread "plc". `start` once, `wake` from any thread, `stop` once. Subclasses say what a turn is."""
+
+    def __init__(self, desk: Desk, clock: Clock, prepare: Callable[[], None]) -> None:
+        """`prepare` is called on the thread when it begins."""
+        self.error: BaseException | None = None  # what ended the thread, where that was not `stop`
+        self.t_alive_ns = clock.now_ns()  # when the thread last came round: the watchdog looks at it
+        self._prepare = prepare
+        self._desk = desk
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poll = select.poll()
+        self._poll.register(self._wake_fd, select.POLLIN)
+        self._thread = threading.Thread(target=self._run, name="plc")
+
+    @property
+    @abstractmethod
+    def longest_ms(self) -> float:
+        """How long the PLC may keep the thread from a sign of life."""
+
+    def start(self) -> None:
+        """Start the thread; returns at once, also where no PLC answers yet."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Have the thread look at the desk now: a frame came, or a verdict is final. Any thread; microseconds."""
+        os.eventfd_write(self._wake_fd, 1)
+
+    def stop(self, timeout_s: float = 1.0) -> None:
+        """Write the last verdicts and the last status, close, end the thread; a PLC that does not answer is not waited for.
+
+        HungError where that takes longer; raises what ended the thread before.
+        """
+        self._stopping.set()
+        self.wake()
+        self._thread.join(timeout_s / 2)
+        if self._thread.is_alive():
+            self._abort()
+        self._thread.join(timeout_s / 2)
+        if self._thread.is_alive():
+            raise HungError(
+                f"the PLC thread did not stop within {timeout_s:g} s; the station ends without it"
+            )
+        self._give_up_unwritten()
+        os.close(self._wake_fd)
+        if self.error is not None:
+            raise self.error
+
+    def _run(self) -> None:
+        try:
+            self._prepare()
+            while not self._stopping.is_set():
+                self._turn()
+            self._say_goodbye()
+        except BaseException as error:  # noqa: BLE001 - kept for the owner, who raises it in `stop`
+            self.error = error
+        finally:
+            self._close()
+
+    def _alive(self) -> int:
+        """Return the time, and leave it for the watchdog."""
+        self.t_alive_ns = now_ns = self._clock.now_ns()
+        return now_ns
+
+    @abstractmethod
+    def _turn(self) -> None:
+        """Do what is due, then wait for the next thing."""
+
+    @abstractmethod
+    def _say_goodbye(self) -> None:
+        """Tell the PLC that the station goes: open parts have been rejected, the status says not online."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Close what is open; the thread ends."""
+
+    @abstractmethod
+    def _abort(self) -> None:
+        """Have a call that waits fail now. Another thread."""
+
+    @abstractmethod
+    def _give_up_unwritten(self) -> None:
+        """Report as never written what the PLC shall not get any more."""
