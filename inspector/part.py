@@ -40,6 +40,13 @@ class Reason(enum.IntEnum):
     LINK = 11  # the PLC could not be reached before the deadline
 
 
+class Expected(enum.StrEnum):
+    """How a challenge part must come out. One that must come out BAD is rejected, whatever its score."""
+
+    GOOD = "good"
+    BAD = "bad"
+
+
 class FrameStatus(enum.IntEnum):
     """What the camera process found when it checked a frame."""
 
@@ -100,3 +107,4 @@ class Verdict:
     t_decided_ns: int
     frame_id: int = -1
     finding: Finding = NOTHING_FOUND
+    expected: Expected | None = None  # of a challenge part; None = an ordinary one

@@ -46,7 +46,7 @@ RESULT_SLOT = (
     Field("relative_score", 3, 1, "score / threshold x 1000, at most 65534; 65535 = no score"),
     Field("latency", 4, 1, "trigger to decision in 0.1 ms, at most 65535"),
     Field("recipe", 5, 1, "recipe that decided"),
-    Field("flags", 6, 1, "bit 0 simulated; bit 1 challenge, not used yet"),
+    Field("flags", 6, 1, "bit 0 simulated; bit 1 challenge part"),
     Field("part_id_again", 7, 1, "the part id once more: differs from the first word in a torn read"),
 )
 SLOT_WORDS = 8
@@ -65,13 +65,27 @@ STATUS_WORDS = 12
 
 CONTROL = (
     Field("enable", 0, 1, "1 = inspect; 0 = every part is rejected with reason NOT_READY"),
-    Field("clear_fault", 1, 1, "not used yet: no fault is latched, each ends with its cause"),
-    Field("challenge_mode", 2, 1, "not used yet: challenge parts get the verdicts of ordinary ones"),
+    Field(
+        "clear_fault", 1, 1, "rising to 1: forget what is latched; a cause that is still there latches again"
+    ),
+    Field(
+        "challenge_mode",
+        2,
+        1,
+        "rising to 1: a challenge begins with the next part; while 1 only its good parts are released",
+    ),
     Field("recipe_request", 3, 1, "recipe wanted, 0 = any; one that is not active rejects (NOT_READY)"),
     Field("part_count", 4, 1, "id of the last part counted, 1..65535, round again to 1; 0 = none yet"),
     Field("plc_heartbeat", 5, 1, "changes at least once a second"),
+    Field("bin_full", 6, 1, "0 = there is room for rejected parts; anything else asks for a line stop"),
+    Field(
+        "unconfirmed_rejects",
+        7,
+        1,
+        "counts up with each reject that no sensor confirmed; a change asks for a line stop",
+    ),
 )
-CONTROL_WORDS = 6
+CONTROL_WORDS = 8
 
 VISION_CONTROL = (Field("signals", 0, 1, "bits: see the vision control signals; also coils 0 to 15"),)
 VISION_CONTROL_WORDS = 1
@@ -99,8 +113,9 @@ class State(enum.IntFlag):
     BUSY = 1 << 2  # at least one part waits for its verdict
     FAULT = 1 << 3  # something needs a person; see error_code
     SIMULATED = 1 << 4  # camera or engine are simulated
-    LINE_STOP = 1 << 5  # Inspector asks the PLC to stop the line; not used yet
-    CHALLENGE_DUE = 1 << 6  # a challenge should be run; not used yet
+    LINE_STOP = 1 << 5  # Inspector asks the PLC to stop the line; latched until clear_fault rises
+    CHALLENGE_DUE = 1 << 6  # a challenge should be run
+    CHALLENGE = 1 << 7  # a challenge runs: the next part counted is one of its parts
 
 
 class Flag(enum.IntFlag):
@@ -190,6 +205,8 @@ class Control:
     recipe_request: int = 0
     part_count: int = 0
     plc_heartbeat: int = 0
+    bin_full: bool = False
+    unconfirmed_rejects: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +233,7 @@ def encode_result(verdict: Verdict, *, recipe: int, flags: Flag) -> list[int]:
         _saturated(relative * 1000, WORD_MAX - 1) if math.isfinite(relative) else WORD_MAX,
         _saturated((verdict.t_decided_ns - verdict.t_trigger_ns) / 100_000, WORD_MAX),
         recipe,
-        flags,
+        flags if verdict.expected is None else flags | Flag.CHALLENGE,
         verdict.part_id,
     ]
 
@@ -243,12 +260,12 @@ def decode_status(words: Sequence[int], word_order: WordOrder = "high_first") ->
 
 
 def encode_control(control: Control, word_order: WordOrder = "high_first") -> list[int]:
-    """Return the six words of the control block (what a PLC, or its twin, writes)."""
+    """Return the eight words of the control block (what a PLC, or its twin, writes)."""
     return _encode(CONTROL, {f.name: int(getattr(control, f.name)) for f in CONTROL}, word_order)
 
 
 def decode_control(words: Sequence[int], word_order: WordOrder = "high_first") -> Control:
-    """Return the control block that the words hold. `enable` and its like are true only for exactly 1."""
+    """Return the control block that the words hold. `enable` and its like are true only for exactly 1, `bin_full` unless 0."""
     v = _decode(CONTROL, words, word_order)
     return Control(
         enable=v["enable"] == 1,
@@ -257,6 +274,8 @@ def decode_control(words: Sequence[int], word_order: WordOrder = "high_first") -
         recipe_request=v["recipe_request"],
         part_count=v["part_count"],
         plc_heartbeat=v["plc_heartbeat"],
+        bin_full=v["bin_full"] != 0,
+        unconfirmed_rejects=v["unconfirmed_rejects"],
     )
 
 
@@ -294,7 +313,6 @@ def markdown(register_map: RegisterMap) -> str:
     lines += [f"| {r.value} | {r.name} |" for r in Reason]
     lines += ["", "## States", "", "| bit | state |", "| --- | --- |"]
     lines += [f"| {s.bit_length() - 1} | {s.name} |" for s in State]
-    lines += ["", "LINE_STOP and CHALLENGE_DUE are not used yet."]
     for signals in (VisionControl, VisionStatus):
         title = "Vision control signals" if signals is VisionControl else "Vision status signals"
         lines += ["", f"## {title}", "", "| bit | signal |", "| --- | --- |"]

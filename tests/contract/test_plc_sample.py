@@ -239,6 +239,7 @@ def test_a_line_is_ok_only_while_inspectors_heartbeat_beats(bench: Bench) -> Non
         (GOOD_STATE | State.SIMULATED, {"line_ok", "simulated"}),
         (GOOD_STATE | State.LINE_STOP, {"line_ok", "line_stop"}),
         (GOOD_STATE | State.CHALLENGE_DUE, {"line_ok", "challenge_due"}),
+        (GOOD_STATE | State.CHALLENGE, {"line_ok", "challenge_on"}),
         (State(0), set()),
     ],
 )
@@ -247,7 +248,7 @@ def test_the_states_bits_come_out_by_name(bench: Bench, state: State, outputs: s
     block.scan()
     block.write(HEARTBEAT, [1, state])
     block.scan()
-    names = ("line_ok", "fault", "simulated", "line_stop", "challenge_due")
+    names = ("line_ok", "fault", "simulated", "line_stop", "challenge_due", "challenge_on")
     assert {name for name in names if block.get(name)} == outputs
 
 
@@ -258,9 +259,18 @@ def test_what_the_plc_wants_stands_in_the_control_block(bench: Bench) -> None:
     words = [block.read(first + n) for n in range(registers.CONTROL_WORDS)]
     control = registers.decode_control(words)
     assert (control.enable, control.clear_fault, control.challenge_mode) == (True, True, True)
-    assert control.recipe_request == 12
-    block.scan(enable=False, clear_fault=False, challenge=False, recipe=0)
+    assert (control.recipe_request, control.bin_full) == (12, False)
+    block.scan(enable=False, clear_fault=False, challenge=False, recipe=0, bin_full=True)
     assert [block.read(first + n) for n in range(4)] == [0, 0, 0, 0]
+    assert block.read(CONTROL["bin_full"]) == 1
+
+
+def test_each_reject_that_no_sensor_saw_is_counted_once(bench: Bench) -> None:
+    block = bench.make()
+    block.write(CONTROL["unconfirmed_rejects"], [65535])
+    for unconfirmed, count in [(0, 65535), (1, 0), (1, 0), (0, 0), (1, 1), (0, 1)]:
+        block.scan(reject_unconfirmed=unconfirmed)
+        assert block.read(CONTROL["unconfirmed_rejects"]) == count
 
 
 def test_it_writes_nothing_that_is_inspectors(bench: Bench) -> None:
@@ -285,6 +295,8 @@ def test_interpreter_and_compiler_agree_on_anything(compiled: object) -> None:
         "enable": 2,
         "clear_fault": 2,
         "challenge": 2,
+        "bin_full": 2,
+        "reject_unconfirmed": 2,
         "gate_part": 20,
         "recipe": 99,
     }
@@ -298,12 +310,13 @@ def test_interpreter_and_compiler_agree_on_anything(compiled: object) -> None:
         "fault",
         "line_stop",
         "simulated",
+        "challenge_on",
     )
     for _ in range(1500):
         part = rng.randrange(20)
         words = [part, rng.choice([PASS, PASS, REJECT]), 0, 0, 0, 0, 0, rng.choice([part, part, 3])]
         given = {name: rng.randrange(n) for name, n in inputs.items() if rng.random() < 0.3}
-        ms, beat, state = rng.choice([1, 50, 400]), rng.randrange(3), rng.randrange(128)
+        ms, beat, state = rng.choice([1, 50, 400]), rng.randrange(3), rng.randrange(256)
         for block in (one, other):
             block.write(MAP.slot_address(part), words)
             block.write(HEARTBEAT, [beat, state])

@@ -1,13 +1,14 @@
 """The register map: words of a verdict, status and control, and the release rule."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.part import PART_ID_MAX, Finding, Outcome, Reason, Verdict
+from inspector.part import PART_ID_MAX, Expected, Finding, Outcome, Reason, Verdict
 from inspector.plc import registers
 from inspector.plc.registers import Control, Flag, RegisterMap, State, Status, WordOrder
 
@@ -118,8 +119,21 @@ def test_control_comes_back_as_written() -> None:
     assert registers.decode_control(registers.encode_control(control)) == control
 
 
+def test_any_word_but_zero_is_a_full_bin() -> None:
+    assert registers.decode_control([1, 0, 0, 0, 0, 0, 2, 0]).bin_full
+    assert not registers.decode_control([1, 0, 0, 0, 0, 0, 0, 2]).bin_full
+
+
+def test_a_challenge_part_is_marked_beside_the_other_flags() -> None:
+    words = registers.encode_result(
+        replace(verdict(), expected=Expected.GOOD), recipe=3, flags=Flag.SIMULATED
+    )
+    assert Flag(words[6]) == Flag.SIMULATED | Flag.CHALLENGE
+    assert words[:6] == registers.encode_result(verdict(), recipe=3, flags=Flag.SIMULATED)[:6]
+
+
 def test_only_exactly_one_enables() -> None:
-    assert not registers.decode_control([0xFFFF, 0, 0, 0, 0, 0]).enable
+    assert not registers.decode_control([0xFFFF, 0, 0, 0, 0, 0, 0, 0]).enable
 
 
 def test_blocks_must_stand_apart_and_fit() -> None:
@@ -128,7 +142,7 @@ def test_blocks_must_stand_apart_and_fit() -> None:
     (overlap,) = RegisterMap(status_address=127).problems()
     assert overlap == "results block 0..127 overlaps the status block 127..138"
     (outside,) = RegisterMap(control_address=65531).problems()
-    assert outside == "control block: addresses 65531..65536 leave 0..65535"
+    assert outside == "control block: addresses 65531..65538 leave 0..65535"
 
 
 @given(st.integers(1, PART_ID_MAX), st.integers(2, 1024))
