@@ -153,6 +153,7 @@ def test_faults_cost_their_parts_and_no_promise(images: Path, config: Path, tmp_
     faults = [
         {"at_part": 6, "do": "kill camera"},
         {"at_part": 35, "do": "plc restart 300"},
+        {"at_part": 50, "do": "link reset of=reply"},
         {"at_part": 65, "do": "camera lose 1"},
     ]
     (tmp_path / "faults.yaml").write_text(json.dumps(faults))
@@ -163,11 +164,32 @@ def test_faults_cost_their_parts_and_no_promise(images: Path, config: Path, tmp_
     assert result["broken_promises"] == []
     assert result["rejects"]["CAMERA"] > 0
     assert result["uncounted"] > 0
+    assert {kind: row["times"] for kind, row in result["faults"].items() if row["times"]} == {
+        "camera lose": 1,
+        "kill camera": 1,
+        "link reset": 1,
+        "plc restart": 1,
+    }
+    assert result["faults"]["kill camera"]["parts_lost"] >= result["rejects"]["CAMERA"]
+    assert sum(row["parts_lost"] for row in result["faults"].values()) == sum(
+        n for reason, n in result["rejects"].items() if reason != "SCORE"
+    )
+    assert struck(out) == ["reset"]
     record = record_of(out)
     for first, last in ((1, 5), (25, 34), (50, 64), (70, 80)):
         assert any(part["released"] for part in record if first <= part["index"] <= last), (
             f"parts {first} to {last}"
         )
+
+
+def struck(out: Path) -> list[str]:
+    """Return the faults that the proxy in the link made, by what the daemon's log says of the link."""
+    entries = [
+        json.loads(line) for file in (out / "logs").glob("*.jsonl") for line in file.read_text().splitlines()
+    ]
+    return [
+        "reset" for entry in entries if entry["event"] == "link_down" and "reset" in str(entry["why"]).lower()
+    ]
 
 
 def test_sigterm_ends_line_and_station_in_order(images: Path, config: Path, tmp_path: Path) -> None:
@@ -214,6 +236,7 @@ def test_bad_input_is_one_line_that_says_what_to_do(images: Path, tmp_path: Path
         ((*good, *bad, "--budget-ms", 1), "--budget-ms from 2"),
         ((*good, *bad, "--rate", 200), "a slot would be needed again"),
         ((*good, *bad, "--faults", "nowhere.yaml"), "nowhere.yaml: expected a readable list of faults"),
+        ((*good, *bad, "--faults", "random:x"), "expected --faults random:SEED with a whole number"),
         ((*good, *bad, "--out", tmp_path / "full"), "expected no pack, or an earlier rehearsal's"),
         ((*good, *bad, "--out", "/dev/null/x"), "expected a folder that can be made"),
     ]
@@ -247,7 +270,7 @@ def test_faults_that_nobody_knows_are_named(images: Path, config: Path, tmp_path
     )
     done = rehearse(config, *options, expected=2)
     assert f"{tmp_path / 'faults.yaml'}: entry 1: expected camera TEXT" in done.stderr
-    assert done.stderr.endswith("got: kill everybody (here also: kill camera, kill station)\n")
+    assert done.stderr.endswith("got: kill everybody (here also: kill camera, kill station, link FAULT)\n")
     assert done.stdout == ""
 
 

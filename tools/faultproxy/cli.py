@@ -8,13 +8,20 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tools.faultproxy.faults import FAULTS, InputError
 from tools.faultproxy.proxy import Proxy
-from tools.faultproxy.schedule import RANDOM, Step, draw_schedule, read_schedule, write_schedule
+from tools.faultproxy.schedule import (
+    RANDOM,
+    Step,
+    draw_schedule,
+    parse_schedule,
+    read_schedule,
+    write_schedule,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,6 +64,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--json", type=Path, metavar="FILE", help="write the report there when it ends")
     add("--live", action="store_true", help="tell each event as one JSON line")
+    add(
+        "--commands",
+        action="store_true",
+        help='read faults from the standard input as well, a JSON line each: {"do": "delay", "args": {"ms": 40}} '
+        "strikes the next request that it fits",
+    )
     return parser
 
 
@@ -91,15 +104,33 @@ async def _run(arguments: argparse.Namespace, steps: list[Step]) -> dict[str, An
         loop.add_signal_handler(number, proxy.ended.set)
     await proxy.start()
     tell("listening", host=proxy.host, port=proxy.port, peer=arguments.peer, faults=len(steps))
+    commands = asyncio.create_task(_obey(proxy, tell)) if arguments.commands else None
     try:
         await proxy.ended.wait()
     finally:
+        if commands is not None:
+            commands.cancel()
         await proxy.stop()
     if proxy.failure is not None:
         raise proxy.failure
     report = proxy.report()
     tell("result", **report)
     return report
+
+
+async def _obey(proxy: Proxy, tell: Callable[..., None]) -> None:
+    """Take faults from the standard input, one JSON object a line, until it is closed; a wrong one is told and left out."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    while line := await reader.readline():
+        try:
+            [step] = parse_schedule([{"at_s": 0, **json.loads(line)}], "command")
+        except (ValueError, TypeError, InputError) as error:
+            tell("refused", why=str(error))
+            continue
+        proxy.script.waiting.append(step)
 
 
 def _tell_json(event: str, **fields: Any) -> None:

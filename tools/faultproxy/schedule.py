@@ -101,12 +101,12 @@ def draw_schedule(seed: int, *, requests: int, every: int) -> list[Step]:
     at = 0
     while (at := at + rng.randint(1, 2 * every - 1)) <= requests:
         do = rng.choice(list(FAULTS))
-        steps.append(Step(at, None, do, _draw_arguments(do, rng)))
+        steps.append(Step(at, None, do, draw_arguments(do, rng)))
     return steps
 
 
-def _draw_arguments(do: str, rng: random.Random) -> dict[str, Any]:
-    """Return arguments on both sides of what a client waits: time-outs are tens to hundreds of milliseconds."""
+def draw_arguments(do: str, rng: random.Random) -> dict[str, Any]:
+    """Return arguments of a fault on both sides of what a client waits: time-outs are tens to hundreds of milliseconds."""
     match do:
         case "delay":
             return {"ms": _log_uniform(rng, 1, 1000), "of": rng.choice(WAYS)}

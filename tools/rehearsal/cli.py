@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from inspector.errors import InspectorError, ServiceError
 from inspector.model.images import list_images
 from inspector.model.pack import Pack, load_pack
 from tools.rehearsal import folders, result, sheet, station, verify
+from tools.rehearsal.faults import FaultPlan, cost_table, costs, plan_faults
 from tools.rehearsal.live import Display
-from tools.rehearsal.run import LinePlan, Linesim, heeded, read_faults, run
+from tools.rehearsal.run import LinePlan, Linesim, LinkFaults, heeded, run
 
 EXAMPLE = station.ROOT / "config" / "station.example.yaml"
 FIT_SHARE = 0.7
@@ -34,7 +36,7 @@ BUDGET_MIN_MS, BUDGET_MAX_MS = 2, 60_000  # of station.budget_ms
 MARK = ".rehearsal"  # a folder with this file holds a rehearsal: what is in KEPT may be written again
 KEPT = (
     "fitted", "pack", "logs", "state", "station.yaml", "images.json", "faults.json", "fit.json", "fit.log", "line.json",
-    "linesim.log", "daemon.log", "parts.jsonl", "result.json", "escapes-*.png", "false-rejects-*.png",
+    "faultproxy.log", "linesim.log", "daemon.log", "parts.jsonl", "result.json", "escapes-*.png", "false-rejects-*.png",
 )  # fmt: skip
 
 
@@ -84,8 +86,9 @@ def _parser() -> argparse.ArgumentParser:
         default=1,
         help="order and spacing of the parts, choice of images (default: %(default)s)",
     )
-    add("--faults", type=Path, metavar="FILE", help="YAML list of {at_part: N, do: ...}: kill camera, kill station, "
-        "camera TEXT, plc down MS, plc restart MS, line pause MS")  # fmt: skip
+    add("--faults", metavar="FILE|random:SEED", help="YAML list of {at_part: N, do: ...}: kill camera, kill station, "
+        "camera TEXT, plc down MS, plc restart MS, line pause MS, link FAULT [NAME=VALUE ...] (tools/faultproxy); or "
+        "drawn from a seed")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write the figures here as one JSON object")
     add("--out", type=Path, metavar="DIR", help="where everything is kept (default: a new folder in runs/)")
     return parser
@@ -100,7 +103,7 @@ class Setting:
     pack: Pack
     shown: Sequence[folders.Shown]
     sensor: folders.Sensor
-    faults: Path | None
+    faults: FaultPlan | None
     folder: Path  # where the run is kept
     console: Console
 
@@ -119,7 +122,8 @@ def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
     """Prepare, run, and say what came of it: the table of contents of a rehearsal."""
     _check(arguments)
     folder = _run_folder(arguments.out)
-    faults = read_faults(arguments.faults, folder) if arguments.faults else None
+    if arguments.faults:
+        plan_faults(arguments.faults, 1)  # what is wrong with it is said before the model is fitted
     bad = list_images(arguments.bad)
     producer = station.build_simcam()
     if arguments.config is None:
@@ -136,6 +140,7 @@ def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
         pack = load_pack(loaded.resolve(base.model.pack))
     named = folders.name_images(good, arguments.good, bad, arguments.bad)
     shown = folders.choose(named, arguments.parts, arguments.seed)
+    faults = plan_faults(arguments.faults, arguments.parts or len(shown)) if arguments.faults else None
     sensor, odd = folders.choose_sensor(shown, pack.geometry.channels)
     setting = Setting(arguments, base, pack, shown, sensor, faults, folder, console)
     for doubt in station.doubts(base, setting.budget_ms, arguments.rate):
@@ -225,8 +230,10 @@ def _run(
         rate_hz=arguments.rate,
         budget_ms=setting.budget_ms,
         seed=arguments.seed,
-        faults=setting.faults,
+        faults=setting.faults.write(folder) if setting.faults else None,
+        held_ms=setting.faults.held_ms if setting.faults else None,
     )
+    link = partial(LinkFaults, folder=folder) if setting.faults and setting.faults.strikes_link else None
 
     def start(port: int) -> station.Daemon:
         around = station.Surroundings(producer, setting.pack.path, setting.pack.geometry.channels, port)
@@ -236,11 +243,14 @@ def _run(
 
     t_start = time.monotonic()
     with Linesim(plan, setting.base, folder) as linesim, Display(setting.console) as display:
-        status, line, daemon = run(linesim, start, display.show)
+        status, line, daemon = run(linesim, start, display.show, link)
     seconds = time.monotonic() - t_start
     log = result.read_lines(sorted((folder / "logs").glob("*.jsonl")))
     parts = result.join(result.read_lines([folder / "parts.jsonl"]), log)
-    return status, result.assemble(line, parts, starts=daemon.starts, seconds=seconds), parts
+    figures = result.assemble(line, parts, starts=daemon.starts, seconds=seconds)
+    if setting.faults:
+        figures["faults"] = costs(setting.faults.entries, [part.seen for part in parts])
+    return status, figures, parts
 
 
 def _look_again(setting: Setting, figures: dict[str, Any], parts: Sequence[result.PartOutcome]) -> list[Path]:
@@ -272,6 +282,8 @@ def _conclude(setting: Setting, figures: dict[str, Any], pages: Sequence[Path]) 
     console.print()
     for line in result.words(figures, setting.budget_ms):
         console.print(line, highlight=False, soft_wrap=True)
+    if figures.get("faults"):
+        console.print(cost_table(figures["faults"]))
     style = "green" if result.held(figures) else "bold red"
     for line in result.promises(figures):
         console.print(line, style=style, highlight=False, soft_wrap=True)

@@ -7,22 +7,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
-import yaml
-
 from inspector.config.schema import Config
 from inspector.errors import ServiceError
-from tools.linesim.conveyor import InputError
-from tools.linesim.faults import parse_faults
+from tools.rehearsal.faults import KILLS, SAY, link_words
 from tools.rehearsal.station import ROOT, Daemon
 
 READY_S = 120.0  # compiling a model for a GPU takes long, once
 LINGER_S = 20.0  # the station stops before its PLC goes
-KILLS = {"kill camera": Daemon.kill_camera, "kill station": Daemon.kill}
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # the last: its terminal was closed
 Event = dict[str, Any]
 
@@ -38,6 +35,7 @@ class LinePlan:
     budget_ms: float
     seed: int
     faults: Path | None
+    held_ms: float | None = None
 
 
 class Linesim:
@@ -59,6 +57,8 @@ class Linesim:
             options["--parts"] = plan.parts
         if plan.faults is not None:
             options["--faults"] = plan.faults
+        if plan.held_ms is not None:
+            options["--held-ms"] = plan.held_ms
         words = [str(word) for pair in options.items() for word in pair]
         with (folder / "linesim.log").open("wb") as log:
             self._process = subprocess.Popen(
@@ -107,51 +107,78 @@ class Linesim:
         self._events.put(None)
 
 
-def read_faults(path: Path, folder: Path) -> Path:
-    """Return a fault list for linesim: kills become words that linesim says when their part is due."""
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ServiceError(f"{path}: expected a readable list of faults, got: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ServiceError(f"{path}: expected YAML, got: {str(error).splitlines()[0]}") from error
-    if isinstance(entries, list):
-        for entry in entries:
-            if isinstance(entry, dict) and entry.get("do") in KILLS:
-                entry["do"] = f"say {entry['do']}"
-    try:
-        parse_faults(
-            entries, str(path)
-        )  # linesim would refuse them too, but later, and by another file's name
-    except InputError as error:
-        raise ServiceError(f"{error} (here also: {', '.join(KILLS)})") from error
-    file = folder / "faults.json"
-    file.write_text(json.dumps(entries), encoding="utf-8")
-    return file
+class LinkFaults:
+    """The fault proxy in the link, which strikes on demand. A context manager."""
+
+    def __init__(self, plc_port: int, folder: Path) -> None:
+        command = [sys.executable, str(ROOT / "tools" / "faultproxy"), "--live", "--commands", "--port", "0"]
+        with (folder / "faultproxy.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, "--peer", f"127.0.0.1:{plc_port}"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        assert self._process.stdout is not None  # noqa: S101  (it was asked for)
+        first = self._process.stdout.readline()
+        if not first:
+            raise ServiceError(
+                f"expected the fault proxy to listen, it ended: see {folder / 'faultproxy.log'}"
+            )
+        self.port = int(json.loads(first)["port"])
+        self._drain = threading.Thread(target=self._process.stdout.read, name="faultproxy-reader")
+        self._drain.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._drain.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def strike(self, do: str) -> None:
+        """Have the next request that it fits meet this fault ("link delay ms=40")."""
+        name, arguments = link_words(do)
+        assert self._process.stdin is not None  # noqa: S101  (it was asked for)
+        self._process.stdin.write(json.dumps({"do": name, "args": arguments}).encode() + b"\n")
+        self._process.stdin.flush()
 
 
 def run(
-    linesim: Linesim, start: Callable[[int], Daemon], show: Callable[[Event], None]
+    linesim: Linesim,
+    start: Callable[[int], Daemon],
+    show: Callable[[Event], None],
+    link: Callable[[int], LinkFaults] | None = None,
 ) -> tuple[int, Event, Daemon]:
     """Run to the end; return linesim's exit status, its result, and the daemon (stopped). `start(port)` starts the daemon.
 
+    `link(port)`, where given, puts the fault proxy before the PLC's port.
+
     SIGTERM, Ctrl-C and a terminal that is closed end the line first, then the station; the second one at once.
     """
-    with _signals(linesim.end_in_order):
+    with _signals(linesim.end_in_order), ExitStack() as held:
         first = linesim.next(READY_S)
         if not first:
             linesim.exit_status()
             raise ServiceError("expected linesim to listen, it said nothing")
-        daemon = start(first["port"])
+        proxy = held.enter_context(link(first["port"])) if link is not None else None
+        daemon = start(proxy.port if proxy is not None else first["port"])
         try:
-            result = _follow(linesim, daemon, show)
+            result = _follow(linesim, daemon, proxy, show)
             status = linesim.exit_status()
         finally:
             daemon.stop()
     return status, result, daemon
 
 
-def _follow(linesim: Linesim, daemon: Daemon, show: Callable[[Event], None]) -> Event:
+def _follow(
+    linesim: Linesim, daemon: Daemon, proxy: LinkFaults | None, show: Callable[[Event], None]
+) -> Event:
     """Show what linesim says until it ends, make the faults that it announces, and start a daemon that died again."""
     result: Event = {}
     ready = False
@@ -173,11 +200,19 @@ def _follow(linesim: Linesim, daemon: Daemon, show: Callable[[Event], None]) -> 
                 result = event
                 daemon.stop()
                 linesim.end_in_order()
-            case "fault" if str(event["do"]).startswith("say "):
-                KILLS[str(event["do"]).removeprefix("say ")](daemon)
+            case "fault" if str(event["do"]).startswith(SAY):
+                _make(str(event["do"]).removeprefix(SAY), daemon, proxy)
         if event:
             show(event)
     return result
+
+
+def _make(do: str, daemon: Daemon, proxy: LinkFaults | None) -> None:
+    """Make a fault that linesim only announces."""
+    if do in KILLS:
+        KILLS[do](daemon)
+    elif proxy is not None:
+        proxy.strike(do)
 
 
 def heeded() -> list[signal.Signals]:
