@@ -26,8 +26,18 @@
     │   ├── PlcTimeoutError (TimeoutError)  PLC-002  no answer within the call's time-out
     │   ├── RecipeError                 PLC-003  the PLC wants a recipe that is not loaded
     │   └── PlcListenError              PLC-004  no listening at the address for the PLC
-    └── ServiceError                    SVC-001  the surroundings: processes, sockets, folders
-        └── HungError                   SVC-002  a thread hangs: the process must end without it
+    │   ├── HeartbeatError              PLC-005  the PLC answers, but its heartbeat stands still
+    │   └── ForeignWriterError          PLC-006  somebody else writes our blocks in the PLC
+    ├── ServiceError                    SVC-001  the surroundings: processes, sockets, folders
+    │   ├── HungError                   SVC-002  a thread hangs: the process must end without it
+    │   └── NotRunningError             SVC-003  no daemon of this station answers
+    └── LineError                       LIN-001  the line must stop or a person must look; latched until clear_fault
+        ├── RejectsInARowError          LIN-002  too many rejects, one after the other
+        ├── RejectRateError             LIN-003  too many rejects among the last parts
+        ├── UnconfirmedRejectError      LIN-004  a rejected part was not seen to leave the line
+        ├── BinFullError                LIN-005  the bin of rejected parts is full
+        ├── LastingFaultError           LIN-006  a fault has not ended by itself
+        └── ChallengeFailedError        LIN-007  a challenge part did not come out as it must
 
 A message is one line: what was expected, what came, what to do next. No user sees a traceback.
 """
@@ -211,6 +221,18 @@ class PlcListenError(PlcError):
     code = "PLC-004"
 
 
+class HeartbeatError(PlcError):
+    """The PLC answers, but its heartbeat stands still: its program does not run. Parts are rejected meanwhile."""
+
+    code = "PLC-005"
+
+
+class ForeignWriterError(PlcError):
+    """What stands in our status block is not what we wrote: another station has the same addresses. No part passes."""
+
+    code = "PLC-006"
+
+
 # -- service ------------------------------------------------------------------------------------
 
 
@@ -226,9 +248,60 @@ class HungError(ServiceError):
     code = "SVC-002"
 
 
+class NotRunningError(ServiceError):
+    """No daemon of this station answers, or not to this user."""
+
+    code = "SVC-003"
+
+
+# -- the line -----------------------------------------------------------------------------------
+
+
+class LineError(InspectorError):
+    """What the interlock latches: shown until the PLC's clear_fault rises, also after a restart. Never raised."""
+
+    code = "LIN-001"
+
+
+class RejectsInARowError(LineError):
+    """As many parts were rejected one after the other as `stops.rejects_in_a_row` says."""
+
+    code = "LIN-002"
+
+
+class RejectRateError(LineError):
+    """As many of the last parts were rejected as `stops.reject_rate` says."""
+
+    code = "LIN-003"
+
+
+class UnconfirmedRejectError(LineError):
+    """A rejected part was not seen to leave the line: it may be among the good ones."""
+
+    code = "LIN-004"
+
+
+class BinFullError(LineError):
+    """The bin of rejected parts is full: the next reject would stay on the line."""
+
+    code = "LIN-005"
+
+
+class LastingFaultError(LineError):
+    """A fault of the station has lasted for `stops.fault_ms`: nothing but rejects came meanwhile."""
+
+    code = "LIN-006"
+
+
+class ChallengeFailedError(LineError):
+    """A challenge part did not come out as it must: what passed since the last challenge may be bad."""
+
+    code = "LIN-007"
+
+
 # -- numbers for the PLC ------------------------------------------------------------------------
 
-_DOMAINS = ("CFG", "RNG", "CAM", "MOD", "ENG", "PLC", "SVC")
+_DOMAINS = ("CFG", "RNG", "CAM", "MOD", "ENG", "PLC", "SVC", "LIN")
 UNCODED = 999  # the number of a text that begins with no code
 
 
