@@ -13,25 +13,22 @@ import logging
 import os
 import sys
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from typing import Self
 
 from inspector import __version__
 from inspector.camera.supervisor import CameraProcess
+from inspector.changeover import Changeover
 from inspector.clock import NS_PER_MS, NS_PER_S, SystemClock
 from inspector.config.loading import LoadedConfig
-from inspector.desk import Deciding, Desk
-from inspector.engine.base import Engine, open_engine
-from inspector.engine.preprocess import Geometry
+from inspector.desk import Desk
 from inspector.engine.worker import EngineThread
 from inspector.errors import FeatureError, HungError, InspectorError
 from inspector.handshake import Timing
 from inspector.ledger import Ledger
-from inspector.model.pack import Pack, load_pack, require_unchanged
-from inspector.model.selftest import require_agreement
 from inspector.open_part import Rules
-from inspector.plc.link import PlcLink
+from inspector.plc.roles import open_plc, where
+from inspector.recipes import Recipe, open_recipe, recipes_of
 from inspector.recorder.client import Recorder
 from inspector.recorder.handler import routed_logging
 from inspector.service import realtime
@@ -52,7 +49,7 @@ def run(loaded: LoadedConfig) -> None:
     """Run the station until SIGTERM or SIGINT. Raises InspectorError where it cannot go on; main thread only."""
     config, clock = loaded.config, SystemClock()
     stop = StopSignals()
-    pack = load_pack(loaded.resolve(config.model.pack))
+    recipes = recipes_of(loaded)
     state = loaded.resolve(config.station.state_folder)
     with ExitStack() as held:
         held.enter_context(StationLock(state / f"{config.station.name}.lock"))
@@ -64,8 +61,8 @@ def run(loaded: LoadedConfig) -> None:
         realtime.use_cpus(config.realtime.cpus, recorder.pid)  # what is started from now on inherits them
         tally = Tally.open(state / f"{config.station.name}.tally")
         held.callback(tally.close)
-        station = Station(loaded, pack, tally, recorder, clock)
-        log.info("station_starting", extra=_identity(loaded, pack))
+        station = Station(loaded, recipes, tally, recorder, clock)
+        log.info("station_starting", extra=_identity(loaded, recipes))
         try:
             with station:
                 station.watch(stop)
@@ -82,7 +79,12 @@ class Station:
     """The parts of one station, wired. A context manager: entered it runs, left it has stopped."""
 
     def __init__(
-        self, loaded: LoadedConfig, pack: Pack, tally: Tally, recorder: Recorder, clock: SystemClock
+        self,
+        loaded: LoadedConfig,
+        recipes: dict[int, Recipe],
+        tally: Tally,
+        recorder: Recorder,
+        clock: SystemClock,
     ) -> None:
         """Wire everything; nothing runs yet."""
         config = loaded.config
@@ -92,16 +94,18 @@ class Station:
         self._t_tidied_ns = clock.now_ns()
         self._notifier = Notifier.from_environment()
         self._doorbell_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        ledger = _ledger(_rules(loaded), tally.totals())
+        changeover = Changeover(recipes, config.model.recipe, ledger, keep_warm=config.model.keep_warm)
         self.desk = Desk(
-            _ledger(_rules(loaded), tally.totals()),
-            deciding_of(loaded, pack),
+            ledger,
+            changeover,
             tally=tally,
             recorder=recorder,
             clock=clock,
             simulated=config.station.simulated,
             simulated_allowed=config.station.simulated or config.plc.allow_simulated,
         )
-        self._plc = PlcLink(
+        self._plc = open_plc(
             config.plc,
             config.timeout_ms,
             self.desk,
@@ -109,8 +113,12 @@ class Station:
             prepare=partial(realtime.prepare_thread, config.realtime),
         )
         self.desk.wake_plc = self._plc.wake
-        opener = partial(open_unchanged, config.model.engine, pack, geometry_of(loaded, pack))
-        self._engine = EngineThread(opener, self.desk, self._doorbell_fd, clock)
+        self._engine = EngineThread(
+            lambda number: open_recipe(config.model.engine, recipes[number]),
+            self.desk,
+            self._doorbell_fd,
+            clock,
+        )
         self._camera = CameraProcess(
             config.camera,
             self.desk,
@@ -190,15 +198,15 @@ def _stop_recorder(recorder: Recorder) -> None:
         sys.stderr.write("the recorder did not end in time: the last lines of the log may be missing\n")
 
 
-def _identity(loaded: LoadedConfig, pack: Pack) -> dict[str, object]:
+def _identity(loaded: LoadedConfig, recipes: dict[int, Recipe]) -> dict[str, object]:
     config = loaded.config
     return {
         "station": config.station.name,
         "version": __version__,
         "pid": os.getpid(),
-        "model": pack.model_hash,
+        "models": {str(number): recipe.pack.model_hash for number, recipe in recipes.items()},
         "config": loaded.sha256,
-        "plc": f"{config.plc.host}:{config.plc.port}",
+        "plc": where(config.plc),
         "log": str(loaded.resolve(config.recorder.folder)),
     }
 
@@ -215,41 +223,6 @@ def _rules(loaded: LoadedConfig) -> Rules:
         write_margin_ns=round(config.plc.write_margin_ms * NS_PER_MS),
         part_source=config.station.part_source,
     )
-
-
-def open_unchanged(kind: str, pack: Pack, geometry: Geometry) -> Engine:
-    """Open the engine on the very graph that the record names (I6), also after hours: the pack may have been replaced since.
-
-    Raises ServiceError where it was, which ends the station: the next start takes the new graph with its own threshold.
-    DisagreementError where the engine gives other scores than the pack's.
-    """
-    require_unchanged(pack)
-    engine = open_engine(kind, pack.graph, geometry)
-    try:
-        require_unchanged(pack)  # nor while the engine read it
-        if geometry.pixel_format is None:  # the reference images are no raw Bayer frames
-            require_agreement(engine, pack)
-    except BaseException:
-        engine.close()
-        raise
-    return engine
-
-
-def deciding_of(loaded: LoadedConfig, pack: Pack) -> Deciding:
-    """Return what decides, as the record names it (I6)."""
-    model = loaded.config.model
-    return Deciding(
-        threshold=pack.threshold * model.threshold_factor,
-        recipe=model.recipe,
-        model_sha256=pack.model_hash,
-        config_sha256=loaded.sha256,
-    )
-
-
-def geometry_of(loaded: LoadedConfig, pack: Pack) -> Geometry:
-    """Return the pack's geometry; a Bayer frame looks like a mono one, so the engine must be told."""
-    pixel_format = loaded.config.camera.features.get("PixelFormat")
-    return replace(pack.geometry, pixel_format="BayerRG8") if pixel_format == "BayerRG8" else pack.geometry
 
 
 def _ledger(rules: Rules, before: Totals) -> Ledger:
