@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from openvino import frontend
 
 from inspector.engine.base import TENSOR_NAMES, Score, Signature, check_contract, one_line, to_score
-from inspector.engine.preprocess import Geometry, to_input
+from inspector.engine.place import IDENTITY, Affine
+from inspector.engine.preprocess import Geometry, Samples, copy_prepared, prepare
 from inspector.errors import EngineClosedError, EngineError, GraphError
 
 _READER_ERRORS = (
@@ -59,16 +60,20 @@ class OpenVinoEngine:
         for _ in range(_WARM_UP_RUNS):
             self._run()
 
-    def score(self, image: NDArray[np.uint8]) -> Score:
-        """Score one raw frame; see Engine.score. Engine thread only: input and outputs are the request's own memory."""
-        to_input(image, self._geometry, out=self._input)
+    def score(self, image: Samples, pixel_format: str | None = None) -> Score:
+        """Score one frame; see Engine.score. Engine thread only: input and outputs are the request's own memory."""
+        return self._run(prepare(image, self._geometry, self._input, pixel_format))
+
+    def score_prepared(self, prepared: NDArray[np.uint8]) -> Score:
+        """Score what is the graph's input already; see Engine.score_prepared."""
+        copy_prepared(prepared, self._input)
         return self._run()
 
     def close(self) -> None:
         """Drop the request and, with it, the compiled graph and its threads."""
         self._request = None
 
-    def _run(self) -> Score:
+    def _run(self, input_to_frame: Affine = IDENTITY) -> Score:
         if self._request is None:
             raise EngineClosedError("the engine was closed: open another")
         self._score.fill(np.nan)  # a run that writes nothing must not leave the score of the frame before
@@ -78,7 +83,26 @@ class OpenVinoEngine:
             self._request.wait()
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed while scoring: {_reason(error)}") from error
-        return to_score(self._score, self._heatmap)
+        return to_score(self._score, self._heatmap, self._geometry, input_to_frame)
+
+
+class OpenVinoHead:
+    """The same settings for the part of a graph behind the backbone: it scores features that were kept. For fitting only.
+
+    The graph's input is `features` float32, its outputs are those of an engine's graph. Raises GraphError.
+    """
+
+    def __init__(self, graph: Path) -> None:
+        compiled = _compile(graph, threads=0)
+        _, self._shape = _signature(compiled.inputs, graph)["features"]
+        self._request: Any = compiled.create_infer_request()
+
+    def score(self, features: NDArray[np.float32]) -> Score:
+        """Score one image's features, of any shape with as many values. Raises ScoreError where the result is not finite."""
+        row = np.ascontiguousarray(features, np.float32).reshape(self._shape)
+        self._request.infer({"features": openvino.Tensor(row, shared_memory=True)})
+        score, heatmap = (self._request.get_tensor(name).data for name in ("score", "heatmap"))
+        return to_score(score, heatmap)
 
 
 def _compile(graph: Path, threads: int) -> Any:

@@ -1,4 +1,8 @@
-"""Fits a model on good parts: features, whitening, bank, fused graph, threshold, pack."""
+"""Fits a model on good parts: `fit` is the table of contents, and each step has its room.
+
+images -> survey (images.py) -> folds (calibrate.py) -> spec (spec.py) -> features (patches.py, collect.py) -> held-out models and
+their scores (methods/) -> threshold (calibrate.py) -> final graph (graph.py) -> references -> pack (pack.py)
+"""
 
 import json
 import resource
@@ -14,7 +18,7 @@ from numpy.typing import NDArray
 from inspector.clock import NS_PER_S, SystemClock, utc_label
 from inspector.engine.preprocess import Geometry, to_input
 from inspector.errors import ModelError
-from inspector.model.backbone import LITE0, LITE0_SHA256, read_backbone
+from inspector.model.backbone import open_backbone
 from inspector.model.calibrate import (
     CONFIDENCE,
     Folds,
@@ -25,13 +29,15 @@ from inspector.model.calibrate import (
     choose_threshold,
     clopper_pearson,
 )
-from inspector.model.graph import Exposure, FeatureSpec
-from inspector.model.images import batch_of, input_size, list_images, read_image, survey
-from inspector.model.nearest import Plan, collect, fused, held_out_scores
-from inspector.model.options import METHOD, FitOptions
+from inspector.model.images import Survey, batch_of, input_size, list_images, read_image, survey
+from inspector.model.methods.base import method_named
+from inspector.model.options import FitOptions
 from inspector.model.pack import CALIBRATION, GRAPH, Pack, check_target, save_pack
-from inspector.model.progress import Progress, counter, silent
+from inspector.model.patches import PatchModel, fit_patches
+from inspector.model.progress import Progress, silent
+from inspector.model.score_nodes import Exposure
 from inspector.model.scoring import compiled
+from inspector.model.spec import model_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +74,13 @@ def fit(good: Path, out: Path, options: FitOptions | None = None, progress: Prog
     folds = choose_folds(batches, np.random.default_rng(options.seed))
     found = survey(paths)
     check_number(found.different)
-    height, width = input_size(found.aspect, options.pixels)
-    spec = FeatureSpec(found.channels, height, width, options.taps)
-    plan = Plan(spec, read_backbone(), options.bank, options.seed)
+    model = _model(options, found, paths, folds, progress)
 
-    patches = collect(plan, paths, folds.fold_of, counter(progress, "features", len(paths)))
-    held_out = counter(progress, "held-out models", folds.count * options.bank)
-    scores = held_out_scores(plan, patches, paths, folds.fold_of, held_out)
+    scores = model.held_out_scores(paths, folds, progress)
     threshold = choose_threshold(scores, options.false_reject_rate)
     # The held-out models do without: exposure only speaks outside the range of all good images.
-    exposure = Exposure(float(patches.grey.min()), float(patches.grey.max()), limit=threshold.value)
-    model, bank = fused(plan, patches, counter(progress, "bank", options.bank), exposure=exposure)
+    exposure = Exposure(float(model.grey.min()), float(model.grey.max()), limit=threshold.value)
+    graph, kept = model.fused(exposure, progress)
 
     warnings = (
         *found.warnings,
@@ -86,23 +88,23 @@ def fit(good: Path, out: Path, options: FitOptions | None = None, progress: Prog
         *threshold.warnings,
         *_batch_warnings(batches, folds, scores, threshold),
     )
-    references = _references(paths, scores, model, spec)
+    references = _references(paths, scores, graph, model.geometry)
     facts = {
-        **_what(options, spec, bank, exposure),
+        **_what(options, model, kept, exposure),
         **_worth(options, batches, folds, threshold),
         "images": len(paths),
         "warnings": warnings,
         "references": [{"file": name, "score": score} for name, (_, score) in references.items()],
     }
     files = {
-        GRAPH: model.SerializeToString(),
+        GRAPH: graph.SerializeToString(),
         CALIBRATION: _calibration(paths, good, batches, folds, scores),
         **{name: png for name, (png, _) in references.items()},
     }
     pack = save_pack(out, facts, files)
     seconds = (clock.now_ns() - started_ns) / NS_PER_S
     peak_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return FitResult(pack, len(paths), seconds, peak_rss_mb, METHOD, bank, threshold.value, warnings)
+    return FitResult(pack, len(paths), seconds, peak_rss_mb, options.method, kept, threshold.value, warnings)
 
 
 def _check(options: FitOptions) -> None:
@@ -111,8 +113,19 @@ def _check(options: FitOptions) -> None:
         raise ModelError(f"expected a bank of at least 10 patches, got {options.bank}; 3000 is the default")
     if options.seed < 0:
         raise ModelError(f"expected a seed of at least 0, got {options.seed}; 0 is the default")
-    if not 64 <= options.pixels <= 2048:
-        raise ModelError(f"expected a size of 64 to 2048 pixels, got {options.pixels}; 256 is the default")
+    for size in options.sizes:
+        if not 64 <= size <= 2048:
+            raise ModelError(f"expected a size of 64 to 2048 pixels, got {size}; 256 is the default")
+
+
+def _model(
+    options: FitOptions, found: Survey, paths: Sequence[Path], folds: Folds, progress: Progress
+) -> PatchModel:
+    """Choose spec and method, and pass over the images."""
+    sizes = [input_size(found.aspect, pixels) for pixels in options.sizes]
+    spec = model_spec(open_backbone(options.backbone), found.channels, sizes, options.taps, options.pooling)
+    method = method_named(options.method, bank=options.bank, seed=options.seed)
+    return fit_patches(spec, method, paths, folds, seed=options.seed, progress=progress)
 
 
 def _batch_warnings(
@@ -129,14 +142,15 @@ def _batch_warnings(
             yield f"batch {name}: {above} of {len(of_batch)} images are above the threshold; a new batch may fare like this one"
 
 
-def _what(options: FitOptions, spec: FeatureSpec, bank: int, exposure: Exposure) -> dict[str, object]:
+def _what(options: FitOptions, model: PatchModel, kept: int, exposure: Exposure) -> dict[str, object]:
     """Return the manifest's entries about the model."""
+    size = model.geometry
     return {
         "created": utc_label(),
-        "method": METHOD,
-        "backbone": {"name": LITE0, "sha256": LITE0_SHA256, "taps": options.taps},
-        "geometry": {"channels": spec.channels, "height": spec.height, "width": spec.width},
-        "bank": bank,
+        "method": options.method,
+        "input": {"channels": size.channels, "height": size.height, "width": size.width},
+        **model.facts(),
+        "bank": kept,
         "grey": (exposure.darkest, exposure.brightest),
         "seed": options.seed,
     }
@@ -172,16 +186,15 @@ def _calibration(
 
 
 def _references(
-    paths: Sequence[Path], scores: NDArray[np.float64], model: onnx.ModelProto, spec: FeatureSpec
+    paths: Sequence[Path], scores: NDArray[np.float64], graph: onnx.ModelProto, geometry: Geometry
 ) -> dict[str, tuple[bytes, float]]:
     """Return the best, median and worst good image as PNG of the graph's input size, with the final graph's score of each."""
     order = np.argsort(scores, kind="stable")
     chosen = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
-    geometry = Geometry(channels=spec.channels, height=spec.height, width=spec.width)
     references = {}
-    with compiled(model, spec) as engine:
+    with compiled(graph, geometry) as engine:
         for name, index in chosen.items():
-            pixels = to_input(read_image(paths[index], spec.channels), geometry)[0].squeeze()
+            pixels = to_input(read_image(paths[index], geometry.channels), geometry)[0].squeeze()
             written, png = cv2.imencode(".png", pixels if pixels.ndim == 2 else pixels[..., ::-1])
             if not written:
                 raise ModelError(f"{paths[index]}: cannot be encoded as PNG for the pack; replace the image")

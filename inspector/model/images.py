@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.errors import ImagesError
-from inspector.model.graph import STEP
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm", ".jp2"}
 )
+STEP = 32  # sides of a graph's input come in steps of this by default, so that no grid is cut
 _ASPECT_TOLERANCE = 0.05  # a part that is stretched less than this still looks like itself
 
 

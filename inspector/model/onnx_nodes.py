@@ -1,5 +1,7 @@
 """A notebook for the nodes of one ONNX graph: write down an operation, get back the name of its result."""
 
+import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,12 +20,16 @@ class Nodes:
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
+        self._known: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
-        """Store an array under `name` (made unique) and return the name to use."""
-        unique = f"{name}.{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.asarray(value, order="C"), unique))
-        return unique
+        """Store an array under `name` (made unique), or find the equal one stored before; return the name to use."""
+        array = np.asarray(value, order="C")
+        content = array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest()
+        if content not in self._known:
+            self._known[content] = f"{name}.{len(self._constants)}"
+            self._constants.append(numpy_helper.from_array(array, self._known[content]))
+        return self._known[content]
 
     def scalar(self, name: str, value: float) -> str:
         """Store a float32 of shape [1]."""
@@ -36,14 +42,17 @@ class Nodes:
         return result
 
     def model(
-        self, name: str, image_shape: tuple[int, ...], outputs: dict[str, tuple[int, ...]]
+        self,
+        name: str,
+        inputs: Mapping[str, tuple[int, ...]],
+        outputs: Mapping[str, tuple[int, ...]],
     ) -> onnx.ModelProto:
-        """Return the checked model: input `image` uint8, outputs float32 of the given static shapes."""
+        """Return the checked model with these static shapes: an input `image` is uint8, everything else float32."""
         graph = helper.make_graph(
             self._nodes,
             name,
-            [helper.make_tensor_value_info("image", TensorProto.UINT8, image_shape)],
-            [helper.make_tensor_value_info(key, TensorProto.FLOAT, shape) for key, shape in outputs.items()],
+            [_value(key, shape) for key, shape in inputs.items()],
+            [_value(key, shape) for key, shape in outputs.items()],
             self._constants,
         )
         opsets = [helper.make_opsetid("", OPSET)]
@@ -52,3 +61,9 @@ class Nodes:
         )
         onnx.checker.check_model(model, full_check=True)
         return model
+
+
+def _value(name: str, shape: tuple[int, ...]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(
+        name, TensorProto.UINT8 if name == "image" else TensorProto.FLOAT, shape
+    )

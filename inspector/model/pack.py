@@ -21,7 +21,7 @@ from inspector.engine.preprocess import Geometry
 from inspector.errors import PackError, ServiceError
 from inspector.model.atomic import replace_folder
 
-FORMAT = 1
+FORMAT = 2
 GRAPH, MANIFEST, CALIBRATION = "graph.onnx", "manifest.json", "calibration.json"
 _MANIFEST_BYTES_MAX = 1_000_000
 
@@ -51,11 +51,18 @@ class InputGeometry(_Strict):
 
 
 class Backbone(_Strict):
-    """The pretrained network, its weight file's SHA-256, and the blocks that are tapped."""
+    """The pretrained network, and its weight file's SHA-256."""
 
     name: str
     sha256: Sha256
-    taps: tuple[int, ...]
+
+
+class BranchInput(_Strict):
+    """One pass through the backbone: its input in pixels, and the taps that are compared."""
+
+    height: Annotated[int, Field(ge=1)]
+    width: Annotated[int, Field(ge=1)]
+    taps: tuple[str, ...]
 
 
 class HeldOut(_Strict):
@@ -79,12 +86,14 @@ class Reference(_Strict):
 class Manifest(_Strict):
     """What a pack says about itself. `model_hash` is the SHA-256 of all the rest, and so of every file."""
 
-    format: Literal[1]
+    format: Literal[2]
     created: str
-    method: Literal["nearest"]
+    method: str
+    input: InputGeometry
     backbone: Backbone
-    geometry: InputGeometry
-    bank: Annotated[int, Field(ge=1)]
+    branches: tuple[BranchInput, ...]
+    pooling: Literal["max"] | float
+    bank: Annotated[int, Field(ge=0)]  # what the method keeps of the good parts: entries, directions
     grey: tuple[float, float]  # mean grey level of the darkest and the brightest good image
     threshold: Annotated[float, Field(gt=0)]
     false_reject_rate: Rate
@@ -145,7 +154,7 @@ def load_pack(path: Path) -> Pack:
         _check_file(path / name, entry)
     if GRAPH not in manifest.files:
         raise PackError(f"{path}: expected {GRAPH} in the manifest, it is not listed; fit the model again")
-    size = manifest.geometry
+    size = manifest.input
     geometry = Geometry(channels=size.channels, height=size.height, width=size.width)
     return Pack(path, path / GRAPH, geometry, manifest.threshold, manifest.model_hash, manifest)
 
@@ -182,10 +191,13 @@ def _read_manifest(path: Path) -> Manifest:
         raise PackError(
             f"{path}: expected a manifest with its format number, there is none; fit the model again"
         )
-    if content["format"] > FORMAT:
-        raise PackError(
-            f"{path}: expected pack format {FORMAT}, found {content['format']}; update Inspector or fit the model again"
+    if content["format"] != FORMAT:
+        remedy = (
+            "update Inspector or fit the model again"
+            if content["format"] > FORMAT
+            else "an earlier Inspector wrote it: fit the model again"
         )
+        raise PackError(f"{path}: expected pack format {FORMAT}, found {content['format']}; {remedy}")
     if content.get("model_hash") != _content_hash(content):
         raise PackError(
             f"{path}: expected the content its model_hash names, it was altered; fit the model again or restore the pack"

@@ -1,4 +1,4 @@
-"""Runs a graph over image files through the engine that also decides in operation."""
+"""Runs graphs that are still in memory through the engine that also decides in operation."""
 
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -8,18 +8,15 @@ from pathlib import Path
 import onnx
 
 from inspector.engine.base import Engine, Score, open_engine
+from inspector.engine.openvino import OpenVinoHead
 from inspector.engine.preprocess import Geometry
-from inspector.model.graph import FeatureSpec
 from inspector.model.images import read_image
 
 
 @contextmanager
-def compiled(model: onnx.ModelProto, spec: FeatureSpec) -> Iterator[Engine]:
-    """Yield a warm CPU engine of a graph that is still in memory. The CPU, since its float32 is the reference of every pack."""
-    geometry = Geometry(channels=spec.channels, height=spec.height, width=spec.width)
-    with tempfile.TemporaryDirectory(prefix="inspector-fit-") as folder:
-        path = Path(folder) / "graph.onnx"
-        path.write_bytes(model.SerializeToString())
+def compiled(model: onnx.ModelProto, geometry: Geometry) -> Iterator[Engine]:
+    """Yield a warm CPU engine of a graph. The CPU, since its float32 is the reference of every pack."""
+    with _file(model) as path:
         engine = open_engine("openvino", path, geometry)
         try:
             engine.warm_up()
@@ -28,7 +25,23 @@ def compiled(model: onnx.ModelProto, spec: FeatureSpec) -> Iterator[Engine]:
             engine.close()
 
 
+@contextmanager
+def compiled_head(model: onnx.ModelProto) -> Iterator[OpenVinoHead]:
+    """Yield the same engine for a head_graph: it scores features instead of images."""
+    with _file(model) as path:
+        yield OpenVinoHead(path)
+
+
 def score_files(engine: Engine, paths: Iterable[Path], channels: int) -> Iterator[Score]:
     """Yield the engine's answer to each image file, in order."""
     for path in paths:
         yield engine.score(read_image(path, channels))
+
+
+@contextmanager
+def _file(model: onnx.ModelProto) -> Iterator[Path]:
+    """Yield a file of the graph: engines read nothing else."""
+    with tempfile.TemporaryDirectory(prefix="inspector-fit-") as folder:
+        path = Path(folder) / "graph.onnx"
+        path.write_bytes(model.SerializeToString())
+        yield path

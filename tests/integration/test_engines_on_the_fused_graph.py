@@ -11,12 +11,16 @@ from inspector.engine.base import open_engine
 from inspector.engine.preprocess import Geometry
 from inspector.engine.tensorrt import build_plan
 from inspector.errors import GraphError
-from inspector.model.backbone import read_backbone
 from inspector.model.bank import Bank
-from inspector.model.graph import FeatureSpec, fused_graph
+from inspector.model.graph import fused_graph
+from inspector.model.lite import lite0
+from inspector.model.methods.base import Detector
+from inspector.model.methods.nearest import NearestHead
+from inspector.model.spec import model_spec
 from inspector.model.whitening import Moments, whitening
 
-SPEC = FeatureSpec(channels=1, height=64, width=96, taps=(4, 7, 10))
+SPEC = model_spec(lite0(), 1, [(64, 96)])
+DEPTH = SPEC.branches[0].depth
 GEOMETRY = Geometry(1, 64, 96)
 IMAGE = np.random.default_rng(3).integers(0, 256, (64, 96), np.uint8)
 
@@ -24,10 +28,10 @@ IMAGE = np.random.default_rng(3).integers(0, 256, (64, 96), np.uint8)
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(11)
-    white = whitening(Moments.of(rng.normal(size=(1000, SPEC.depth)).astype(np.float32)))
-    bank = Bank(rng.normal(size=(200, SPEC.depth)).astype(np.float32), np.full(200, 2, np.float32))
+    white = whitening(Moments.of(rng.normal(size=(1000, DEPTH)).astype(np.float32)))
+    bank = Bank(rng.normal(size=(200, DEPTH)).astype(np.float32), np.full(200, 2, np.float32))
     path = tmp_path_factory.mktemp("pack") / "graph.onnx"
-    path.write_bytes(fused_graph(SPEC, read_backbone(), white, bank).SerializeToString())
+    path.write_bytes(fused_graph(SPEC, Detector((NearestHead(white, bank),))).SerializeToString())
     return path
 
 

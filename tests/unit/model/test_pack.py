@@ -18,8 +18,10 @@ def facts(**changes: object) -> dict[str, object]:
     return {
         "created": "2026-01-01T00:00:00+00:00",
         "method": "nearest",
-        "backbone": {"name": "efficientnet-lite0", "sha256": "0" * 64, "taps": [4, 7]},
-        "geometry": {"channels": 1, "height": 64, "width": 96},
+        "backbone": {"name": "efficientnet-lite0", "sha256": "0" * 64},
+        "branches": [{"height": 64, "width": 96, "taps": ["4", "7"]}],
+        "pooling": "max",
+        "input": {"channels": 1, "height": 64, "width": 96},
         "bank": 100,
         "grey": [90.0, 120.0],
         "threshold": 1.25,
@@ -104,8 +106,12 @@ def test_an_altered_threshold_is_noticed(pack: Pack) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "expected pack format 1, found 2; update Inspector"),
-        ({"format": "1"}, "expected a manifest with its format number"),
+        ({"format": 3}, "expected pack format 2, found 3; update Inspector"),
+        (
+            {"format": 1},
+            "expected pack format 2, found 1; an earlier Inspector wrote it: fit the model again",
+        ),
+        ({"format": "2"}, "expected a manifest with its format number"),
         ({"threshold": -1.0}, "threshold: "),
         ({"threshold": "1.25"}, "threshold: "),
         ({"surprise": 1}, "surprise: "),

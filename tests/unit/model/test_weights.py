@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from inspector.errors import WeightsError
-from inspector.model.backbone import LITE0_SHA256, read_backbone
+from inspector.model.lite import LITE0_SHA256, lite0
 from inspector.model.weights import MAGIC, PROTOCOL, parse_weights, read_weights
 
 
@@ -58,7 +58,7 @@ def test_a_transposed_tensor_is_read() -> None:
 
 
 def test_the_pretrained_file_is_read_whole() -> None:
-    weights = read_backbone()
+    weights = lite0().weights
     assert len(weights) == 296
     assert weights["_conv_stem.weight"].shape == (32, 3, 3, 3)
     assert all(np.isfinite(array).all() for array in weights.values())

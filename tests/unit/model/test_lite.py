@@ -8,18 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from inspector.errors import ModelError
-from inspector.model.backbone import (
-    PIXEL_DEVIATION,
-    PIXEL_MEAN,
-    add_backbone,
-    fold_grey,
-    read_backbone,
-    same_padding,
-    tap,
-)
+from inspector.model.backbone import Tap, open_backbone
+from inspector.model.lite import lite0, same_padding
 from inspector.model.onnx_nodes import Nodes
 
-TAPS = (4, 7, 10, 15)
+TAPS = ("4", "7", "10", "15")
 
 
 @pytest.fixture(scope="module")
@@ -27,17 +20,18 @@ def reference() -> dict[str, NDArray[np.float32]]:
     return dict(np.load(Path(__file__).parent / "reference_features.npz", allow_pickle=False))
 
 
-def run_taps(image: NDArray[np.uint8], *, grey: bool = False) -> list[NDArray[np.float32]]:
+def run_taps(image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
     """Run the backbone alone over (H, W, C) with the weights' own normalisation; each tap (channels, rows, columns)."""
     height, width, channels = image.shape
+    backbone = lite0()
     nodes = Nodes()
     x = nodes.add("Transpose", nodes.add("Cast", "image", to=1), perm=[0, 3, 1, 2])
-    x = nodes.add("Sub", x, nodes.scalar("mean", PIXEL_MEAN))
-    x = nodes.add("Div", x, nodes.scalar("deviation", PIXEL_DEVIATION))
-    weights = fold_grey(read_backbone()) if grey else read_backbone()
-    names = add_backbone(nodes, x, weights, size=(height, width), taps=TAPS)
-    shapes = [(1, tap(b).channels, height // tap(b).stride, width // tap(b).stride) for b in TAPS]
-    model = nodes.model("taps", (1, height, width, channels), dict(zip(names, shapes, strict=True)))
+    x = nodes.add("Sub", x, nodes.scalar("mean", backbone.pixels.mean[0]))
+    x = nodes.add("Div", x, nodes.scalar("deviation", backbone.pixels.deviation[0]))
+    names = backbone.add(nodes, x, channels=channels, size=(height, width), taps=TAPS)
+    shapes = [(1, tap.channels, tap.rows, tap.columns) for tap in backbone.taps(TAPS, (height, width))]
+    outputs = dict(zip(names, shapes, strict=True))
+    model = nodes.model("taps", {"image": (1, height, width, channels)}, outputs)
     core = openvino.Core()
     compiled = core.compile_model(
         core.read_model(model.SerializeToString()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
@@ -55,7 +49,7 @@ def test_features_equal_those_of_the_original_framework(reference: dict[str, NDA
 
 def test_one_grey_channel_equals_three_equal_ones(reference: dict[str, NDArray[np.float32]]) -> None:
     grey = reference["image"].astype(np.uint8)[..., :1]
-    for one, three in zip(run_taps(grey, grey=True), run_taps(np.repeat(grey, 3, axis=2)), strict=True):
+    for one, three in zip(run_taps(grey), run_taps(np.repeat(grey, 3, axis=2)), strict=True):
         np.testing.assert_allclose(one, three, atol=1e-4 * float(np.abs(three).max()))
 
 
@@ -68,16 +62,30 @@ def test_padding_is_that_of_tensorflow(size: int, kernel: int, stride: int, padd
 
 
 def test_taps_are_described() -> None:
-    assert [(tap(block).channels, tap(block).stride) for block in (4, 7, 10, 14)] == [
-        (40, 8),
-        (80, 16),
-        (112, 16),
-        (192, 32),
-    ]
-    with pytest.raises(ModelError, match="block 0 to 15, got 16"):
-        tap(16)
+    assert lite0().taps(("4", "7", "14"), (64, 96)) == (
+        Tap("4", 40, 8, 12),
+        Tap("7", 80, 4, 6),
+        Tap("14", 192, 2, 3),
+    )
+
+
+@pytest.mark.parametrize("name", ["16", "-1", "four", "", "\N{SUPERSCRIPT TWO}"])
+def test_a_tap_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(ModelError, match="block 0 to 15 of efficientnet-lite0, got"):
+        lite0().taps((name,), (64, 64))
+
+
+def test_two_scales_share_one_copy_of_the_weights() -> None:
+    backbone, sizes = lite0(), []
+    nodes = Nodes()
+    image = nodes.add("Cast", "image", to=1)
+    for _ in range(2):
+        (tapped,) = backbone.add(nodes, image, channels=1, size=(64, 64), taps=("7",))
+        model = nodes.model("taps", {"image": (1, 1, 64, 64)}, {tapped: (1, 80, 4, 4)})
+        sizes.append(model.ByteSize())
+    assert sizes[1] < 1.05 * sizes[0]
 
 
 def test_an_unknown_backbone_is_refused() -> None:
     with pytest.raises(ModelError, match="got 'resnet18'"):
-        read_backbone("resnet18")
+        open_backbone("resnet18")

@@ -1,0 +1,63 @@
+"""What commands show and write: progress bars, tables, JSON. rich is imported late: the command line starts without it."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inspector.errors import ModelError
+
+if TYPE_CHECKING:
+    from inspector.model.progress import Progress
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add --json."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
+
+
+def write_json(path: Path | None, result: dict[str, object]) -> None:
+    """Write the figures where --json was given. Raises ModelError."""
+    if path is None:
+        return
+    try:
+        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ModelError(
+            f"{path}: the figures cannot be written, {error.strerror}; choose another --json"
+        ) from error
+
+
+@contextmanager
+def progress_bars() -> "Iterator[Progress]":
+    """Yield a reporter that draws one bar for each stage on stderr, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        tasks = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done)
+
+        yield report
+
+
+def show_table(title: str, rows: list[tuple[str, str]], warnings: tuple[str, ...]) -> None:
+    """Print rows of label and value, and the warnings."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=title, title_justify="left", show_header=False)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    for warning in warnings:
+        console.print(f"[yellow]warning:[/yellow] {warning}", highlight=False)

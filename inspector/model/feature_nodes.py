@@ -1,0 +1,103 @@
+"""The first half of a graph: from the image to the feature grid of each branch.
+
+Brightness and contrast are taken out of each image, since lamps age.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from inspector.model.backbone import Pixels
+from inspector.model.onnx_nodes import Nodes
+from inspector.model.spec import Branch, ModelSpec
+
+# An image is shifted and stretched to what the backbone saw on average, in grey levels (ImageNet: 0.449 and 0.226 of 255).
+_TARGET_MEAN, _TARGET_DEVIATION = 114.5, 57.6
+# A flat image is not stretched further than this: below it, contrast is sensor noise. Grey levels.
+_LEAST_DEVIATION = 4.0
+_POOL = 3  # neighbourhood of a patch, in cells of each tap's own grid
+
+
+def add_input(nodes: Nodes, spec: ModelSpec) -> tuple[str, str]:
+    """Append image uint8 NHWC to normalised float32 NCHW; return it and the mean grey level [1, 1, 1, 1]."""
+    grey = nodes.add("Transpose", nodes.add("Cast", "image", to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    mean = nodes.add("ReduceMean", grey, axes=[1, 2, 3], keepdims=1)
+    return _add_normalisation(nodes, grey, mean, spec.backbone.pixels), mean
+
+
+def add_branches(nodes: Nodes, spec: ModelSpec, image: str) -> list[str]:
+    """Append each branch's features [1, depth, rows, columns] of the normalised image."""
+    return [_add_branch(nodes, spec, branch, image) for branch in spec.branches]
+
+
+def add_resize(nodes: Nodes, x: str, size: tuple[int, int], to: tuple[int, int]) -> str:
+    """Append the change of [1, C, *size] to [1, C, *to]: averaging what falls together, else interpolating linearly."""
+    if size == to:
+        return x
+    (rows, columns), (new_rows, new_columns) = size, to
+    if rows % new_rows == 0 and columns % new_columns == 0:
+        ratio = [rows // new_rows, columns // new_columns]
+        return nodes.add("AveragePool", x, kernel_shape=ratio, strides=ratio)
+    if new_rows % rows == 0 and new_columns % columns == 0:
+        scales = np.array([1, 1, new_rows // rows, new_columns // columns], np.float32)
+        return nodes.add(
+            "Resize",
+            x,
+            "",
+            nodes.constant("scales", scales),
+            mode="linear",
+            coordinate_transformation_mode="half_pixel",
+        )
+    # Products with constants: ONNX' own Resize aliases before set 18, and the engines differ in how they round its odd ratios.
+    x = nodes.add("MatMul", nodes.constant("down", weights_of(rows, new_rows)), x)
+    return nodes.add("MatMul", x, nodes.constant("across", weights_of(columns, new_columns).T))
+
+
+def weights_of(size: int, to: int) -> NDArray[np.float32]:
+    """Return how each of `to` values is made of `size`, float32 (to, size): area averaging down, linear interpolation up."""
+    edges = np.linspace(0, size, to + 1)
+    if to < size:
+        cells = np.arange(size)
+        overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
+        weights = np.maximum(overlap, 0)
+    else:
+        centres = np.clip((edges[1:] + edges[:-1]) / 2 - 0.5, 0, size - 1)
+        weights = np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(size)))
+    shares: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares
+
+
+def _add_normalisation(nodes: Nodes, x: str, mean: str, pixels: Pixels) -> str:
+    """Bring mean and deviation over all pixels and channels to fixed values, so that lamps may age and colours stay."""
+    centred = nodes.add("Sub", x, mean)
+    variance = nodes.add("ReduceMean", nodes.add("Mul", centred, centred), axes=[1, 2, 3], keepdims=1)
+    floored = nodes.add("Max", variance, nodes.scalar("least_variance", _LEAST_DEVIATION**2))
+    scaled = nodes.add("Div", centred, nodes.add("Sqrt", floored))
+    of_colour = (1, len(pixels.mean), 1, 1)  # a grey image becomes as many channels as there are scales
+    deviation = _TARGET_DEVIATION / np.array(pixels.deviation)
+    offset = (_TARGET_MEAN - np.array(pixels.mean)) / np.array(pixels.deviation)
+    stretched = nodes.add(
+        "Mul", scaled, nodes.constant("deviation", deviation.astype(np.float32).reshape(of_colour))
+    )
+    return nodes.add("Add", stretched, nodes.constant("mean", offset.astype(np.float32).reshape(of_colour)))
+
+
+def _add_branch(nodes: Nodes, spec: ModelSpec, branch: Branch, image: str) -> str:
+    size = branch.height, branch.width
+    scaled = add_resize(nodes, image, (spec.height, spec.width), size)
+    names = [tap.name for tap in branch.taps]
+    channels = max(spec.channels, len(spec.backbone.pixels.mean))
+    tapped = spec.backbone.add(nodes, scaled, channels=channels, size=size, taps=names)
+    pooled = [
+        add_resize(nodes, _add_pooling(nodes, x), (tap.rows, tap.columns), branch.grid)
+        for x, tap in zip(tapped, branch.taps, strict=True)
+    ]
+    return nodes.add("Concat", *pooled, axis=1) if len(pooled) > 1 else pooled[0]
+
+
+def _add_pooling(nodes: Nodes, x: str) -> str:
+    """Average each cell's neighbourhood; beyond the edge there are zeros."""
+    edge = _POOL // 2
+    return nodes.add(
+        "AveragePool", x, kernel_shape=[_POOL, _POOL], strides=[1, 1], pads=[edge] * 4, count_include_pad=1
+    )

@@ -1,0 +1,77 @@
+"""The method `nearest`: a patch is as odd as it is far from the nearest patch of the good parts (Roth et al., "PatchCore", CVPR 2022).
+
+Distances are in units of the bank entry's own spacing: where good parts vary much, a patch may lie farther off.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from inspector.model.bank import Bank, build_bank
+from inspector.model.methods.planes import add_projection, flatten, to_plane
+from inspector.model.onnx_nodes import Nodes
+from inspector.model.progress import Advance
+from inspector.model.spec import Branch
+from inspector.model.training import Training
+from inspector.model.whitening import Whitening, whitening
+
+
+@dataclass(frozen=True, slots=True)
+class NearestHead:
+    """Whitening and bank."""
+
+    whitening: Whitening
+    bank: Bank
+
+    @property
+    def size(self) -> int:
+        """Entries of the bank."""
+        return len(self.bank.entries)
+
+    def add(self, nodes: Nodes, features: str, branch: Branch) -> str:
+        """Append whitening and the distance to the nearest entry."""
+        white = add_projection(nodes, features, self.whitening.mean, self.whitening.projection)
+        patches = flatten(nodes, white, self.whitening.projection.shape[1], branch.cells)
+        return to_plane(nodes, _add_distance(nodes, patches, branch.cells, self.bank), branch)
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """Keeps a greedy bank of at most `bank` patches."""
+
+    bank: int
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """One for each entry."""
+        return self.bank
+
+    def fit(self, training: Training, advance: Advance) -> NearestHead:
+        """Whiten by the moments, choose the bank among the candidates."""
+        white = whitening(training.moments)
+        rng = np.random.default_rng(self.seed)
+        return NearestHead(white, build_bank(white.apply(training.candidates), self.bank, rng, advance))
+
+
+def _add_distance(nodes: Nodes, patches: str, cells: int, bank: Bank) -> str:
+    """Append the distance of each patch [cells, d] to the nearest bank entry, in units of that entry's own spacing.
+
+    The squared distance over the squared spacing, (|f|^2 + |b|^2 - 2 f.b) / s^2, is linear in (f, |f|^2, 1): one matrix
+    product. The minimum needs no index and no gather, which half precision is known to get wrong.
+    """
+    weight = (1.0 / np.square(bank.spacing))[:, None]
+    norms = np.square(bank.entries).sum(axis=1, keepdims=True)
+    factors = np.concatenate([-2.0 * bank.entries * weight, weight, norms * weight], axis=1)
+    square = nodes.add(
+        "ReduceSum",
+        nodes.add("Mul", patches, patches),
+        nodes.constant("axes", np.array([1], np.int64)),
+        keepdims=1,
+    )
+    ones = nodes.constant("ones", np.ones((cells, 1), np.float32))
+    extended = nodes.add("Concat", patches, square, ones, axis=1)
+    squared = nodes.add("MatMul", extended, nodes.constant("bank", factors.T.astype(np.float32)))
+    nearest = nodes.add("ReduceMin", squared, axes=[1], keepdims=0)
+    # Rounding may leave a tiny negative number where a patch equals its entry, and its root would be NaN.
+    return nodes.add("Sqrt", nodes.add("Max", nearest, nodes.scalar("zero", 0.0)))

@@ -1,0 +1,32 @@
+"""ONNX nodes that several methods write: projections of the feature grid, and the way from the grid to single patches and back."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.model.onnx_nodes import Nodes
+from inspector.model.spec import Branch
+
+
+def add_projection(
+    nodes: Nodes, features: str, mean: NDArray[np.float32], projection: NDArray[np.float32]
+) -> str:
+    """Append (feature - mean) @ projection for each cell: [1, d, rows, columns] to [1, k, rows, columns]; `projection` is (d, k)."""
+    kernel = np.ascontiguousarray(projection.T)[:, :, None, None]
+    return nodes.add(
+        "Conv",
+        features,
+        nodes.constant("projection", kernel),
+        nodes.constant("offset", -mean @ projection),
+        kernel_shape=[1, 1],
+    )
+
+
+def flatten(nodes: Nodes, grid: str, depth: int, cells: int) -> str:
+    """Append the change from a grid [1, depth, rows, columns] to patches [cells, depth]."""
+    flat = nodes.add("Reshape", grid, nodes.constant("flat", np.array([depth, cells], np.int64)))
+    return nodes.add("Transpose", flat, perm=[1, 0])
+
+
+def to_plane(nodes: Nodes, distance: str, branch: Branch) -> str:
+    """Append the change from one value for each cell, in whatever shape, to the plane [1, 1, rows, columns]."""
+    return nodes.add("Reshape", distance, nodes.constant("plane", np.array([1, 1, *branch.grid], np.int64)))

@@ -1,0 +1,79 @@
+"""What one pass over the good images leaves for the methods, in bounded memory, so that any group of them can be left out afterwards."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.model.spec import Branch
+from inspector.model.whitening import Moments
+
+# Patches that a bank is chosen from, over all images: 40,000 of 232 values are 37 MB, however many images there are.
+CANDIDATES = 40_000
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a method is fitted on: the good images of one branch, or those that a held-out model may see.
+
+    `moments` of all patches; `candidates` float32 (n, depth), a random share of each image's patches; `samples` float32
+    (m, cells, depth), images that are in neither, empty where there is but one branch.
+    """
+
+    branch: Branch
+    moments: Moments
+    candidates: NDArray[np.float32]
+    samples: NDArray[np.float32]
+
+
+class Gathered:
+    """Takes in one branch's features, image by image, by group: images that are left out together. Fixed memory from the start."""
+
+    def __init__(self, branch: Branch, groups: int, images: int, samples: int) -> None:
+        self.branch = branch
+        self._share = min(branch.cells, max(1, CANDIDATES // max(1, images)))
+        self._moments = [Moments.empty(branch.depth) for _ in range(groups)]
+        self._candidates = np.empty((images * self._share, branch.depth), np.float32)
+        self._group_of = np.empty(images, np.int64)
+        self._samples = np.empty((samples, branch.cells, branch.depth), np.float32)
+        self._group_of_sample = np.empty(samples, np.int64)
+        self._images = self._sampled = 0
+
+    def add(self, features: NDArray[np.float32], group: int, rng: np.random.Generator) -> None:
+        """Take in an image's features (cells, depth)."""
+        self._moments[group] += Moments.of(features)
+        chosen = np.sort(rng.choice(len(features), self._share, replace=False))
+        start = self._images * self._share
+        self._candidates[start : start + self._share] = features[chosen]
+        self._group_of[self._images] = group
+        self._images += 1
+
+    def set_aside(self, features: NDArray[np.float32], group: int) -> None:
+        """Keep an image's features (cells, depth) whole, and out of all else."""
+        self._samples[self._sampled] = features
+        self._group_of_sample[self._sampled] = group
+        self._sampled += 1
+
+    def without(self, barred: NDArray[np.bool_] | None) -> Training:
+        """Return all of it, or what remains without the groups where `barred` (groups,) is true."""
+        if barred is None:
+            barred = np.zeros(len(self._moments), np.bool_)
+        kept = [moments for moments, out in zip(self._moments, barred, strict=True) if not out]
+        candidates, samples = self._candidates, self._samples
+        if barred.any():  # else without the copy
+            candidates = candidates[np.repeat(~barred[self._group_of], self._share)]
+            samples = samples[~barred[self._group_of_sample]]
+        total = sum(kept, start=Moments.empty(self.branch.depth))
+        return Training(self.branch, total, candidates, samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What the pass left: each branch's patches, and the mean grey level of each image, float64 (n,)."""
+
+    branches: tuple[Gathered, ...]
+    grey: NDArray[np.float64]
+
+    def without(self, barred: NDArray[np.bool_] | None = None) -> tuple[Training, ...]:
+        """Return what each branch is fitted on: all of it, or what remains without the groups that are `barred` (groups,)."""
+        return tuple(gathered.without(barred) for gathered in self.branches)
