@@ -55,7 +55,7 @@ class Peer:
     host: str
     socket: socket.socket
     t_heard_ns: int  # when its last request came
-    # It can have begun its next request no earlier than this: when our last answer left, and nothing more had come by then.
+    # It can have begun its next request no earlier than this: when our last answer was about to leave, and nothing more had come.
     t_answered_ns: int
     t_half_ns: int | None = None  # since when half a request waits
     received: bytearray = field(default_factory=bytearray)
@@ -250,6 +250,7 @@ class ModbusServer:
         frame = HEADER.pack(transaction, 0, len(said) + 1, unit) + said
         if peer.socket.fileno() not in self._peers:  # dropped by what it asked for
             return False
+        t_before_ns = self._clock.now_ns()  # once it is sent, the next request may be on its way already
         try:
             whole = peer.socket.send(frame) == len(frame)
         except BlockingIOError:
@@ -260,7 +261,7 @@ class ModbusServer:
         if not whole:
             self.drop(peer, "it does not take its answers")
         elif not peer.received:
-            peer.t_answered_ns = self._clock.now_ns()
+            peer.t_answered_ns = t_before_ns
         return whole
 
 
