@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.model.graph import features_graph, split_features
+from inspector.model.positions import GatheredPositions
 from inspector.model.progress import Advance
 from inspector.model.scoring import compiled, score_files
 from inspector.model.spec import ModelSpec
@@ -18,14 +19,30 @@ SAMPLES = 16
 
 
 def collect(
-    spec: ModelSpec, paths: Sequence[Path], group_of: NDArray[np.int64], seed: int, advance: Advance
+    spec: ModelSpec,
+    paths: Sequence[Path],
+    group_of: NDArray[np.int64],
+    *,
+    seed: int,
+    positions: bool,
+    advance: Advance,
 ) -> Collected:
-    """Extract the features of every image. `group_of` (n,) says which images are left out together."""
+    """Extract the features of every image. `group_of` (n,) says which images are left out together.
+
+    `positions`: also gather the statistics of each place.
+    """
     rng = np.random.default_rng(seed)
     groups = int(group_of.max()) + 1
     aside = _samples(group_of) if len(spec.branches) > 1 else frozenset()
     branches = tuple(
-        Gathered(branch, groups, len(paths) - len(aside), len(aside)) for branch in spec.branches
+        Gathered(
+            branch,
+            groups,
+            len(paths) - len(aside),
+            len(aside),
+            GatheredPositions(branch, groups, seed) if positions else None,
+        )
+        for branch in spec.branches
     )
     grey = np.empty(len(paths))
     with compiled(features_graph(spec), spec.geometry) as engine:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 # name -> (module, class), as in engine/base.py. Imported only when asked for.
 METHODS = {
     "nearest": ("inspector.model.methods.nearest", "Nearest"),
+    "gaussian": ("inspector.model.methods.gaussian", "Gaussian"),
+    "gaussian-position": ("inspector.model.methods.gaussian", "PositionGaussian"),
+    "reconstruction": ("inspector.model.methods.reconstruction", "Reconstruction"),
 }
 # name -> (module, function that returns it)
 BACKBONES = {

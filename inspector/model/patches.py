@@ -90,4 +90,8 @@ def fit_patches(
 ) -> PatchModel:
     """Pass once over the good images."""
     advance = counter(progress, "features", len(paths))
-    return PatchModel(spec, method, collect(spec, paths, folds.fold_of, seed, advance))
+    return PatchModel(
+        spec,
+        method,
+        collect(spec, paths, folds.fold_of, seed=seed, positions=method.positions, advance=advance),
+    )

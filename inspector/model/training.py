@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.model.positions import GatheredPositions, Positions
 from inspector.model.spec import Branch
 from inspector.model.whitening import Moments
 
@@ -17,19 +18,27 @@ class Training:
     """What a method is fitted on: the good images of one branch, or those that a held-out model may see.
 
     `moments` of all patches; `candidates` float32 (n, depth), a random share of each image's patches; `samples` float32
-    (m, cells, depth), images that are in neither, empty where there is but one branch.
+    (m, cells, depth), images that are in neither, empty where there is but one branch; `positions` where the method asked for them.
     """
 
     branch: Branch
     moments: Moments
     candidates: NDArray[np.float32]
     samples: NDArray[np.float32]
+    positions: Positions | None = None
 
 
 class Gathered:
     """Takes in one branch's features, image by image, by group: images that are left out together. Fixed memory from the start."""
 
-    def __init__(self, branch: Branch, groups: int, images: int, samples: int) -> None:
+    def __init__(
+        self,
+        branch: Branch,
+        groups: int,
+        images: int,
+        samples: int,
+        positions: GatheredPositions | None = None,
+    ) -> None:
         self.branch = branch
         self._share = min(branch.cells, max(1, CANDIDATES // max(1, images)))
         self._moments = [Moments.empty(branch.depth) for _ in range(groups)]
@@ -38,6 +47,7 @@ class Gathered:
         self._samples = np.empty((samples, branch.cells, branch.depth), np.float32)
         self._group_of_sample = np.empty(samples, np.int64)
         self._images = self._sampled = 0
+        self._positions = positions
 
     def add(self, features: NDArray[np.float32], group: int, rng: np.random.Generator) -> None:
         """Take in an image's features (cells, depth)."""
@@ -47,6 +57,8 @@ class Gathered:
         self._candidates[start : start + self._share] = features[chosen]
         self._group_of[self._images] = group
         self._images += 1
+        if self._positions is not None:
+            self._positions.add(features, group)
 
     def set_aside(self, features: NDArray[np.float32], group: int) -> None:
         """Keep an image's features (cells, depth) whole, and out of all else."""
@@ -64,7 +76,8 @@ class Gathered:
             candidates = candidates[np.repeat(~barred[self._group_of], self._share)]
             samples = samples[~barred[self._group_of_sample]]
         total = sum(kept, start=Moments.empty(self.branch.depth))
-        return Training(self.branch, total, candidates, samples)
+        positions = self._positions.without(barred) if self._positions else None
+        return Training(self.branch, total, candidates, samples, positions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The engines on the graph that fitting writes, with the real backbone and a small random bank."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ from inspector.errors import GraphError
 from inspector.model.bank import Bank
 from inspector.model.graph import fused_graph
 from inspector.model.lite import lite0
-from inspector.model.methods.base import Detector
+from inspector.model.methods.base import Detector, Scale, method_named
 from inspector.model.methods.nearest import NearestHead
+from inspector.model.options import METHODS
+from inspector.model.positions import GatheredPositions
+from inspector.model.progress import uncounted
 from inspector.model.spec import model_spec
+from inspector.model.training import Gathered
 from inspector.model.whitening import Moments, whitening
 
 SPEC = model_spec(lite0(), 1, [(64, 96)])
@@ -66,6 +71,35 @@ def test_a_plan_is_built_for_every_kind_of_gpu(capability: str, graph: Path, rtx
     plan = build_plan(rtx, graph, graph.read_bytes(), capability)
     assert plan.inputs == {"image": ("uint8", (1, 64, 96, 1))}
     assert plan.outputs == {"score": ("float32", (1,)), "heatmap": ("float32", (1, 4, 6))}
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "nearest"])
+def test_every_method_becomes_a_plan_and_a_score(method: str, rtx: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    branch = SPEC.branches[0]
+    gathered = Gathered(branch, 1, 8, 0, GatheredPositions(branch, 1, seed=0))
+    for _ in range(8):
+        gathered.add(rng.normal(size=(branch.cells, branch.depth)).astype(np.float32), 0, rng)
+    head = method_named(method, bank=50, seed=0).fit(gathered.without(None), uncounted)
+    path = tmp_path / "graph.onnx"
+    path.write_bytes(fused_graph(replace(SPEC, pooling=8.0), Detector((head,))).SerializeToString())
+    plan = build_plan(rtx, path, path.read_bytes(), "sm86")
+    assert plan.outputs == {"score": ("float32", (1,)), "heatmap": ("float32", (1, 4, 6))}
+    engine = open_engine("openvino", path, GEOMETRY)
+    assert engine.score(IMAGE).value > 0
+    engine.close()
+
+
+def test_two_scales_become_a_plan(rtx: Any, tmp_path: Path) -> None:
+    spec = model_spec(lite0(), 1, [(64, 96), (96, 128)])
+    rng = np.random.default_rng(6)
+    white = whitening(Moments.of(rng.normal(size=(1000, DEPTH)).astype(np.float32)))
+    head = NearestHead(white, Bank(rng.normal(size=(50, DEPTH)).astype(np.float32), np.ones(50, np.float32)))
+    detector = Detector((head, head), (Scale(0.0, 1.0), Scale(0.5, 0.5)))
+    path = tmp_path / "graph.onnx"
+    path.write_bytes(fused_graph(spec, detector).SerializeToString())
+    plan = build_plan(rtx, path, path.read_bytes(), "sm86")
+    assert plan.outputs["heatmap"] == ("float32", (1, 6, 8))
 
 
 def test_turing_has_no_float32_products(graph: Path, rtx: Any) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from inspector.errors import ModelError
+from inspector.model.evidence import Evidence
 from inspector.model.onnx_nodes import Nodes
 from inspector.model.options import METHODS
 from inspector.model.progress import Advance
@@ -39,6 +40,11 @@ class Method(Protocol):
         ...
 
     @property
+    def positions(self) -> bool:
+        """Whether it wants the statistics of each place, Training.positions."""
+        ...
+
+    @property
     def steps(self) -> int:
         """How many steps `fit` reports."""
         ...
@@ -54,10 +60,11 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """The fitted half of a graph: a head for each branch, and their scales where there are several."""
+    """The fitted half of a graph: a head for each branch, their scales where there are several, evidence for known defects."""
 
     heads: tuple[Head, ...]
     scales: tuple[Scale, ...] = ()
+    evidence: Evidence | None = None
 
     @property
     def size(self) -> int:

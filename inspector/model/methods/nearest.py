@@ -41,6 +41,7 @@ class Nearest:
 
     bank: int
     seed: int
+    positions: bool = False
 
     @property
     def steps(self) -> int:

@@ -27,6 +27,17 @@ def flatten(nodes: Nodes, grid: str, depth: int, cells: int) -> str:
     return nodes.add("Transpose", flat, perm=[1, 0])
 
 
+def add_norm(nodes: Nodes, x: str, *, axis: int, scale: float) -> str:
+    """Append the length along one axis, which stays with size 1, over `scale`."""
+    square = nodes.add(
+        "ReduceSum",
+        nodes.add("Mul", x, x),
+        nodes.constant("axes", np.array([axis], np.int64)),
+        keepdims=1,
+    )
+    return nodes.add("Div", nodes.add("Sqrt", square), nodes.scalar("scale", scale))
+
+
 def to_plane(nodes: Nodes, distance: str, branch: Branch) -> str:
     """Append the change from one value for each cell, in whatever shape, to the plane [1, 1, rows, columns]."""
     return nodes.add("Reshape", distance, nodes.constant("plane", np.array([1, 1, *branch.grid], np.int64)))
