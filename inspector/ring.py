@@ -6,7 +6,7 @@ fault. Frames without pixels (incomplete, wrong format, overrun) are announced i
 
 Layout, in 64-bit words of the machine:
 
-    page 0    word 0 magic   1 version   2 generation   3 width   4 height   5 channels   6 slots   7 bytes from slot to slot
+    page 0    word 0 magic   1 version   2 generation   3 width   4 height   5 bytes a line   6 slots   7 bytes from slot to slot
               words 8-11     pixel format, SFNC name, zero padded
               word 16        written: sequence of the newest announced frame (the writer's)
               word 24        overruns: frames announced without pixels because no slot was free (the writer's)
@@ -32,9 +32,10 @@ from numpy.typing import NDArray
 
 from inspector.errors import RingError
 from inspector.part import Frame, FrameStatus
+from inspector.pixels import pixel_format as format_of
 
 MAGIC = int.from_bytes(b"INSPRING", "little")
-VERSION = 1
+VERSION = 2
 PAGE = 4096
 QUEUE = 1024  # announcements; longer than the slots, so that a stalled station still learns of each frame it missed
 SLOTS_MAX = 256
@@ -78,14 +79,11 @@ class _Ring:
             raise RingError(
                 f"this is no frame ring of version {VERSION}: camera and station must be of one version"
             )
-        self.generation, self.width, self.height, self.channels, self.slots, stride = words[2:8]
-        if (
-            len(words) * 8 < _PIXELS + self.slots * stride
-            or stride < self.width * self.height * self.channels
-        ):
+        self.generation, self.width, self.height, self._line_bytes, self.slots, stride = words[2:8]
+        self._size = self.height * self._line_bytes
+        if len(words) * 8 < _PIXELS + self.slots * stride or stride < self._size:
             raise RingError("the frame ring is shorter than it says: restart the station")
         self.pixel_format = self._text(_FORMAT)
-        self._size = self.width * self.height * self.channels
         self.slot_memory: NDArray[np.uint8] = np.frombuffer(
             memory, np.uint8, self.slots * stride, _PIXELS
         ).reshape(self.slots, stride)
@@ -116,15 +114,18 @@ class RingWriter(_Ring):
 
     @classmethod
     def create(
-        cls, width: int, height: int, pixel_format: str, *, channels: int, slots: int, generation: int
+        cls, width: int, height: int, pixel_format: str, *, slots: int, generation: int
     ) -> "RingWriter":
-        """Make a ring of `slots` frames of height x width x channels bytes. RingError where the memory is not to be had."""
-        if min(width, height, slots) < 1 or channels not in {1, 3} or slots > SLOTS_MAX:
+        """Make a ring of `slots` frames, as they come in this format. RingError where the memory is not to be had.
+
+        CameraError where the format is unknown, or does not fill whole bytes at this width.
+        """
+        if min(width, height, slots) < 1 or slots > SLOTS_MAX:
             raise RingError(
-                f"a frame ring has 1 to {SLOTS_MAX} slots of at least 1 x 1 pixels of 1 or 3 bytes,"
-                f" not {slots} of {width} x {height} x {channels}"
+                f"a frame ring has 1 to {SLOTS_MAX} slots of at least 1 x 1 pixels, not {slots} of {width} x {height}"
             )
-        stride = _stride(width * height * channels)
+        line_bytes = format_of(pixel_format).line_bytes(width)
+        stride = _stride(height * line_bytes)
         size = _PIXELS + slots * stride
         fd = os.memfd_create("inspector-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
@@ -132,7 +133,7 @@ class RingWriter(_Ring):
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
             with memoryview(_map(fd)).cast("Q") as words:
                 for word, value in enumerate(
-                    (VERSION, generation, width, height, channels, slots, stride), start=1
+                    (VERSION, generation, width, height, line_bytes, slots, stride), start=1
                 ):
                     words[word] = value
                 words[_FORMAT : _FORMAT + _FORMAT_BYTES // 8] = _encode(pixel_format)
@@ -155,7 +156,7 @@ class RingWriter(_Ring):
         size: tuple[int, int] | None = None,
         pixel_format: str | None = None,
     ) -> FrameStatus:
-        """Announce a frame; copy `pixels` (flat uint8, height*width*channels) if its status is OK and a slot is free.
+        """Announce a frame; copy `pixels` (flat uint8, the bytes of all lines) if its status is OK and a slot is free.
 
         Returns the status announced: OVERRUN where all slots are held by the reader. `size` (width, height) and
         `pixel_format` tell what came instead where that is WRONG_FORMAT. Never waits.
@@ -203,7 +204,8 @@ class RingReader(_Ring):
         self._sequence = 0  # of the newest frame handed out
         self._held: dict[int, int] = {}  # sequence -> slot, of the frames handed out and not released
         self.lost = 0  # announcements overwritten before they were read: the station stalled
-        shape = (self.height, self.width) if self.channels == 1 else (self.height, self.width, self.channels)
+        channels = format_of(self.pixel_format).channels
+        shape = (self.height, self._line_bytes) if channels == 1 else (self.height, self.width, channels)
         self._views: list[NDArray[np.uint8]] = [
             slot[: self._size].reshape(shape) for slot in self.slot_memory
         ]
@@ -271,7 +273,9 @@ class RingReader(_Ring):
                 self._words[_OWNERS + slot] = 0
 
     def pixels(self, frame: Frame) -> NDArray[np.uint8]:
-        """Return the frame's pixels, (height, width) or (height, width, 3), read-only, no copy; valid until `release`.
+        """Return the frame's bytes as they came, read-only, no copy; valid until `release`.
+
+        uint8 (height, width, 3) in colour, else (height, bytes a line): a pixel each in 8 bits, for more see pixels.py.
 
         RingError where the frame has no pixels, is of another ring, or was released.
         """

@@ -106,7 +106,6 @@ def _run(link: Link, doorbell_fd: int, settings: CameraSettings, generation: int
         info.width,
         info.height,
         info.pixel_format,
-        channels=info.channels,
         slots=settings.ring_slots,
         generation=generation,
     )

@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 
 from inspector.errors import CameraError, DeviceError, FeatureError
 
-# Bytes a pixel of the formats that the engine takes (SFNC names).
-PIXEL_BYTES = {"Mono8": 1, "BayerRG8": 1, "RGB8": 3}
-
 FeatureValue = bool | int | float | str
 
 REPLAY_MODEL = "ReplayCamera"
@@ -55,11 +52,6 @@ class CameraInfo:
     height: int
     pixel_format: str
     features: dict[str, FeatureValue]  # as read back after all were applied
-
-    @property
-    def channels(self) -> int:
-        """Bytes a pixel: 1 or 3."""
-        return PIXEL_BYTES[self.pixel_format]
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:

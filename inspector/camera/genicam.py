@@ -16,7 +16,6 @@ from harvesters.core import Harvester, ParameterKey, ParameterSet
 from harvesters.util.pfnc import dict_by_ints
 
 from inspector.camera.base import (
-    PIXEL_BYTES,
     CameraInfo,
     CameraSettings,
     DeviceInfo,
@@ -27,6 +26,7 @@ from inspector.camera.base import (
 from inspector.camera.features import NodeMap, apply_features
 from inspector.clock import Clock, SystemClock
 from inspector.errors import CameraError, CameraLostError, DeviceError, FeatureError, ProducerError
+from inspector.pixels import KNOWN, PIXEL_FORMATS
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class GenicamCamera:
         self._nodes: NodeMap
         self._monitor: Any = None
         self._info: CameraInfo  # what was agreed
+        self._frame_bytes: int  # of a frame as agreed
         self._untold: set[str] = set()  # what this producer does not say of a buffer
 
     @staticmethod
@@ -86,17 +87,14 @@ class GenicamCamera:
 
     def _geometry(self, device: DeviceInfo, applied: dict[str, Any]) -> CameraInfo:
         pixel_format = str(self._nodes.value("PixelFormat"))
-        if pixel_format not in PIXEL_BYTES:
+        if pixel_format not in PIXEL_FORMATS:
             offered = self._nodes.allowed("PixelFormat")
             raise FeatureError(
-                f"PixelFormat is {pixel_format}, expected one of {', '.join(PIXEL_BYTES)}:"
+                f"PixelFormat is {pixel_format}, expected {KNOWN}:"
                 f" set it in camera.features; this camera takes {offered}"
             )
-        if pixel_format == "BayerRG8" and self._settings.features.get("PixelFormat") != pixel_format:
-            raise FeatureError(
-                "PixelFormat is BayerRG8 by itself: set it in camera.features, since to the engine such a frame looks like mono"
-            )
         width, height = int(self._nodes.value("Width")), int(self._nodes.value("Height"))
+        self._frame_bytes = PIXEL_FORMATS[pixel_format].line_bytes(width) * height
         return CameraInfo(device, width, height, pixel_format, applied)
 
     def start(self) -> None:
@@ -154,8 +152,9 @@ class GenicamCamera:
             height = self._ask(buffer, "height", info.height)
             pfnc = self._ask(buffer, "pixel_format", None)
             pixel_format = info.pixel_format if pfnc is None else dict_by_ints.get(pfnc, hex(pfnc))
-            size = width * height * PIXEL_BYTES.get(pixel_format, 0)
-            fits = 0 < size <= buffer.size_filled and self._ask(buffer, "padding_x", 0) == 0
+            agreed = (width, height, pixel_format) == (info.width, info.height, info.pixel_format)
+            size = self._frame_bytes
+            fits = agreed and size <= buffer.size_filled and self._ask(buffer, "padding_x", 0) == 0
             pixels = None
             if complete and fits:
                 pixels = np.frombuffer(

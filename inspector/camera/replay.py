@@ -1,7 +1,7 @@
 """A camera that plays image files, for a desk without GenTL: the twin of `genicam`.
 
 The producer is a folder with one sub-folder of images per device (as for simcam), or with the images of its only device. They are
-played in the order of their names, round and round, at AcquisitionFrameRate.
+played in the order of their names, round and round, at AcquisitionFrameRate, in any PixelFormat that the engine takes.
 
 It does not simulate triggers, exposure, time stamps of the device, transport (no frame is lost or comes late), nor a lost device;
 simcam does. What it does share with a real camera: an image that cannot be read is an incomplete frame, one of another size
@@ -27,11 +27,12 @@ from inspector.camera.base import (
     find_device,
     unknown_feature,
 )
+from inspector.camera.encoding import encode
 from inspector.clock import NS_PER_MS, NS_PER_S, Clock, SystemClock, sleep_ms
 from inspector.errors import CameraError, FeatureError, ProducerError
+from inspector.pixels import KNOWN, PIXEL_FORMATS, PixelFormat, pixel_format
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm", ".ppm"}
-_FORMATS = {"Mono8": cv2.IMREAD_GRAYSCALE, "RGB8": cv2.IMREAD_COLOR}
 _RATE_MIN, _RATE_MAX = 0.1, 1000.0
 
 
@@ -44,7 +45,9 @@ class ReplayCamera:
         self._features: dict[str, FeatureValue] = {"PixelFormat": "Mono8", "AcquisitionFrameRate": 10.0}
         self._paths: Iterator[Path] = iter(())
         self._frame_id = 0
-        self._next: NDArray[np.uint8] | None = None  # read ahead, so that reading does not delay it
+        self._next: NDArray[np.uint8] | NDArray[np.uint16] | None = (
+            None  # read ahead, so that reading does not delay it
+        )
         self._t_due_ns = 0
 
     @staticmethod
@@ -71,6 +74,7 @@ class ReplayCamera:
         if self._next is None:
             raise CameraError(f"the image {paths[0]} cannot be read: replace or remove it")
         height, width = self._next.shape[:2]
+        self._format.line_bytes(width)  # FeatureError where the format cannot carry this width
         self._paths = itertools.cycle(paths)
         return CameraInfo(
             devices[index], width, height, str(self._features["PixelFormat"]), dict(self._features)
@@ -79,10 +83,8 @@ class ReplayCamera:
     def _set(self, name: str, wanted: FeatureValue) -> None:
         if name not in self._features:
             raise unknown_feature(name, self._features)
-        if name == "PixelFormat" and wanted not in _FORMATS:
-            raise FeatureError(
-                f"{name}: expected one of {', '.join(_FORMATS)}, got {wanted!r}; correct camera.features"
-            )
+        if name == "PixelFormat" and wanted not in PIXEL_FORMATS:
+            raise FeatureError(f"{name}: expected {KNOWN}, got {wanted!r}; correct camera.features")
         if name == "AcquisitionFrameRate" and (
             isinstance(wanted, str | bool) or not _RATE_MIN <= wanted <= _RATE_MAX
         ):
@@ -105,29 +107,27 @@ class ReplayCamera:
         sleep_ms(max(wait_ms, 0.0))
         self._frame_id += 1
         self._t_due_ns += round(NS_PER_S / float(self._features["AcquisitionFrameRate"]))
-        image, pixel_format = self._next, str(self._features["PixelFormat"])
+        image, name = self._next, self._format.name
         t_arrival_ns = self._clock.now_ns()
         if image is None:
-            take(RawFrame(self._frame_id, t_arrival_ns, 0, False, 0, 0, pixel_format, None))
+            take(RawFrame(self._frame_id, t_arrival_ns, 0, False, 0, 0, name, None))
         else:
             height, width = image.shape[:2]
-            take(
-                RawFrame(
-                    self._frame_id, t_arrival_ns, 0, True, width, height, pixel_format, image.reshape(-1)
-                )
-            )
+            whole = width % self._format.group[1] == 0
+            pixels = encode(image, self._format) if whole else None
+            take(RawFrame(self._frame_id, t_arrival_ns, 0, True, width, height, name, pixels))
         self._next = self._read(next(self._paths))
         return True
 
-    def _read(self, path: Path) -> NDArray[np.uint8] | None:
-        """Return the image in the pixel format that is set; None where the file is none."""
-        mono = self._features["PixelFormat"] == "Mono8"
-        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE if mono else cv2.IMREAD_COLOR)
-        if image is None:
-            return None
-        if not mono:
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-        return np.ascontiguousarray(image, np.uint8)
+    @property
+    def _format(self) -> PixelFormat:
+        return pixel_format(str(self._features["PixelFormat"]))
+
+    def _read(self, path: Path) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
+        """Return the image as grey (H, W), or RGB (H, W, 3) for a format with colours; None where the file is none."""
+        grey = self._format.channels == 1 and not self._format.bayer
+        image = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | (0 if grey else cv2.IMREAD_COLOR_RGB))
+        return None if image is None or image.dtype not in (np.uint8, np.uint16) else image
 
     def probe(self) -> None:
         """Nothing to ask: a file does not fall off its cable."""

@@ -20,6 +20,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.engine.decoding import Samples
+from inspector.engine.place import IDENTITY, Affine, apply, compose, stretch
 from inspector.engine.preprocess import Geometry
 from inspector.errors import EngineError, EngineUnavailableError, GraphError, ScoreError
 
@@ -37,10 +39,19 @@ Signature = Mapping[str, tuple[str, tuple[int, ...]]]  # tensor name -> (NumPy d
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What the graph says of one frame: finite `value`, and `heatmap` float32 (h, w), the caller's own copy."""
+    """What the graph says of one frame: finite `value`, and `heatmap` float32 (h, w), the caller's own copy.
+
+    `cells_to_frame` maps (column, row) of the heat map to (x, y) of the raw frame, through region, scale and pose; both count
+    from the corner of the first, so that the centre of the first cell is (0.5, 0.5).
+    """
 
     value: float
     heatmap: NDArray[np.float32]
+    cells_to_frame: Affine = IDENTITY
+
+    def place(self, row: int, column: int) -> tuple[float, float]:
+        """Return the centre of a cell in pixels (x, y) of the raw frame; with an alignment it may lie outside."""
+        return apply(self.cells_to_frame, column + 0.5, row + 0.5)
 
 
 class Engine(Protocol):
@@ -52,12 +63,16 @@ class Engine(Protocol):
         """Run until first-run costs are paid. The station is ready only after this returned."""
         ...
 
-    def score(self, image: NDArray[np.uint8]) -> Score:
-        """Score a raw frame: uint8, (H, W) mono or Bayer, or (H, W, 3) RGB, of any size that holds the region of interest.
+    def score(self, image: Samples, pixel_format: str | None = None) -> Score:
+        """Score a frame: the bytes that a camera sent as `pixel_format`, or an image of a file; see preprocess.prepare.
 
         Raises EngineInputError for a frame that does not fit, ScoreError where the result is not finite,
         EngineTimeoutError where the device hangs, EngineClosedError after `close`.
         """
+        ...
+
+    def score_prepared(self, prepared: NDArray[np.uint8]) -> Score:
+        """Score what is the graph's input already, uint8 [1, H, W, C]. Its places are those of the input. Raises as `score`."""
         ...
 
     def close(self) -> None:
@@ -125,7 +140,12 @@ def check_contract(inputs: Signature, outputs: Signature, geometry: Geometry, gr
         )
 
 
-def to_score(score: NDArray[np.float32], heatmap: NDArray[np.float32]) -> Score:
+def to_score(
+    score: NDArray[np.float32],
+    heatmap: NDArray[np.float32],
+    geometry: Geometry | None = None,
+    input_to_frame: Affine = IDENTITY,
+) -> Score:
     """Copy the graph's outputs ([1] or [], and [1, h, w]) out of the engine's memory, or raise ScoreError.
 
     The heat map is checked as well: a maximum on x86 may drop a NaN and leave a score that looks healthy.
@@ -139,7 +159,11 @@ def to_score(score: NDArray[np.float32], heatmap: NDArray[np.float32]) -> Score:
         raise ScoreError(
             "the heat map holds a value that is not finite, though the score looks like a number"
         )
-    return Score(value, heatmap[0].copy())
+    if geometry is None:
+        return Score(value, heatmap[0].copy())
+    cells = heatmap.shape[2], heatmap.shape[1]
+    place = compose(input_to_frame, stretch(cells, (geometry.width, geometry.height)))
+    return Score(value, heatmap[0].copy(), place)
 
 
 def one_line(error: BaseException) -> str:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from openvino import frontend
 
 from inspector.engine.base import TENSOR_NAMES, Score, Signature, check_contract, one_line, to_score
+from inspector.engine.decoding import Samples
 from inspector.engine.place import IDENTITY, Affine
-from inspector.engine.preprocess import Geometry, Samples, copy_prepared, prepare
+from inspector.engine.preprocess import Geometry, copy_prepared, prepare
 from inspector.errors import EngineClosedError, EngineError, GraphError
 
 _READER_ERRORS = (

@@ -8,19 +8,17 @@ photographs of solar cells (300 to 256 pixels) differ by 0.4 grey levels and are
 """
 
 import functools
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from inspector.engine.decoding import Samples
 
 _BILINEAR_UP_TO = 1.25
 
 
-def resize(
-    image: NDArray[np.uint8], height: int, width: int, out: NDArray[np.uint8] | None = None
-) -> NDArray[np.uint8]:
-    """Return uint8 (H, W) or (H, W, 3) as (height, width[, 3]), written into `out` where given. Any thread."""
+def resize(image: Samples, height: int, width: int, out: Samples | None = None) -> Samples:
+    """Return uint8 or uint16 (H, W) or (H, W, 3) as (height, width[, 3]), written into `out` where given. Any thread."""
     down, across = _whole_step(image.shape[0], height), _whole_step(image.shape[1], width)
     while down % 2 == 0 and across % 2 == 0:
         image = _by(image, image.shape[0] // 2, image.shape[1] // 2, cv2.INTER_AREA)
@@ -44,8 +42,6 @@ def _whole_step(size: int, target: int) -> int:
     return next((step for step in range(size // target, 1, -1) if size % step == 0), 1)
 
 
-def _by(
-    image: NDArray[np.uint8], height: int, width: int, method: int, out: NDArray[np.uint8] | None = None
-) -> NDArray[np.uint8]:
-    resized: Any = cv2.resize(image, (width, height), dst=out, interpolation=method)
-    return np.asarray(resized)
+def _by(image: Samples, height: int, width: int, method: int, out: Samples | None = None) -> Samples:
+    resized: Samples = cv2.resize(image, (width, height), dst=out, interpolation=method)
+    return resized

@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 
 from inspector.clock import NS_PER_MS, SystemClock, sleep_ms
 from inspector.engine.base import Score, check_contract, one_line, to_score
+from inspector.engine.decoding import Samples
+from inspector.engine.place import IDENTITY, Affine
 from inspector.engine.plan import Plan, PlanKey, plan_folder, read_plan, sha256, write_plan
-from inspector.engine.preprocess import Geometry, to_input
+from inspector.engine.preprocess import Geometry, copy_prepared, prepare
 from inspector.errors import (
     EngineClosedError,
     EngineError,
@@ -92,10 +94,15 @@ class TensorRTEngine:
         for _ in range(_WARM_UP_RUNS):
             self._run()
 
-    def score(self, image: NDArray[np.uint8]) -> Score:
-        """Score one raw frame; see Engine.score. Engine thread only: it makes the GPU's context current there and takes it back."""
+    def score(self, image: Samples, pixel_format: str | None = None) -> Score:
+        """Score one frame; see Engine.score. Engine thread only: it makes the GPU's context current there and takes it back."""
         self._check_usable()
-        to_input(image, self._geometry, out=self._host["image"])
+        return self._run(prepare(image, self._geometry, self._host["image"], pixel_format))
+
+    def score_prepared(self, prepared: NDArray[np.uint8]) -> Score:
+        """Score what is the graph's input already; see Engine.score_prepared."""
+        self._check_usable()
+        copy_prepared(prepared, self._host["image"])
         return self._run()
 
     def close(self) -> None:
@@ -136,7 +143,7 @@ class TensorRTEngine:
             if not self._execution.set_tensor_address(name, int(self._device[name])):
                 raise GraphError(f"{graph}: the plan has no tensor {name!r}, delete {plan_folder(graph)}")
 
-    def _run(self) -> Score:
+    def _run(self, input_to_frame: Affine = IDENTITY) -> Score:
         cuda, host, device, stream = self._cuda, self._host, self._device, self._stream
         host["score"].fill(np.nan)  # a run that writes nothing must not leave the score of the frame before
         with self._current():
@@ -148,7 +155,7 @@ class TensorRTEngine:
                 cuda.memcpy_dtoh_async(host[name], device[name], stream)
             self._done.record(stream)
             self._wait()
-        return to_score(host["score"], host["heatmap"])
+        return to_score(host["score"], host["heatmap"], self._geometry, input_to_frame)
 
     def _wait(self) -> None:
         """Poll until the stream has passed the event: pycuda's own wait has no time-out, and a hung GPU must not hang the station."""

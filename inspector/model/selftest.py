@@ -21,7 +21,7 @@ def require_agreement(engine: Engine, pack: Pack) -> None:
     """
     for reference in pack.manifest.references:
         image = read_image(pack.path / reference.file, pack.geometry.channels)
-        score = engine.score(image).value
+        score = engine.score_prepared(image.reshape(1, *image.shape[:2], pack.geometry.channels)).value
         if abs(score - reference.score) > AGREEMENT * pack.threshold:
             raise DisagreementError(
                 f"{engine.name} scores {reference.file} of the pack {score:.4f}, it was {reference.score:.4f} when fitted, "

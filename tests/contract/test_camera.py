@@ -61,7 +61,7 @@ class CameraContract:
     def test_it_says_what_it_will_send_and_which_features_it_took(self, running: Rig) -> None:
         running.wait_up()
         info = running.infos[0]
-        assert (info.width, info.height, info.pixel_format, info.channels) == (WIDTH, HEIGHT, "Mono8", 1)
+        assert (info.width, info.height, info.pixel_format) == (WIDTH, HEIGHT, "Mono8")
         assert info.features == self.features
         assert all(
             getattr(info.device, key) == value for key, value in self.device.model_dump().items() if value
@@ -204,7 +204,7 @@ class TestViky(CameraContract):
     def test_a_pixel_format_that_the_engine_does_not_take_is_refused(self) -> None:
         with Rig(self.config({"PixelFormat": "RGBa8"})) as rig:
             why = rig.wait_down()
-        assert why.startswith("CAM-004: PixelFormat is RGBa8, expected one of Mono8, BayerRG8, RGB8")
+        assert why.startswith("CAM-004: PixelFormat is RGBa8, expected Mono, BayerRG")
 
     def test_a_name_that_fits_several_devices_is_refused(self) -> None:
         with Rig(config(self.producer, DeviceConfig(model="Viky"), {})) as rig:

@@ -15,14 +15,16 @@ import pytest
 from numpy.typing import NDArray
 
 from inspector.camera.base import CameraInfo, DeviceInfo
+from inspector.changeover import Changeover, Recipe
 from inspector.clock import NS_PER_MS, SystemClock
 from inspector.config.schema import PlcConfig
-from inspector.desk import Deciding, Desk
+from inspector.desk import Desk
 from inspector.engine.base import Score
 from inspector.engine.worker import EngineThread
 from inspector.handshake import Timing
 from inspector.ledger import Ledger
 from inspector.open_part import Rules
+from inspector.part import Deciding
 from inspector.plc.link import PlcLink
 from inspector.plc.registers import Control, State, releases
 from inspector.recorder.client import Recorder
@@ -95,9 +97,10 @@ class Line:
         self.tally = Tally.open(folder / "line.tally")
         self.released: list[int] = []
         timing = Timing(latency_min_ns=0, latency_max_ns=LATENCY_MS * NS_PER_MS)
+        ledger = Ledger(Rules(budget_ns=BUDGET_MS * NS_PER_MS, timing=timing))
         self.desk = Desk(
-            Ledger(Rules(budget_ns=BUDGET_MS * NS_PER_MS, timing=timing)),
-            Deciding(0.5, 1, "model", "config"),
+            ledger,
+            Changeover({1: Recipe(Deciding(0.5, 1, "0" * 64, "config"))}, 1, ledger, keep_warm=1),
             tally=self.tally,
             recorder=cast("Recorder", self.records),
             clock=clock,
@@ -114,8 +117,8 @@ class Line:
         self.doorbell_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.link = PlcLink(config, CALL_MS, self.desk, clock)
         self.desk.wake_plc = self.link.wake
-        self.engine = EngineThread(Hands, self.desk, self.doorbell_fd, clock)
-        self.ring = RingWriter.create(8, 4, "Mono8", channels=1, slots=4, generation=1)
+        self.engine = EngineThread(lambda _: Hands(), self.desk, self.doorbell_fd, clock)
+        self.ring = RingWriter.create(8, 4, "Mono8", slots=4, generation=1)
         self.count = self.frame_id = self.t_next_ns = 0
         plc.set_control(Control(enable=True))
         self.link.start()

@@ -23,7 +23,7 @@ class RingMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.writer = RingWriter.create(16, 8, "Mono8", channels=1, slots=SLOTS, generation=1)
+        self.writer = RingWriter.create(16, 8, "Mono8", slots=SLOTS, generation=1)
         self.reader = RingReader.attach(self.writer.fd)
         self.count = 0
         self.unread: list[tuple[int, FrameStatus]] = []  # (frame id, status) as announced
@@ -106,7 +106,7 @@ print(number, overruns)
 
 
 def test_between_two_processes_no_frame_is_torn_and_each_overrun_is_counted() -> None:
-    ring = RingWriter.create(200, 150, "Mono8", channels=1, slots=4, generation=1)
+    ring = RingWriter.create(200, 150, "Mono8", slots=4, generation=1)
     reader = RingReader.attach(ring.fd)
     seen: list[Frame] = []
     waiting: list[Frame] = []

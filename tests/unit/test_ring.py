@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inspector.errors import RingError
+from inspector.errors import CameraError, RingError
 from inspector.part import Frame, FrameStatus
 from inspector.ring import PAGE, QUEUE, RingReader, RingWriter
 
@@ -23,7 +23,7 @@ def image(value: int, channels: int = 1) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def writer() -> Iterator[RingWriter]:
-    ring = RingWriter.create(WIDTH, HEIGHT, "Mono8", channels=1, slots=SLOTS, generation=7)
+    ring = RingWriter.create(WIDTH, HEIGHT, "Mono8", slots=SLOTS, generation=7)
     yield ring
     os.close(ring.fd)
 
@@ -57,7 +57,7 @@ def test_a_frame_arrives_as_it_was_put(writer: RingWriter, reader: RingReader) -
 
 
 def test_colour_has_three_channels() -> None:
-    writer = RingWriter.create(WIDTH, HEIGHT, "RGB8", channels=3, slots=2, generation=1)
+    writer = RingWriter.create(WIDTH, HEIGHT, "RGB8", slots=2, generation=1)
     reader = RingReader.attach(writer.fd)
     os.close(writer.fd)
     flat = np.arange(WIDTH * HEIGHT * 3, dtype=np.uint32).astype(np.uint8)
@@ -186,14 +186,35 @@ def test_what_is_no_ring_is_refused() -> None:
     os.close(fd)
 
 
-@pytest.mark.parametrize("fields", [{"slots": 0}, {"slots": 1000}, {"channels": 4}, {"width": 0}])
+@pytest.mark.parametrize("fields", [{"slots": 0}, {"slots": 1000}, {"width": 0}])
 def test_a_ring_that_cannot_be_is_refused(fields: dict[str, int]) -> None:
-    wanted = {"width": 8, "height": 8, "channels": 1, "slots": 2, "generation": 1, **fields}
+    wanted = {"width": 8, "height": 8, "slots": 2, "generation": 1, **fields}
     with pytest.raises(RingError, match="a frame ring has"):
         RingWriter.create(wanted.pop("width"), wanted.pop("height"), "Mono8", **wanted)
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "line_bytes"), [("Mono12", 40), ("BayerGB10p", 25), ("Mono12p", 30), ("BayerRG8", 20)]
+)
+def test_more_than_eight_bits_come_as_the_bytes_they_are(pixel_format: str, line_bytes: int) -> None:
+    writer = RingWriter.create(20, 3, pixel_format, slots=2, generation=1)
+    reader = RingReader.attach(writer.fd)
+    sent = np.arange(3 * line_bytes, dtype=np.uint8)
+    writer.put(1, 10, sent)
+    (frame,) = reader.new_frames()
+    assert (frame.width, frame.height, frame.pixel_format) == (20, 3, pixel_format)
+    np.testing.assert_array_equal(reader.pixels(frame), sent.reshape(3, line_bytes))
+    os.close(writer.fd)
+
+
+def test_a_format_or_width_that_fills_no_whole_bytes_is_refused() -> None:
+    with pytest.raises(CameraError, match="RGBa8 is not one that the engine takes"):
+        RingWriter.create(8, 8, "RGBa8", slots=2, generation=1)
+    with pytest.raises(CameraError, match="a Width of 9 cuts the last group; set a Width in steps of 2"):
+        RingWriter.create(9, 8, "Mono12p", slots=2, generation=1)
 
 
 def test_other_machines_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     with pytest.raises(RingError, match="x86-64"):
-        RingWriter.create(8, 8, "Mono8", channels=1, slots=2, generation=1)
+        RingWriter.create(8, 8, "Mono8", slots=2, generation=1)

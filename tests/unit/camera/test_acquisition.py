@@ -50,7 +50,7 @@ class Bench:
     def __init__(self, silence_ms: float | None) -> None:
         self.clock = ManualClock(10**9)
         self.camera = CardboardCamera(self.clock)
-        self.writer = RingWriter.create(WIDTH, HEIGHT, "Mono8", channels=1, slots=2, generation=1)
+        self.writer = RingWriter.create(WIDTH, HEIGHT, "Mono8", slots=2, generation=1)
         self.reader = RingReader.attach(self.writer.fd)
         self.doorbell = os.eventfd(0, os.EFD_NONBLOCK)
         self.loop = Acquisition(

@@ -11,6 +11,7 @@ from inspector.camera.base import CameraSettings, FeatureValue, RawFrame
 from inspector.camera.replay import ReplayCamera
 from inspector.clock import NS_PER_MS, ManualClock
 from inspector.errors import CameraError, FeatureError
+from inspector.pixels import PIXEL_FORMATS
 
 GREEN = np.zeros((6, 10, 3), np.uint8)
 GREEN[..., 1] = 200  # the same in BGR and RGB
@@ -46,10 +47,43 @@ def test_colour_comes_as_rgb(tmp_path: Path) -> None:
     replay = camera(tmp_path, {"PixelFormat": "RGB8"}, clock)
     info = replay.open()
     replay.start()
-    assert (info.width, info.height, info.pixel_format, info.channels) == (10, 6, "RGB8", 3)
+    assert (info.width, info.height, info.pixel_format) == (10, 6, "RGB8")
     (raw,) = play(replay, clock, 1)
     assert raw.pixels is not None
     assert raw.pixels.tolist() == [150, 0, 0] * 60
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "first"),
+    [
+        ("BayerRG8", [150, 0, 150, 0]),  # red, green, red, green
+        ("BayerGB8", [0, 0, 0, 0]),  # green, blue
+        ("Mono12", [0xC0, 0x02, 0xC0, 0x02]),  # 44 of 256 is 704 of 4096
+        ("Mono12p", [0xC0, 0x02, 0x2C, 0xC0]),
+    ],
+)
+def test_it_plays_what_a_camera_of_that_format_would_send(
+    tmp_path: Path, pixel_format: str, first: list[int]
+) -> None:
+    write(tmp_path, a=RED_BGR)
+    clock = ManualClock()
+    replay = camera(tmp_path, {"PixelFormat": pixel_format}, clock)
+    replay.open()
+    replay.start()
+    (raw,) = play(replay, clock, 1)
+    assert raw.pixels is not None
+    assert raw.pixels[:4].tolist() == first
+    assert len(raw.pixels) == 6 * PIXEL_FORMATS[pixel_format].line_bytes(10)
+
+
+def test_a_file_of_sixteen_bits_holds_what_the_sensor_gave(tmp_path: Path) -> None:
+    write(tmp_path, a=np.full((6, 10), 4000, np.uint16), b=np.full((6, 10), 5000, np.uint16))
+    clock = ManualClock()
+    replay = camera(tmp_path, {"PixelFormat": "Mono12"}, clock)
+    replay.open()
+    replay.start()
+    shown = [raw.pixels.view("<u2")[0] for raw in play(replay, clock, 2) if raw.pixels is not None]
+    assert shown == [4000, 4095]
 
 
 def test_an_unreadable_image_is_incomplete_and_another_size_is_told(tmp_path: Path) -> None:
@@ -90,7 +124,8 @@ def test_a_first_image_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("features", "told"),
     [
-        ({"PixelFormat": "Mono12"}, "PixelFormat: expected one of Mono8, RGB8, got 'Mono12'"),
+        ({"PixelFormat": "Mono9"}, "PixelFormat: expected Mono, BayerRG.*got 'Mono9'"),
+        ({"PixelFormat": "Mono10p"}, "Mono10p packs 4 pixels into 5 bytes, and a Width of 10"),
         ({"AcquisitionFrameRate": True}, "expected a number from 0.1 to 1000 Hz, got True"),
         ({"TriggerMode": "On"}, "TriggerMode: this camera has no such feature"),
     ],

@@ -7,20 +7,21 @@ from typing import Any, cast
 import numpy as np
 
 from inspector.camera.base import CameraInfo, DeviceInfo
+from inspector.changeover import Changeover, Features, Recipe
 from inspector.clock import NS_PER_MS, ManualClock
-from inspector.desk import Deciding, Desk
+from inspector.desk import Desk
 from inspector.engine.base import Score
 from inspector.engine.worker import Job
 from inspector.handshake import Timing
 from inspector.ledger import Ledger
 from inspector.open_part import Rules
-from inspector.part import FrameStatus, Reason
+from inspector.part import Deciding, FrameStatus, Reason
 from inspector.plc.registers import Control
 from inspector.recorder.client import Recorder
 from inspector.ring import RingReader, RingWriter
 from inspector.service.tally import Tally
 
-DECIDING = Deciding(threshold=2.0, recipe=3, model_sha256="m" * 64, config_sha256="c" * 64)
+DECIDING = Deciding(threshold=2.0, recipe=3, model_sha256="a1b2c3d4" + "0" * 56, config_sha256="c" * 64)
 SLOTS = 2
 REAL = DeviceInfo("001", "acA1920", "", "Vendor", "id")
 # A test producer, and one of ours that was told to look like a camera.
@@ -46,21 +47,33 @@ class Rig:
     """A desk and what surrounds it: the camera's end of the ring, the PLC's count, the engine's hands."""
 
     def __init__(
-        self, folder: Path, *, simulated: bool = False, allowed: bool = False, by_frames: bool = False
+        self,
+        folder: Path,
+        *decidings: Deciding,
+        simulated: bool = False,
+        allowed: bool = False,
+        by_frames: bool = False,
+        features: dict[int, Features] | None = None,
+        lag_ms: float = 0.0,
     ) -> None:
+        """`decidings`: of each recipe, `features` of those that the camera is set for; recipe 3 is the first."""
         self.clock = ManualClock(10**12)
         self.tally = Tally.open(folder / "t.tally")
         self.recorder = FakeRecorder()
         self.ledger = Ledger(
             Rules(
                 budget_ns=100 * NS_PER_MS,
-                timing=Timing(latency_min_ns=0, latency_max_ns=20 * NS_PER_MS),
+                timing=Timing(0, 20 * NS_PER_MS, count_lag_ns=round(lag_ms * NS_PER_MS)),
                 part_source="frame_id" if by_frames else "plc_count",
             )
         )
+        recipes = [Recipe(d, (features or {}).get(d.recipe, {})) for d in decidings or (DECIDING,)]
+        self.changeover = Changeover({r.number: r for r in recipes}, 3, self.ledger, keep_warm=2)
+        self.changeover.change_camera = self._change_camera
+        self.camera_told: list[Features] = []
         self.desk = Desk(
             self.ledger,
-            DECIDING,
+            self.changeover,
             tally=self.tally,
             recorder=cast("Recorder", self.recorder),
             clock=self.clock,
@@ -76,6 +89,10 @@ class Rig:
         self.reader: RingReader | None = None
         self._writers: list[RingWriter] = []
 
+    def _change_camera(self, features: Features) -> int:
+        self.camera_told.append(features)
+        return self.generation + len(self.camera_told)
+
     def _woken(self) -> None:
         self.wakes += 1
 
@@ -89,7 +106,7 @@ class Rig:
     def camera_up(self, device: DeviceInfo = REAL) -> RingReader:
         self.generation += 1
         self.frame_id = 0
-        self.writer = RingWriter.create(8, 4, "Mono8", channels=1, slots=SLOTS, generation=self.generation)
+        self.writer = RingWriter.create(8, 4, "Mono8", slots=SLOTS, generation=self.generation)
         self._writers.append(self.writer)
         self.reader = RingReader.attach(self.writer.fd)
         self.desk.on_up(self.generation, self.reader, CameraInfo(device, 8, 4, "Mono8", {}))
@@ -120,34 +137,40 @@ class Rig:
             plc_restarted=False,
         )
 
-    def get_in_step(self) -> None:
+    def get_in_step(self, recipe: int = 0) -> None:
         """Read until the line was empty for long enough."""
         for _ in range(4):
-            self.read()
+            self.read(recipe=recipe)
             self.clock.advance_ms(30)
-        self.read()
+        self.read(recipe=recipe)
         assert self.ledger.in_step
 
     def ready(self) -> None:
-        self.desk.on_engine(ready=True, why="fake")
+        self.engine_ready()
         self.camera_up()
         self.get_in_step()
         assert self.desk.ready
 
-    def count_part_with_frame(self) -> None:
+    def count_part_with_frame(self, recipe: int = 0) -> None:
         """Let the next part pass the sensor and the camera, both reported."""
         self.clock.advance_ms(50)
-        self.read(new_parts=1)
+        self.read(new_parts=1, recipe=recipe)
         self.clock.advance_ms(5)
         self.frame()
         self.desk.on_tick()
-        self.read()
+        self.read(recipe=recipe)
         self.clock.advance_ms(
             20
         )  # the first part since in step is certain when no other frame came in its time
-        self.read()
+        self.read(recipe=recipe)
 
     # -- the engine -------------------------------------------------------------------------------
+
+    def engine_ready(self, recipe: int = 3) -> None:
+        self.desk.on_engine(ready=True, why="fake", recipe=recipe)
+
+    def engines_lost(self, why: str = "ENG-001: gone") -> None:
+        self.desk.on_engine(ready=False, why=why, recipe=None)
 
     def next_job(self) -> Job:
         job = self.desk.next_job()
