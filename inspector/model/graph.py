@@ -35,12 +35,12 @@ def features_graph(spec: ModelSpec) -> onnx.ModelProto:
 
 
 def fused_graph(spec: ModelSpec, detector: Detector, exposure: Exposure | None = None) -> onnx.ModelProto:
-    """Return the graph that decides: `image` in, `score` [1] and `heatmap` [1, rows, columns] out."""
+    """Return the graph that decides: `image` in, `score` [1] and `heatmap` [1, rows, columns] out, with evidence also `defects` [1, k]."""
     nodes = Nodes()
     image, mean = add_input(nodes, spec)
     plane = add_planes(nodes, spec, detector, add_branches(nodes, spec, image))
-    add_score(nodes, spec, plane, mean, exposure)
-    return nodes.model("inspector", _image(spec), {"score": (1,), "heatmap": (1, *spec.grid)})
+    add_score(nodes, spec, plane, grey=mean, exposure=exposure, evidence=detector.evidence)
+    return nodes.model("inspector", _image(spec), _outputs(spec, detector))
 
 
 def head_graph(spec: ModelSpec, detector: Detector) -> onnx.ModelProto:
@@ -60,10 +60,8 @@ def head_graph(spec: ModelSpec, detector: Detector) -> onnx.ModelProto:
         shape = nodes.constant("grid", np.array([1, *branch.grid, branch.depth], np.int64))
         grids.append(nodes.add("Transpose", nodes.add("Reshape", part, shape), perm=[0, 3, 1, 2]))
         start = end
-    add_score(nodes, spec, add_planes(nodes, spec, detector, grids), "", None)
-    return nodes.model(
-        "head", {"features": features_shape(spec)}, {"score": (1,), "heatmap": (1, *spec.grid)}
-    )
+    add_score(nodes, spec, add_planes(nodes, spec, detector, grids), evidence=detector.evidence)
+    return nodes.model("head", {"features": features_shape(spec)}, _outputs(spec, detector))
 
 
 def features_shape(spec: ModelSpec) -> tuple[int, int, int]:
@@ -78,6 +76,13 @@ def split_features(spec: ModelSpec, row: NDArray[np.float32]) -> list[NDArray[np
     return [
         part.reshape(branch.cells, branch.depth) for part, branch in zip(parts, spec.branches, strict=True)
     ]
+
+
+def _outputs(spec: ModelSpec, detector: Detector) -> dict[str, tuple[int, ...]]:
+    outputs: dict[str, tuple[int, ...]] = {"score": (1,), "heatmap": (1, *spec.grid)}
+    if detector.evidence is not None:
+        outputs["defects"] = (1, len(detector.evidence.names))
+    return outputs
 
 
 def _image(spec: ModelSpec) -> dict[str, tuple[int, ...]]:

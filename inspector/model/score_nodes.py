@@ -9,9 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inspector.model.evidence import Evidence
+from inspector.model.evidence_nodes import add_blur, add_defects, add_evidence, add_relative
 from inspector.model.feature_nodes import add_resize
 from inspector.model.methods.base import Detector, Scale
 from inspector.model.onnx_nodes import Nodes
+from inspector.model.options import MAXIMUM
 from inspector.model.spec import ModelSpec
 
 _LEAST_DISTANCE = 1e-3  # before its logarithm: far below what any good patch has
@@ -30,13 +33,21 @@ class Exposure:
 
 
 def add_planes(nodes: Nodes, spec: ModelSpec, detector: Detector, features: list[str]) -> str:
-    """Append heads, blur, and the combination of several branches; return one plane [1, 1, *spec.grid].
+    """Append heads, blur, and the combination of several branches; return the plane of the distances [1, 1, *spec.grid].
 
+    With evidence for k known defects it is [1, 1 + k, *spec.grid], the distances first. No plane is negative, and 0 is nothing odd.
     Several are combined as the weighted geometric mean of the distances over what is usual on good images: sums of standardised
     logarithms, so that each branch has the same say, turned back into a distance that is about 1 on good parts.
     """
+    distances = _add_distances(nodes, spec, detector, features)
+    if detector.evidence is None:
+        return distances
+    return nodes.add("Concat", distances, add_evidence(nodes, spec, detector.evidence, features), axis=1)
+
+
+def _add_distances(nodes: Nodes, spec: ModelSpec, detector: Detector, features: list[str]) -> str:
     planes = [
-        _add_blur(nodes, head.add(nodes, x, branch))
+        add_blur(nodes, head.add(nodes, x, branch), 1)
         for head, branch, x in zip(detector.heads, spec.branches, features, strict=True)
     ]
     if not detector.scales:
@@ -52,31 +63,61 @@ def add_planes(nodes: Nodes, spec: ModelSpec, detector: Detector, features: list
     return nodes.add("Exp", nodes.add("Mul", total, nodes.scalar("usual", usual)))
 
 
-def add_score(nodes: Nodes, spec: ModelSpec, plane: str, grey: str, exposure: Exposure | None) -> None:
-    """Append the outputs `heatmap` [1, rows, columns] and `score` [1]; `grey` is the image's mean [1, 1, 1, 1], "" without exposure."""
+def add_score(
+    nodes: Nodes,
+    spec: ModelSpec,
+    planes: str,
+    *,
+    grey: str = "",
+    exposure: Exposure | None = None,
+    evidence: Evidence | None = None,
+) -> None:
+    """Append the outputs `heatmap` [1, rows, columns], `score` [1], and with evidence `defects` [1, k].
+
+    `grey` is the image's mean [1, 1, 1, 1], for the exposure. Evidence that is settled is joined by the maximum: a part that
+    is odd is rejected whether or not it looks like a known defect.
+    """
+    distances, relative = planes, ""
+    if evidence is not None:
+        distances, known = _add_split(nodes, planes, len(evidence.names))
+        add_defects(nodes, evidence, known)
+        if evidence.settled is not None:
+            relative = add_relative(nodes, evidence.settled, known)
     if exposure is not None:
-        plane = nodes.add("Max", plane, _add_exposure(nodes, grey, exposure))
-    nodes.add("Squeeze", plane, nodes.constant("axes", np.array([1], np.int64)), output="heatmap")
-    add_pooled(nodes, "heatmap", spec.pooling)
+        distances = nodes.add("Max", distances, _add_exposure(nodes, grey, exposure))
+    axes = nodes.constant("axes", np.array([1], np.int64))
+    if not relative:
+        nodes.add("Squeeze", distances, axes, output="heatmap")
+        add_pooled(nodes, "heatmap", spec.pooling, output="score")
+        return
+    nodes.add("Squeeze", nodes.add("Max", distances, relative), axes, output="heatmap")
+    odd = add_pooled(nodes, nodes.add("Squeeze", distances, axes), spec.pooling)
+    strongest = add_pooled(nodes, nodes.add("Squeeze", relative, axes), MAXIMUM)
+    nodes.add("Max", odd, strongest, output="score")
 
 
-def add_pooled(nodes: Nodes, heatmap: str, pooling: float) -> None:
-    """Append the output `score` [1]: the power mean of the map [1, rows, columns], or its maximum.
+def add_pooled(nodes: Nodes, plane: str, pooling: float, *, output: str = "") -> str:
+    """Append the power mean of the map [1, rows, columns], or its maximum; return its name [1].
 
     The mean is taken of shares of the maximum: no power can overflow.
     """
     if math.isinf(pooling):
-        nodes.add("ReduceMax", heatmap, axes=[1, 2], keepdims=0, output="score")
-        return
-    top = nodes.add("ReduceMax", heatmap, axes=[1, 2], keepdims=1)
+        return nodes.add("ReduceMax", plane, axes=[1, 2], keepdims=0, output=output)
+    top = nodes.add("ReduceMax", plane, axes=[1, 2], keepdims=1)
     top = nodes.add("Max", top, nodes.scalar("least", 1e-6))
-    shares = nodes.add("Max", nodes.add("Div", heatmap, top), nodes.scalar("zero", 0.0))
+    shares = nodes.add("Max", nodes.add("Div", plane, top), nodes.scalar("zero", 0.0))
     powers = nodes.add("Pow", shares, nodes.scalar("exponent", pooling))
     mean = nodes.add("ReduceMean", powers, axes=[1, 2], keepdims=1)
     root = nodes.add("Pow", mean, nodes.scalar("root", 1 / pooling))
-    nodes.add(
-        "Reshape", nodes.add("Mul", top, root), nodes.constant("one", np.array([1], np.int64)), output="score"
-    )
+    one = nodes.constant("one", np.array([1], np.int64))
+    return nodes.add("Reshape", nodes.add("Mul", top, root), one, output=output)
+
+
+def _add_split(nodes: Nodes, planes: str, known: int) -> tuple[str, str]:
+    """Append the cut of [1, 1 + known, rows, columns] into the distances and the evidence."""
+    zero, one, end = (nodes.constant("channel", np.array([value], np.int64)) for value in (0, 1, 1 + known))
+    axis = nodes.constant("axis", np.array([1], np.int64))
+    return nodes.add("Slice", planes, zero, one, axis), nodes.add("Slice", planes, one, end, axis)
 
 
 def _add_standardised(nodes: Nodes, plane: str, scale: Scale) -> str:
@@ -97,12 +138,3 @@ def _add_exposure(nodes: Nodes, mean: str, exposure: Exposure) -> str:
         beyond = nodes.add("Sub", mean, nodes.scalar(f"{name}_edge", edge))
         sides.append(nodes.add("Mul", beyond, nodes.scalar(f"{name}_slope", exposure.limit / room)))
     return nodes.add("Max", *sides)
-
-
-def _add_blur(nodes: Nodes, plane: str) -> str:
-    """Weigh each cell with its neighbours, 1 2 1 both ways, so that a lone noisy cell does not decide; edges repeat."""
-    kernel = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32)[None, None] / 16
-    padded = nodes.add(
-        "Pad", plane, nodes.constant("pads", np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)), mode="edge"
-    )
-    return nodes.add("Conv", padded, nodes.constant("blur", kernel), kernel_shape=[3, 3])

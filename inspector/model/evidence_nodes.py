@@ -1,0 +1,58 @@
+"""Writes the evidence for known defects into a graph: planes beside that of the distances, and a name at the end."""
+
+import numpy as np
+
+from inspector.model.evidence import Evidence, Settled
+from inspector.model.feature_nodes import add_resize
+from inspector.model.onnx_nodes import Nodes
+from inspector.model.spec import ModelSpec
+
+
+def add_evidence(nodes: Nodes, spec: ModelSpec, evidence: Evidence, features: list[str]) -> str:
+    """Append the blurred evidence for each class in each place, [1, k, *spec.grid], 0 where there is none, 0 or more elsewhere."""
+    total = ""
+    for x, branch, kernel, offset in zip(
+        features, spec.branches, evidence.kernels, evidence.offsets, strict=True
+    ):
+        weights = nodes.constant("known", np.ascontiguousarray(kernel.T)[:, :, None, None])
+        plane = nodes.add("Conv", x, weights, nodes.constant("known_offset", offset), kernel_shape=[1, 1])
+        plane = add_resize(nodes, add_blur(nodes, plane, len(evidence.names)), branch.grid, spec.grid)
+        total = nodes.add("Add", total, plane) if total else plane
+    return nodes.add("Relu", total)
+
+
+def add_blur(nodes: Nodes, planes: str, channels: int) -> str:
+    """Weigh each cell with its neighbours, 1 2 1 both ways, so that a lone noisy cell does not decide; edges repeat."""
+    kernel = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32)[None, None] / 16
+    padded = nodes.add(
+        "Pad", planes, nodes.constant("pads", np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)), mode="edge"
+    )
+    blur = nodes.constant("blur", np.repeat(kernel, channels, axis=0))
+    return nodes.add("Conv", padded, blur, kernel_shape=[3, 3], group=channels)
+
+
+def add_defects(nodes: Nodes, evidence: Evidence, planes: str) -> None:
+    """Append the output `defects` [1, k]: the confidence in each class, or as long as nothing is settled its highest evidence."""
+    if evidence.settled is None:
+        nodes.add("ReduceMax", planes, axes=[2, 3], keepdims=0, output="defects")
+        return
+    settled, known = evidence.settled, len(evidence.names)
+    top = nodes.add("ReduceMax", planes, axes=[2, 3], keepdims=0)
+    slope = nodes.constant("slope", (settled.slope * evidence.deviation)[None])
+    start = nodes.constant("start", (settled.slope * evidence.mean)[None])
+    ratios = nodes.add("Add", nodes.add("Mul", top, slope), start)
+    none = nodes.constant("none", np.array([[settled.slope * settled.none]], np.float32))
+    shares = nodes.add("Softmax", nodes.add("Concat", ratios, none, axis=1), axis=1)
+    bounds = (
+        nodes.constant(name, np.array([value], np.int64))
+        for name, value in (("from", 0), ("to", known), ("axis", 1))
+    )
+    nodes.add("Slice", shares, *bounds, output="defects")
+
+
+def add_relative(nodes: Nodes, settled: Settled, planes: str) -> str:
+    """Append the evidence in units of the score, the strongest class of each place: [1, 1, rows, columns]."""
+    worth = (settled.unit / settled.limits).astype(np.float32)[None, :, None, None]
+    return nodes.add(
+        "ReduceMax", nodes.add("Mul", planes, nodes.constant("worth", worth)), axes=[1], keepdims=1
+    )
