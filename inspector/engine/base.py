@@ -7,6 +7,7 @@ to hand out anything that is not a finite number.
     graph input     image    uint8   [1, H, W, C]   C = 1 or 3 (RGB); every shape static
     graph outputs   score    float32 [1] or []      higher = less like the good parts
                     heatmap  float32 [1, h, w]      the same per place, any resolution
+                    defects  float32 [1, k]         confidence in each of k known defects, where the pack knows any
 """
 
 import importlib
@@ -33,7 +34,7 @@ BACKENDS = {
     "openvino": ("inspector.engine.openvino", "OpenVinoEngine"),
 }
 
-TENSOR_NAMES = ("image", "score", "heatmap")
+TENSOR_NAMES = ("image", "score", "heatmap", "defects")
 Signature = Mapping[str, tuple[str, tuple[int, ...]]]  # tensor name -> (NumPy data type name, shape)
 
 
@@ -42,12 +43,14 @@ class Score:
     """What the graph says of one frame: finite `value`, and `heatmap` float32 (h, w), the caller's own copy.
 
     `cells_to_frame` maps (column, row) of the heat map to (x, y) of the raw frame, through region, scale and pose; both count
-    from the corner of the first, so that the centre of the first cell is (0.5, 0.5).
+    from the corner of the first, so that the centre of the first cell is (0.5, 0.5). `defects` float32 (k,): see the graph's output;
+    None where it has none.
     """
 
     value: float
     heatmap: NDArray[np.float32]
     cells_to_frame: Affine = IDENTITY
+    defects: NDArray[np.float32] | None = None
 
     def place(self, row: int, column: int) -> tuple[float, float]:
         """Return the centre of a cell in pixels (x, y) of the raw frame; with an alignment it may lie outside."""
@@ -125,18 +128,22 @@ def check_contract(inputs: Signature, outputs: Signature, geometry: Geometry, gr
             f"{graph}: expected the input {_text(wanted)}, found {_text(inputs)}: fit the pack again"
         )
     shapes = {name: shape for name, (dtype, shape) in outputs.items() if dtype == "float32"}
-    heatmap = shapes.get("heatmap", ())
+    heatmap, defects = shapes.get("heatmap", ()), shapes.get("defects", (1, 1))
     fits = (
-        set(shapes) == set(outputs) == {"score", "heatmap"}
+        set(shapes) == set(outputs)
+        and {"score", "heatmap"} <= set(shapes) <= set(TENSOR_NAMES)
         and shapes["score"] in {(), (1,)}
         and len(heatmap) == 3
         and heatmap[0] == 1
         and min(heatmap) > 0
+        and len(defects) == 2
+        and defects[0] == 1
+        and defects[1] > 0
     )
     if not fits:
         raise GraphError(
             f"{graph}: expected the outputs score float32 [1] and heatmap float32 [1, h, w] of fixed size, "
-            f"found {_text(outputs)}: fit the pack again"
+            f"and defects float32 [1, k] or none, found {_text(outputs)}: fit the pack again"
         )
 
 
@@ -145,8 +152,10 @@ def to_score(
     heatmap: NDArray[np.float32],
     geometry: Geometry | None = None,
     input_to_frame: Affine = IDENTITY,
+    *,
+    defects: NDArray[np.float32] | None = None,
 ) -> Score:
-    """Copy the graph's outputs ([1] or [], and [1, h, w]) out of the engine's memory, or raise ScoreError.
+    """Copy the graph's outputs ([1] or [], [1, h, w], [1, k] or None) out of the engine's memory, or raise ScoreError.
 
     The heat map is checked as well: a maximum on x86 may drop a NaN and leave a score that looks healthy.
     """
@@ -159,11 +168,17 @@ def to_score(
         raise ScoreError(
             "the heat map holds a value that is not finite, though the score looks like a number"
         )
+    if defects is not None:
+        if not np.isfinite(defects).all():
+            raise ScoreError(
+                "the confidence in a known defect is not finite, though the score looks like a number"
+            )
+        defects = defects[0].copy()
     if geometry is None:
-        return Score(value, heatmap[0].copy())
+        return Score(value, heatmap[0].copy(), defects=defects)
     cells = heatmap.shape[2], heatmap.shape[1]
     place = compose(input_to_frame, stretch(cells, (geometry.width, geometry.height)))
-    return Score(value, heatmap[0].copy(), place)
+    return Score(value, heatmap[0].copy(), place, defects)
 
 
 def one_line(error: BaseException) -> str:

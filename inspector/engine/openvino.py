@@ -45,10 +45,9 @@ class OpenVinoEngine:
         outputs = _signature(compiled.outputs, graph)
         check_contract(_signature(compiled.inputs, graph), outputs, geometry, graph)
         self._input = np.zeros(geometry.input_shape, np.uint8)
-        self._score = np.zeros(outputs["score"][1], np.float32)
-        self._heatmap = np.zeros(outputs["heatmap"][1], np.float32)
+        self._outputs = {name: np.zeros(shape, np.float32) for name, (_, shape) in outputs.items()}
         self._request: Any = compiled.create_infer_request()
-        for tensor, array in (("image", self._input), ("score", self._score), ("heatmap", self._heatmap)):
+        for tensor, array in {"image": self._input, **self._outputs}.items():
             self._request.set_tensor(tensor, openvino.Tensor(array, shared_memory=True))
         # OpenCV's own pool would fight OpenVINO's for the cores and gains nothing at these sizes.
         cv2.setNumThreads(1)
@@ -77,14 +76,16 @@ class OpenVinoEngine:
     def _run(self, input_to_frame: Affine = IDENTITY) -> Score:
         if self._request is None:
             raise EngineClosedError("the engine was closed: open another")
-        self._score.fill(np.nan)  # a run that writes nothing must not leave the score of the frame before
+        self._outputs["score"].fill(
+            np.nan
+        )  # a run that writes nothing must not leave the score of the frame before
         try:
             # The plain pair: the wrapper's infer() would build a dictionary of copied outputs that nobody reads.
             self._request.start_async()
             self._request.wait()
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed while scoring: {_reason(error)}") from error
-        return to_score(self._score, self._heatmap, self._geometry, input_to_frame)
+        return to_score(**self._outputs, geometry=self._geometry, input_to_frame=input_to_frame)
 
 
 class OpenVinoHead:

@@ -68,6 +68,7 @@ class TensorRTEngine:
         self._done: Any = None  # the event behind the last copy
         self._host: dict[str, NDArray[Any]] = {}  # page-locked, by tensor name
         self._device: dict[str, Any] = {}
+        self._outputs: tuple[str, ...] = ()
         self._hung = False
         try:
             device = self._cuda.Device(0)
@@ -135,6 +136,7 @@ class TensorRTEngine:
         if self._execution is None:
             raise EngineError(f"{trt.__name__} gave no execution context: {logger.last_error()}")
         cuda = self._cuda
+        self._outputs = tuple(plan.outputs)
         self._stream = cuda.Stream()
         self._done = cuda.Event(cuda.event_flags.DISABLE_TIMING)
         for name, (dtype, shape) in {**plan.inputs, **plan.outputs}.items():
@@ -151,11 +153,12 @@ class TensorRTEngine:
             cuda.memcpy_htod_async(device["image"], host["image"], stream)
             if not self._execution.execute_async_v3(stream.handle):
                 raise EngineError("TensorRT refused to run the plan: its log line before this one says why")
-            for name in ("score", "heatmap"):
+            for name in self._outputs:
                 cuda.memcpy_dtoh_async(host[name], device[name], stream)
             self._done.record(stream)
             self._wait()
-        return to_score(host["score"], host["heatmap"], self._geometry, input_to_frame)
+        outputs = {name: host[name] for name in self._outputs}
+        return to_score(**outputs, geometry=self._geometry, input_to_frame=input_to_frame)
 
     def _wait(self) -> None:
         """Poll until the stream has passed the event: pycuda's own wait has no time-out, and a hung GPU must not hang the station."""

@@ -58,6 +58,17 @@ class EngineContract:
         assert score.heatmap.shape == graph.grid
         np.testing.assert_allclose(score.heatmap, heatmap, rtol=1e-3, atol=1e-3)
 
+    def test_confidences_are_those_of_the_graph_and_none_where_it_knows_no_defect(
+        self, tmp_path: Path, opened: list[Engine]
+    ) -> None:
+        graph = SmallGraph(known=3)
+        engine = self.open(graph, tmp_path, opened)
+        first, other = engine.score(noise(32, 48)), engine.score(noise(32, 48, seed=2))
+        for score in (first, other):
+            assert score.defects is not None
+            np.testing.assert_allclose(score.defects, score.value * graph.shares[0], rtol=1e-6)
+        assert self.open(SmallGraph(), tmp_path, opened).score(noise(32, 48)).defects is None
+
     @pytest.mark.parametrize("shape", [(100, 150), (77, 201, 3)])
     def test_a_frame_of_another_size_is_prepared_as_for_fitting(
         self, shape: tuple[int, ...], tmp_path: Path, opened: list[Engine]

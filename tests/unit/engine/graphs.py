@@ -15,9 +15,9 @@ BANK = 64
 
 @dataclass(frozen=True)
 class SmallGraph:
-    """Weights of one small fused graph; `poison` adds a value that is not finite once the image is dark.
+    """Weights of one small fused graph, with `known` defects an output more; `poison` adds a value that is not finite once the image is dark.
 
-    poison: "" none, "nan" or "inf" in the score, "heatmap" NaN in one place of the heat map while the score stays healthy.
+    The confidence in defect i is score * (i + 1) / 1000. poison: "" none, "nan" or "inf" in the score, "heatmap" NaN in one place of the heat map while the score stays healthy.
     """
 
     height: int = 32
@@ -26,6 +26,12 @@ class SmallGraph:
     poison: str = ""
     heatmap_rank: int = 3
     seed: int = 7
+    known: int = 0
+
+    @property
+    def shares(self) -> NDArray[np.float32]:
+        """What the score is multiplied with for each known defect, [1, known]."""
+        return np.arange(1, self.known + 1, dtype=np.float32)[None] / np.float32(1000)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -93,10 +99,15 @@ class SmallGraph:
             helper.make_node("Reshape", ["maximum", "one_score"], ["clean_score"]),
             *self._poison_nodes(),
         ]
+        if self.known:
+            constants["shares"] = self.shares
+            nodes.append(helper.make_node("Mul", ["score", "shares"], ["defects"]))
         outputs = [
             helper.make_tensor_value_info("score", TensorProto.FLOAT, [1]),
             helper.make_tensor_value_info("heatmap", TensorProto.FLOAT, self.heatmap_shape),
         ]
+        if self.known:
+            outputs.append(helper.make_tensor_value_info("defects", TensorProto.FLOAT, [1, self.known]))
         image = helper.make_tensor_value_info(
             "image", TensorProto.UINT8, [1, self.height, self.width, self.channels]
         )

@@ -138,6 +138,11 @@ def test_a_score_may_be_a_scalar_or_a_vector_of_one(score_shape: tuple[int, ...]
         {"score": ("float32", (1,)), "heatmap": ("float32", (1, 0, 12))},
         {"score": ("float32", (1,)), "heatmap": ("float32", (1, 8, 12)), "extra": ("float32", (1,))},
         {"score": ("float32", (1,)), "heatmap": ("float32", (1, 8, 12)), "extra": ("int64", (1,))},
+        {"score": ("float32", (1,)), "heatmap": ("float32", (1, 8, 12)), "defects": ("float32", (3,))},
+        {"score": ("float32", (1,)), "heatmap": ("float32", (1, 8, 12)), "defects": ("float32", (1, 0))},
+        {"score": ("float32", (1,)), "heatmap": ("float32", (1, 8, 12)), "defects": ("float32", (2, 3))},
+        {"score": ("float32", (1,)), "heatmap": ("float32", (1, 8, 12)), "defects": ("float16", (1, 3))},
+        {"score": ("float32", (1,)), "defects": ("float32", (1, 3))},
     ],
 )
 def test_outputs_that_break_the_contract(outputs: base.Signature) -> None:
@@ -146,13 +151,30 @@ def test_outputs_that_break_the_contract(outputs: base.Signature) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_no_score_and_no_heatmap_value_may_be_other_than_finite(bad: float) -> None:
+def test_nothing_that_an_engine_hands_out_may_be_other_than_finite(bad: float) -> None:
     heatmap = np.zeros((1, 4, 4), np.float32)
     with pytest.raises(ScoreError, match="the score is"):
         to_score(np.array([bad], np.float32), heatmap)
     heatmap[0, 3, 1] = bad
     with pytest.raises(ScoreError, match="the heat map"):
         to_score(np.array([0.5], np.float32), heatmap)
+    heatmap[0, 3, 1] = 0
+    with pytest.raises(ScoreError, match="the confidence in a known defect"):
+        to_score(np.array([0.5], np.float32), heatmap, defects=np.array([[0.5, bad]], np.float32))
+
+
+def test_known_defects_may_be_told_beside_score_and_heat_map() -> None:
+    outputs = {
+        "score": ("float32", (1,)),
+        "heatmap": ("float32", (1, 8, 12)),
+        "defects": ("float32", (1, 3)),
+    }
+    check_contract({"image": ("uint8", (1, 32, 48, 1))}, outputs, GEOMETRY, Path("g.onnx"))
+    memory = np.array([[0.5, 0.25, 0]], np.float32)
+    score = to_score(np.array([1], np.float32), np.zeros((1, 8, 12), np.float32), defects=memory)
+    memory[:] = 0
+    assert score.defects is not None
+    np.testing.assert_array_equal(score.defects, np.array([0.5, 0.25, 0], np.float32))
 
 
 def test_vendor_messages_become_one_line() -> None:
