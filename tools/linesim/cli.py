@@ -19,6 +19,7 @@ from tools.linesim.faults import CameraSocket, read_faults
 from tools.linesim.judge import HELD_NS, Judge
 from tools.linesim.line import Line, Plan
 from tools.linesim.plc import Plc
+from tools.linesim.polling import PollingPlc
 from tools.linesim.report import NS_PER_MS, PartLog, percentile_ms, result, show, write_json
 
 RECENT = 200  # parts that the live latency speaks of
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="linesim",
-        description="A simulated conveyor, its PLC (a Modbus TCP server) and its gate. Judges a station from outside.",
+        description="A simulated conveyor, its PLC (a Modbus TCP server, or client) and its gate. Judges a station from outside.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     registers = RegisterMap()
@@ -58,8 +59,21 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=1, help="order and spacing of the parts")
     add("--first-part-id", type=int, default=1, help="id of the first part, 1..65535")
     add("--faults", type=Path, help="YAML list of {at_part: N, do: ...}; see faults.py")
-    add("--host", default="127.0.0.1", help="address to listen at")
-    add("--port", type=int, default=5020, help="port to listen at; 0 takes a free one")
+    add(
+        "--role",
+        choices=("server", "client"),
+        default="server",
+        help="the PLC's side of Modbus: client is for a station in the server role, at --host and --port",
+    )
+    add("--host", default="127.0.0.1", help="address to listen at, or the station's")
+    add("--port", type=int, default=5020, help="port to listen at (0 takes a free one), or the station's")
+    add("--unit-id", type=int, default=1, help="the station's, for --role client")
+    add(
+        "--cycle-ms",
+        type=float,
+        default=2.0,
+        help="pause of the PLC's program between two rounds, for --role client",
+    )
     add(
         "--results-address",
         type=int,
@@ -153,9 +167,9 @@ async def _run(arguments: argparse.Namespace, plan: Plan) -> int:
         arguments.slots,
         arguments.word_order,
     )
-    if problems := registers.problems():
+    if problems := registers.problems(server=arguments.role == "client"):
         raise InputError("; ".join(problems))
-    plc = Plc(registers, arguments.host, arguments.port)
+    plc = _plc(arguments, registers)
     with PartLog(arguments.record) as log:
         judge = Judge(slots=registers.slots, closed=log.write, held_ns=round(arguments.held_ms * NS_PER_MS))
         tell = _teller(judge, plan) if arguments.live else _silent
@@ -177,6 +191,16 @@ async def _run(arguments: argparse.Namespace, plan: Plan) -> int:
             await plc.power_off()
             camera.close()
     return 1 if outcome["broken_promises"] else 0
+
+
+def _plc(arguments: argparse.Namespace, registers: RegisterMap) -> Plc:
+    if arguments.role == "server":
+        return Plc(registers, arguments.host, arguments.port)
+    if arguments.port < 1 or not arguments.cycle_ms > 0:
+        raise InputError("expected --role client with the station's --port, and --cycle-ms above zero")
+    return PollingPlc(
+        registers, arguments.host, arguments.port, unit_id=arguments.unit_id, cycle_ms=arguments.cycle_ms
+    )
 
 
 def _say(arguments: argparse.Namespace, outcome: dict[str, Any], tell: Callable[..., None]) -> None:

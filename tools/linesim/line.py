@@ -257,6 +257,8 @@ class Line:
                 self._fail(
                     InputError(f"expected the camera to take a pulse or fault, it answered: {refused}")
                 )
+            if self.plc.failure is not None:
+                self._fail(self.plc.failure)
             self.tell("progress", state=int(self.plc.status().state), uncounted=self.uncounted)
 
     async def _until(self, done: Callable[[], bool], timeout_s: float) -> bool:

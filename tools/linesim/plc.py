@@ -63,6 +63,7 @@ class Plc:
         self.control = Control(enable=True)
         self.unread_parts = 0  # counted since a client last read the count
         self.status_writes = 0
+        self.failure: InputError | None = None  # what keeps the two from talking, where a person must mend it
         self._words = [0] * max(block.stop for block in registers.blocks().values())
         self._count_is_new = False
         self._server: ModbusTcpServer | None = None
@@ -155,7 +156,7 @@ class Plc:
         if values is None and function in READ_FUNCTIONS:
             current[address : address + count] = self._words[address : address + count]
             if address <= blocks["control"].start + PART_COUNT < address + count:
-                self._count_read()
+                self._count_read(self.control.part_count)
             return None
         if values is None or function not in WRITE_FUNCTIONS:
             return ExcCodes.ILLEGAL_FUNCTION
@@ -174,12 +175,12 @@ class Plc:
             self._tell_slots(address - blocks["results"].start, count, t_ns)
         return None
 
-    def _count_read(self) -> None:
+    def _count_read(self, part_count: int) -> None:
         self.unread_parts = 0
         if self._count_is_new:
             self._count_is_new = False
             if self.observer is not None:
-                self.observer.count_read_again(self.control.part_count)
+                self.observer.count_read_again(part_count)
 
     def _tell_slots(self, offset: int, count: int, t_ns: int) -> None:
         assert self.observer is not None  # noqa: S101  (the one caller asked)

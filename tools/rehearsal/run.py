@@ -3,6 +3,7 @@
 import json
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
-from inspector.config.schema import Config
+from inspector.config.schema import Config, PlcConfig
 from inspector.errors import ServiceError
 from tools.rehearsal.faults import KILLS, SAY, link_words
 from tools.rehearsal.station import ROOT, Daemon
@@ -38,6 +39,14 @@ class LinePlan:
     held_ms: float | None = None
 
 
+def _side_of_the_plc(plc: PlcConfig) -> dict[str, object]:
+    """Return the options for the side that the station is not. A station that is the server gets a port that is free now."""
+    if plc.role == "client":
+        return {"--port": 0}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return {"--role": "client", "--port": free.getsockname()[1], "--unit-id": plc.unit_id}
+
+
 class Linesim:
     """The process, and what it says, line by line, from a thread that reads it. A context manager."""
 
@@ -46,13 +55,13 @@ class Linesim:
         self._events: queue.Queue[Event | None] = queue.Queue()
         registers = config.plc.registers
         options: dict[str, object] = {
-            "--images": plan.truth, "--camera": plan.camera, "--port": 0, "--rate": plan.rate_hz,
+            "--images": plan.truth, "--camera": plan.camera, "--rate": plan.rate_hz,
             "--budget-ms": plan.budget_ms, "--seed": plan.seed, "--ready-timeout": READY_S, "--linger": LINGER_S,
             "--json": folder / "line.json", "--record": folder / "parts.jsonl",
             "--results-address": registers.results_address, "--status-address": registers.status_address,
             "--control-address": registers.control_address, "--slots": registers.slots,
             "--word-order": registers.word_order,
-        }  # fmt: skip
+        } | _side_of_the_plc(config.plc)  # fmt: skip
         if plan.parts is not None:
             options["--parts"] = plan.parts
         if plan.faults is not None:

@@ -92,6 +92,7 @@ def derive(base: Config, around: Surroundings, budget_ms: float | None, folder: 
     }
     content["model"]["pack"] = str(around.pack.resolve())
     plc |= {"host": "127.0.0.1", "port": around.port, "allow_simulated": True}
+    plc["server"] |= {"address": "127.0.0.1", "peers": ["127.0.0.1"]}
     content["recorder"]["folder"] = str(folder / "logs")
     file = folder / "station.yaml"
     file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
