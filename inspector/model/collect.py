@@ -1,12 +1,13 @@
 """One pass over the good images: features through the very engine that decides in operation, in bounded memory."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.engine.base import Score
 from inspector.model.graph import features_graph, split_features
 from inspector.model.positions import GatheredPositions
 from inspector.model.progress import Advance
@@ -31,6 +32,21 @@ def collect(
 
     `positions`: also gather the statistics of each place.
     """
+    with compiled(features_graph(spec), spec.geometry) as engine:
+        answers = score_files(engine, paths, spec.channels)
+        return gather(spec, answers, group_of, seed=seed, positions=positions, advance=advance)
+
+
+def gather(
+    spec: ModelSpec,
+    answers: Iterable[Score],
+    group_of: NDArray[np.int64],
+    *,
+    seed: int,
+    positions: bool,
+    advance: Advance,
+) -> Collected:
+    """Take in what the features graph answered to each image, as many as `group_of` has; see collect."""
     rng = np.random.default_rng(seed)
     groups = int(group_of.max()) + 1
     aside = _samples(group_of) if len(spec.branches) > 1 else frozenset()
@@ -38,23 +54,22 @@ def collect(
         Gathered(
             branch,
             groups,
-            len(paths) - len(aside),
+            len(group_of) - len(aside),
             len(aside),
             GatheredPositions(branch, groups, seed) if positions else None,
         )
         for branch in spec.branches
     )
-    grey = np.empty(len(paths))
-    with compiled(features_graph(spec), spec.geometry) as engine:
-        for index, answer in enumerate(score_files(engine, paths, spec.channels)):
-            grey[index] = answer.value  # what the features graph hands out in the score's place
-            group = int(group_of[index])
-            for gathered, features in zip(branches, split_features(spec, answer.heatmap), strict=True):
-                if index in aside:
-                    gathered.set_aside(features, group)
-                else:
-                    gathered.add(features, group, rng)
-            advance(1)
+    grey = np.empty(len(group_of))
+    for index, answer in enumerate(answers):
+        grey[index] = answer.value  # what the features graph hands out in the score's place
+        group = int(group_of[index])
+        for gathered, features in zip(branches, split_features(spec, answer.heatmap), strict=True):
+            if index in aside:
+                gathered.set_aside(features, group)
+            else:
+                gathered.add(features, group, rng)
+        advance(1)
     return Collected(branches, grey)
 
 
