@@ -8,25 +8,36 @@ Whoever owns it reports what happened and when, and gets back the verdicts that 
                  FRAME_LOST            LATE at the deadline        HANDSHAKE: all open parts, and out of step
 
 Only a PASS has conditions: counted by the PLC, scored within the threshold, certain to be this part's frame
-(`handshake.py`), before the deadline, with camera, engine and link as they should be. Everything else rejects.
+(`handshake.py`), before the deadline, with camera, engine and link as they should be. Everything else rejects,
+and a challenge part that must come out bad is rejected in any case.
 
 `part_source = "frame_id"` is for lines whose PLC does not count: every frame is a part, and parts follow the frame ids.
 """
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from inspector.handshake import BEHIND, PLAUSIBLE_GAP, Handshake
 from inspector.open_part import Note, OpenPart, Rules
-from inspector.part import Finding, Frame, FrameStatus, Outcome, Reason, Verdict, next_part_id
+from inspector.part import Expected, Finding, Frame, FrameStatus, Outcome, Reason, Verdict, next_part_id
 
 
 class Ledger:
     """The state machine. Not thread-safe: its owner guards it."""
 
-    def __init__(self, rules: Rules, last_part_id: int | None = None, undecided: Iterable[int] = ()) -> None:
-        """Start with nothing up, where an earlier run, if there was one, left off: the last part it counted, those it left open."""
+    def __init__(
+        self,
+        rules: Rules,
+        last_part_id: int | None = None,
+        undecided: Iterable[int] = (),
+        expectation: Callable[[int], Expected | None] = lambda _: None,
+    ) -> None:
+        """Start with nothing up, where an earlier run, if there was one, left off: the last part it counted, those it left open.
+
+        `expectation` is asked once for each part when it is counted: how it must come out, if it belongs to a challenge.
+        """
+        self._expectation = expectation
         self._rules = rules
         self._handshake = Handshake(rules.timing, last_part_id)
         self._by_frame_ids = rules.part_source == "frame_id"
@@ -206,6 +217,7 @@ class Ledger:
         if after_ns > part.t_trigger_ns:
             self._trigger_not_before(part, after_ns)
         part.counted = True
+        part.expected = self._expectation(part_id)
         part.t_frame_due_ns = before_ns + self._rules.timing.latency_max_ns
         closed = self._closed_for()
         if closed and (part.frame is None or closed is Reason.NOT_READY):
@@ -261,6 +273,7 @@ class Ledger:
                 self._handshake.count, frame.t_arrival_ns - self._rules.timing.latency_max_ns
             )
             part.counted = True
+            part.expected = self._expectation(part.part_id)
             if reason := Reason.FRAME_LOST if missing else self._closed_for():
                 self._close(part, reason, frame.t_arrival_ns)
             else:
@@ -325,6 +338,8 @@ class Ledger:
 
     def _close(self, part: OpenPart, reason: Reason, t_ns: int) -> None:
         self._drop(part)
+        if part.expected is Expected.BAD and reason is Reason.NONE:
+            reason = Reason.CHALLENGE  # it must be rejected, whatever its score
         outcome = Outcome.REJECT if reason else Outcome.PASS
         if outcome is Outcome.PASS:
             self.passed += 1

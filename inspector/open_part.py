@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from inspector.handshake import Timing
-from inspector.part import NOTHING_FOUND, Finding, Frame, Outcome, Reason, Verdict
+from inspector.part import NOTHING_FOUND, Expected, Finding, Frame, Outcome, Reason, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class OpenPart:
     frame: Frame | None = None
     fate: Reason | None = None  # what the verdict will be; NONE is a PASS
     finding: Finding = NOTHING_FOUND
+    expected: Expected | None = None  # of a challenge part
 
     @property
     def t_expiry_ns(self) -> int:
@@ -54,4 +55,5 @@ class OpenPart:
             t_decided_ns=t_ns,
             frame_id=self.frame.frame_id if self.frame else -1,
             finding=self.finding,
+            expected=self.expected,
         )

@@ -4,7 +4,8 @@ The world: parts with known truth trigger a camera; a PLC counts them, at once o
 count every few milliseconds and at once when a frame arrives, and the answer is underway for a while; an engine answers
 after a while. Faults: trigger missed, trigger too many, trigger that bounces, frame lost on the wire, doubled, incomplete, overtaken,
 stuck on its way into the ring; engine late or failing; camera, link and PLC down and back; frame ids that begin anew; the machine
-stalls; the station is killed and started again. The ledger never sees the truth.
+stalls; the station is killed and started again. The PLC asks for challenges and takes the signal back, whatever is on the line.
+The ledger never sees the truth.
 """
 
 import heapq
@@ -14,10 +15,11 @@ from functools import partial
 
 from hypothesis import strategies as st
 
+from inspector.challenge import Challenge, ChallengeRules
 from inspector.handshake import Timing
 from inspector.ledger import Ledger
 from inspector.open_part import Rules
-from inspector.part import Finding, Frame, FrameStatus, Reason, Verdict, next_part_id
+from inspector.part import Expected, Finding, Frame, FrameStatus, Reason, Verdict, next_part_id
 
 MS = 1_000_000
 BUDGET = 60 * MS
@@ -47,6 +49,9 @@ LINE_FAULTS = ["none"] * 45 + [
     "frame_ids",
     "kill",
     "kill",
+    "challenge",
+    "challenge",
+    "challenge",
 ]
 
 
@@ -105,6 +110,10 @@ class World:
     held_back: Callable[[], None] | None = None  # the arrival of a frame that the next one overtakes
     starts: int = 1
     kept: tuple[int, list[int]] | None = None  # the counters that outlive the station
+    challenge_mode: bool = False  # the PLC's signal
+    told: list[tuple[str, object]] = field(
+        default_factory=list
+    )  # what the challenge heard and said, in order
 
     def __post_init__(self) -> None:
         self.rules = Rules(
@@ -112,7 +121,8 @@ class World:
             timing=Timing(LATENCY_MIN, LATENCY_MAX, count_lag_ns=round(self.lag_ms * MS)),
             write_margin_ns=MS,
         )
-        self.ledger = Ledger(self.rules, self.last_part_id)
+        self.challenge = Challenge(ChallengeRules())
+        self.ledger = Ledger(self.rules, self.last_part_id, expectation=self.expectation)
         self.count = self.visible_count = self.first_count
         self.ledger.on_engine(ready=True, t_ns=self.now)
         self.ledger.on_camera_up(self.generation)
@@ -129,38 +139,52 @@ class World:
 
     def got(self, verdicts: list[Verdict]) -> None:
         self.verdicts += [(self.now, v) for v in verdicts]
+        for verdict in verdicts:
+            self.told.append(("decided", verdict))
+            self.challenge.on_verdict(verdict, acknowledged=True)
         if verdicts:
             self.kept = self.ledger.last_part_id, self.ledger.undecided
+
+    def expectation(self, part_id: int) -> Expected | None:
+        expected = self.challenge.expectation(part_id)
+        self.told.append(("counted", (part_id, expected)))
+        return expected
 
     def read(self) -> None:
         if self.stalled or self.reading or not self.station_up:
             return
         asked = self.now, self.starts, self.epoch
         if not self.trip_ms or not self.link_up:
-            self.hear(*asked, self.visible_count)
+            self.hear(*asked, self.visible_count, mode=self.challenge_mode)
             return
         self.reading = True
         half = self.trip_ms / 2 * MS
-        self.at(half, lambda: self.at(half, partial(self.hear, *asked, self.visible_count)))
+        self.at(half, lambda: self.at(half, self.answer_of_the_plc(*asked)))
 
-    def hear(self, t_sent: int, start: int, epoch: int, count: int) -> None:
+    def answer_of_the_plc(self, t_sent: int, start: int, epoch: int) -> Callable[[], None]:
+        return partial(self.hear, t_sent, start, epoch, self.visible_count, mode=self.challenge_mode)
+
+    def hear(self, t_sent: int, start: int, epoch: int, count: int, *, mode: bool) -> None:
         """The answer of the PLC, if it comes to the station that asked, from the PLC that was asked."""
         if start != self.starts:
             return
         if self.stalled:
-            self.at(MS, partial(self.hear, t_sent, start, epoch, count))
+            self.at(MS, partial(self.hear, t_sent, start, epoch, count, mode=mode))
             return
         self.reading = False
         if self.link_up and epoch == self.epoch:
-            self.got(
-                self.ledger.on_control(
-                    count,
-                    enabled=self.enabled,
-                    t_sent_ns=t_sent,
-                    t_received_ns=self.now,
-                    plc_restarted=self.plc_restarted,
-                )
+            self.challenge.on_control(challenge_mode=mode)
+            self.told.append(("read", mode))
+            verdicts = self.ledger.on_control(
+                count,
+                enabled=self.enabled,
+                t_sent_ns=t_sent,
+                t_received_ns=self.now,
+                plc_restarted=self.plc_restarted,
             )
+            self.challenge.on_counted()
+            self.told.append(("counted all", None))
+            self.got(verdicts)
             self.plc_restarted = False
         self.got(self.ledger.on_tick(self.now))
 
@@ -277,6 +301,9 @@ class World:
         elif kind == "disable":
             self.enabled = False
             self.at(70 * MS, lambda: setattr(self, "enabled", True))
+        elif kind == "challenge":
+            self.challenge_mode = True
+            self.at(self.now // MS % 300 * MS, lambda: setattr(self, "challenge_mode", False))
         elif kind == "frame_ids":
             self.frame_id -= 2000  # never one that was used: the judge tells frames apart by them
         elif kind == "kill" and self.kept is not None:
@@ -300,7 +327,9 @@ class World:
     def start_again(self) -> None:
         assert self.kept is not None
         self.station_up = True
-        self.ledger = Ledger(self.rules, *self.kept)
+        self.challenge = Challenge(ChallengeRules())
+        self.told.append(("started", None))
+        self.ledger = Ledger(self.rules, *self.kept, expectation=self.expectation)
         self.ledger.on_engine(ready=True, t_ns=self.now)
         self.camera_up = False
         self.camera_back()
