@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.engine.base import Score
+from inspector.engine.base import Score
 from inspector.model.graph import features_graph, split_features
 from inspector.model.positions import GatheredPositions
 from inspector.model.progress import Advance
@@ -28,10 +29,7 @@ def collect(
     positions: bool,
     advance: Advance,
 ) -> Collected:
-    """Extract the features of every image. `group_of` (n,) says which images are left out together.
-
-    `positions`: also gather the statistics of each place.
-    """
+    """Extract and gather the features of every image file: see gather."""
     with compiled(features_graph(spec), spec.geometry) as engine:
         answers = score_files(engine, paths, spec.channels)
         return gather(spec, answers, group_of, seed=seed, positions=positions, advance=advance)
@@ -46,21 +44,24 @@ def gather(
     positions: bool,
     advance: Advance,
 ) -> Collected:
-    """Take in what the features graph answered to each image, as many as `group_of` has; see collect."""
+    """Gather what the features graph answered to each image. `group_of` (n,) says which images are left out together.
+
+    `positions`: also gather the statistics of each place.
+    """
     rng = np.random.default_rng(seed)
-    groups = int(group_of.max()) + 1
+    images, groups = len(group_of), int(group_of.max()) + 1
     aside = _samples(group_of) if len(spec.branches) > 1 else frozenset()
     branches = tuple(
         Gathered(
             branch,
             groups,
-            len(group_of) - len(aside),
+            images - len(aside),
             len(aside),
             GatheredPositions(branch, groups, seed) if positions else None,
         )
         for branch in spec.branches
     )
-    grey = np.empty(len(group_of))
+    grey = np.empty(images)
     for index, answer in enumerate(answers):
         grey[index] = answer.value  # what the features graph hands out in the score's place
         group = int(group_of[index])
