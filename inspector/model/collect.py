@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.engine.base import Score
-from inspector.engine.base import Score
 from inspector.model.graph import features_graph, split_features
 from inspector.model.positions import GatheredPositions
 from inspector.model.progress import Advance
