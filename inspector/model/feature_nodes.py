@@ -96,8 +96,12 @@ def _add_branch(nodes: Nodes, spec: ModelSpec, branch: Branch, image: str) -> st
 
 
 def _add_pooling(nodes: Nodes, x: str) -> str:
-    """Average each cell's neighbourhood; beyond the edge there are zeros."""
+    """Average each cell's neighbourhood, at the border what there is of it.
+
+    Zeros in the place of what is beyond made border patches odd by the part's position: without them AUROC is .78 for .75 on magnetic
+    tiles, .960 for .956 on solar cells (Lite0, blocks 7, 10 and 14).
+    """
     edge = _POOL // 2
     return nodes.add(
-        "AveragePool", x, kernel_shape=[_POOL, _POOL], strides=[1, 1], pads=[edge] * 4, count_include_pad=1
+        "AveragePool", x, kernel_shape=[_POOL, _POOL], strides=[1, 1], pads=[edge] * 4
     )
