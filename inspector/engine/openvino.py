@@ -97,14 +97,14 @@ class OpenVinoHead:
     def __init__(self, graph: Path) -> None:
         compiled = _compile(graph, threads=0)
         _, self._shape = _signature(compiled.inputs, graph)["features"]
+        self._outputs = tuple(_signature(compiled.outputs, graph))
         self._request: Any = compiled.create_infer_request()
 
     def score(self, features: NDArray[np.float32]) -> Score:
         """Score one image's features, of any shape with as many values. Raises ScoreError where the result is not finite."""
         row = np.ascontiguousarray(features, np.float32).reshape(self._shape)
         self._request.infer({"features": openvino.Tensor(row, shared_memory=True)})
-        score, heatmap = (self._request.get_tensor(name).data for name in ("score", "heatmap"))
-        return to_score(score, heatmap)
+        return to_score(**{name: self._request.get_tensor(name).data for name in self._outputs})
 
 
 def _compile(graph: Path, threads: int) -> Any:

@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from inspector.model.evidence import Evidence
+from inspector.model.evidence_nodes import add_evidence
 from inspector.model.feature_nodes import add_branches, add_input
 from inspector.model.methods.base import Detector
 from inspector.model.onnx_nodes import Nodes
@@ -49,19 +51,20 @@ def head_graph(spec: ModelSpec, detector: Detector) -> onnx.ModelProto:
     It scores features that were kept, without the backbone; exposure, which is of the image, is not in it.
     """
     nodes = Nodes()
-    grids, start = [], 0
-    for branch in spec.branches:
-        end = start + branch.cells * branch.depth
-        bounds = (
-            nodes.constant(name, np.array([value], np.int64))
-            for name, value in (("start", start), ("end", end), ("axis", 2))
-        )
-        part = nodes.add("Slice", "features", *bounds)
-        shape = nodes.constant("grid", np.array([1, *branch.grid, branch.depth], np.int64))
-        grids.append(nodes.add("Transpose", nodes.add("Reshape", part, shape), perm=[0, 3, 1, 2]))
-        start = end
-    add_score(nodes, spec, add_planes(nodes, spec, detector, grids), evidence=detector.evidence)
+    planes = add_planes(nodes, spec, detector, _add_kept(nodes, spec))
+    add_score(nodes, spec, planes, evidence=detector.evidence)
     return nodes.model("head", {"features": features_shape(spec)}, _outputs(spec, detector))
+
+
+def evidence_graph(spec: ModelSpec, evidence: Evidence) -> onnx.ModelProto:
+    """Return a head_graph of nothing but evidence: the highest for each class, [1, 1, k], in the place of the heat map."""
+    nodes = Nodes()
+    known = add_evidence(nodes, spec, evidence, _add_kept(nodes, spec))
+    shape = nodes.constant("row", np.array([1, 1, -1], np.int64))
+    nodes.add("Reshape", nodes.add("ReduceMax", known, axes=[2, 3], keepdims=0), shape, output="heatmap")
+    nodes.add("ReduceMax", "heatmap", axes=[1, 2], keepdims=0, output="score")
+    outputs: dict[str, tuple[int, ...]] = {"score": (1,), "heatmap": (1, 1, len(evidence.names))}
+    return nodes.model("evidence", {"features": features_shape(spec)}, outputs)
 
 
 def features_shape(spec: ModelSpec) -> tuple[int, int, int]:
@@ -76,6 +79,22 @@ def split_features(spec: ModelSpec, row: NDArray[np.float32]) -> list[NDArray[np
     return [
         part.reshape(branch.cells, branch.depth) for part, branch in zip(parts, spec.branches, strict=True)
     ]
+
+
+def _add_kept(nodes: Nodes, spec: ModelSpec) -> list[str]:
+    """Append the cut of the input `features` into each branch's grid [1, depth, rows, columns]."""
+    grids, start = [], 0
+    for branch in spec.branches:
+        end = start + branch.cells * branch.depth
+        bounds = (
+            nodes.constant(name, np.array([value], np.int64))
+            for name, value in (("start", start), ("end", end), ("axis", 2))
+        )
+        part = nodes.add("Slice", "features", *bounds)
+        shape = nodes.constant("grid", np.array([1, *branch.grid, branch.depth], np.int64))
+        grids.append(nodes.add("Transpose", nodes.add("Reshape", part, shape), perm=[0, 3, 1, 2]))
+        start = end
+    return grids
 
 
 def _outputs(spec: ModelSpec, detector: Detector) -> dict[str, tuple[int, ...]]:
