@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from inspector.errors import ServiceError
 from inspector.part import PART_ID_MAX, Outcome, Reason, Verdict, next_part_id
-from inspector.service import tally
+from inspector.service import kept, tally
 from inspector.service.tally import Tally, Totals
 
 REJECTS = [reason for reason in Reason if reason is not Reason.NONE]
@@ -87,7 +87,7 @@ def test_parts_without_a_verdict_are_known_after_a_crash(
     assert reopened(path) == replace(totals, generation=3)
 
 
-@given(st.lists(st.sampled_from(list(Reason)), max_size=30), st.integers(0, tally.COPY_BYTES))
+@given(st.lists(st.sampled_from(list(Reason)), max_size=30), st.integers(0, kept.COPY_BYTES))
 def test_a_kill_at_any_byte_leaves_the_old_state_or_the_new(
     tmp_path_factory: pytest.TempPathFactory, reasons: list[Reason], written: int
 ) -> None:
@@ -99,8 +99,8 @@ def test_a_kill_at_any_byte_leaves_the_old_state_or_the_new(
     add(counters, verdict(len(reasons) + 1, Reason.SCORE))
     after = path.read_bytes()
     counters.close()
-    (start,) = {place // tally.COPY_BYTES for place in range(len(after)) if before[place] != after[place]}
-    place = start * tally.COPY_BYTES
+    (start,) = {place // kept.COPY_BYTES for place in range(len(after)) if before[place] != after[place]}
+    place = start * kept.COPY_BYTES
     torn = before[:place] + after[place : place + written] + before[place + written :]
     path.write_bytes(torn)
     totals = reopened(path)
@@ -124,7 +124,7 @@ def test_a_kill_loses_nothing(path: Path) -> None:
     assert (totals.passed, totals.last_part_id, totals.generation) == (1000, 1000, 2)
 
 
-@pytest.mark.parametrize("content", [b"x" * tally.FILE_BYTES, b"short", b"\xff" * 5000])
+@pytest.mark.parametrize("content", [b"x" * kept.FILE_BYTES, b"short", b"\xff" * 5000])
 def test_a_damaged_file_is_set_aside_and_said(
     path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -133,12 +133,12 @@ def test_a_damaged_file_is_set_aside_and_said(
     path.write_bytes(content)
     with caplog.at_level(logging.WARNING):
         assert reopened(path).parts == 0
-    assert [record.message for record in caplog.records] == ["tally_corrupt"]
+    assert [record.message for record in caplog.records] == ["state_file_corrupt"]
     assert (path.parent / "cell-1.tally.corrupt-2").read_bytes() == content
     assert reopened(path).generation == 2
 
 
-@pytest.mark.parametrize("length", [0, 100, tally.FILE_BYTES])
+@pytest.mark.parametrize("length", [0, 100, kept.FILE_BYTES])
 def test_a_file_of_zeros_was_never_written(path: Path, length: int, caplog: pytest.LogCaptureFixture) -> None:
     """So a daemon killed while it made the file leaves it."""
     path.parent.mkdir()
@@ -148,16 +148,19 @@ def test_a_file_of_zeros_was_never_written(path: Path, length: int, caplog: pyte
 
 
 def test_a_copy_of_another_layout_is_none() -> None:
-    state = list(range(4 + tally.REASONS + tally.UNDECIDED // 64))
-    copy = tally.encode(state)
-    assert tally.decode(copy) == state
-    assert tally.decode(copy[:-1]) is None
-    assert len(copy) <= tally.COPY_BYTES
+    state = list(range(1 + tally.NUMBERS))
+    copy = kept.encode(tally.MAGIC, state)
+    assert kept.decode(tally.MAGIC, copy, tally.NUMBERS) == state
+    assert kept.decode(tally.MAGIC, copy[:-1], tally.NUMBERS) is None
+    assert kept.decode(b"INSPTLY9", copy, tally.NUMBERS) is None
+    assert len(copy) <= kept.COPY_BYTES
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ServiceError, match=r"expected to keep the counters in .*; see station\.state_folder"):
+    with pytest.raises(
+        ServiceError, match=r"expected to keep what outlives a crash in .*; see station\.state_folder"
+    ):
         Tally.open(tmp_path / "file" / "t")
 
 
@@ -171,4 +174,4 @@ def test_a_disk_that_does_not_sync_is_logged(
 
     monkeypatch.setattr(os, "fdatasync", broken)
     counters.close()
-    assert [record.message for record in caplog.records] == ["tally_sync_failed"]
+    assert [record.message for record in caplog.records] == ["state_file_sync_failed"]
