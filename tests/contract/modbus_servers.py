@@ -11,6 +11,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from pyModbusTCP.server import DataBank, ModbusServer
 
 from tests.unit.plc.scripted import PATIENCE_S
+from tools.bench import peers
 
 UNIT = 7
 
@@ -19,7 +20,11 @@ class Server(Protocol):
     """A running Modbus server with 400 holding registers, of one unit id."""
 
     port: int
-    units: set[int]  # that were asked for
+
+    @property
+    def units(self) -> set[int]:
+        """The unit ids that were asked for."""
+        ...
 
     def read(self, address: int, count: int) -> list[int]:
         """Return registers as the server holds them."""
@@ -99,3 +104,38 @@ class PyModbusTcpServer:
 
     def close(self) -> None:
         self._server.stop()
+
+
+class ProgramServer:
+    """A server in a process of its own, told what to do line by line."""
+
+    def __init__(self, program: peers.Program) -> None:
+        self._program = program
+        self.port = int(program.first.split()[1])
+
+    @property
+    def units(self) -> set[int]:
+        return set(self._program.ask("units"))
+
+    def read(self, address: int, count: int) -> list[int]:
+        return self._program.ask("read", address, count)
+
+    def write(self, address: int, words: Sequence[int]) -> None:
+        self._program.ask("write", address, *words)
+
+    def close(self) -> None:
+        self._program.close()
+
+
+class LibmodbusServer(ProgramServer):
+    """libmodbus; it answers every unit id."""
+
+    def __init__(self) -> None:
+        super().__init__(peers.libmodbus("server", UNIT, 400))
+
+
+class ModbusSerialServer(ProgramServer):
+    """npm modbus-serial, in node; it answers every unit id."""
+
+    def __init__(self) -> None:
+        super().__init__(peers.modbus_serial("server", UNIT, 400))
