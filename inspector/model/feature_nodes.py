@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from inspector.model.backbone import Pixels
+from inspector.model.masking import Watched
 from inspector.model.onnx_nodes import Nodes
 from inspector.model.spec import Branch, ModelSpec
+from inspector.model.tiling import Tile, sources
 
 # An image is shifted and stretched to what the backbone saw on average, in grey levels (ImageNet: 0.449 and 0.226 of 255).
 _TARGET_MEAN, _TARGET_DEVIATION = 114.5, 57.6
@@ -19,10 +21,37 @@ _POOL = 3  # neighbourhood of a patch, in cells of each tap's own grid
 
 
 def add_input(nodes: Nodes, spec: ModelSpec) -> tuple[str, str]:
-    """Append image uint8 NHWC to normalised float32 NCHW; return it and the mean grey level [1, 1, 1, 1]."""
+    """Append image uint8 NHWC to normalised float32 NCHW; return it and the mean grey level [1, 1, 1, 1].
+
+    Pixels that are not watched become 0 before anything is computed of them, and are 0 in the result.
+    """
     grey = nodes.add("Transpose", nodes.add("Cast", "image", to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    if spec.watched is None:
+        mean = nodes.add("ReduceMean", grey, axes=[1, 2, 3], keepdims=1)
+        return _add_normalisation(nodes, grey, mean, spec.backbone.pixels), mean
+    rest = float(
+        spec.watched.size / spec.watched.sum()
+    )  # of a mean over all pixels, to one over those watched
+    grey = add_mask(nodes, grey, spec.watched)
     mean = nodes.add("ReduceMean", grey, axes=[1, 2, 3], keepdims=1)
-    return _add_normalisation(nodes, grey, mean, spec.backbone.pixels), mean
+    mean = nodes.add("Mul", mean, nodes.scalar("rest", rest))
+    normalised = _add_normalisation(nodes, grey, mean, spec.backbone.pixels, spec.watched)
+    return add_mask(nodes, normalised, spec.watched), mean
+
+
+def add_mask(nodes: Nodes, x: str, watched: Watched) -> str:
+    """Append zeros for what is not watched of [1, C, height, width].
+
+    A rectangle needs but two lines of numbers; for a large frame anything else is as large as the frame.
+    """
+    rows: Watched = watched.max(axis=1, keepdims=True)
+    columns: Watched = watched.max(axis=0, keepdims=True)
+    if not np.array_equal(watched, rows & columns):
+        return nodes.add("Mul", x, nodes.constant("watched", watched[None, None].astype(np.float32)))
+    for name, line in (("rows", rows), ("columns", columns)):
+        if not line.all():
+            x = nodes.add("Mul", x, nodes.constant(name, line[None, None].astype(np.float32)))
+    return x
 
 
 def add_branches(nodes: Nodes, spec: ModelSpec, image: str) -> list[str]:
@@ -67,10 +96,16 @@ def weights_of(size: int, to: int) -> NDArray[np.float32]:
     return shares
 
 
-def _add_normalisation(nodes: Nodes, x: str, mean: str, pixels: Pixels) -> str:
-    """Bring mean and deviation over all pixels and channels to fixed values, so that lamps may age and colours stay."""
+def _add_normalisation(
+    nodes: Nodes, x: str, mean: str, pixels: Pixels, watched: Watched | None = None
+) -> str:
+    """Bring mean and deviation over all watched pixels and channels to fixed values, so that lamps may age and colours stay."""
     centred = nodes.add("Sub", x, mean)
+    if watched is not None:
+        centred = add_mask(nodes, centred, watched)
     variance = nodes.add("ReduceMean", nodes.add("Mul", centred, centred), axes=[1, 2, 3], keepdims=1)
+    if watched is not None:
+        variance = nodes.add("Mul", variance, nodes.scalar("rest", float(watched.size / watched.sum())))
     floored = nodes.add("Max", variance, nodes.scalar("least_variance", _LEAST_DEVIATION**2))
     scaled = nodes.add("Div", centred, nodes.add("Sqrt", floored))
     of_colour = (1, len(pixels.mean), 1, 1)  # a grey image becomes as many channels as there are scales
@@ -83,16 +118,53 @@ def _add_normalisation(nodes: Nodes, x: str, mean: str, pixels: Pixels) -> str:
 
 
 def _add_branch(nodes: Nodes, spec: ModelSpec, branch: Branch, image: str) -> str:
-    size = branch.height, branch.width
-    scaled = add_resize(nodes, image, (spec.height, spec.width), size)
+    scaled = add_resize(nodes, image, (spec.height, spec.width), (branch.height, branch.width))
+    if branch.tile is None or branch.tile.side >= max(branch.height, branch.width):
+        return _add_features(nodes, spec, branch, scaled)
+    return _add_tiles(nodes, spec, branch, branch.tile, scaled)
+
+
+def _add_features(nodes: Nodes, spec: ModelSpec, branch: Branch, image: str) -> str:
+    """Append the backbone and its pooled taps on the branch's grid."""
     names = [tap.name for tap in branch.taps]
+    size = branch.height, branch.width
     channels = max(spec.channels, len(spec.backbone.pixels.mean))
-    tapped = spec.backbone.add(nodes, scaled, channels=channels, size=size, taps=names)
+    tapped = spec.backbone.add(nodes, image, channels=channels, size=size, taps=names)
     pooled = [
         add_resize(nodes, _add_pooling(nodes, x), (tap.rows, tap.columns), branch.grid)
         for x, tap in zip(tapped, branch.taps, strict=True)
     ]
     return nodes.add("Concat", *pooled, axis=1) if len(pooled) > 1 else pooled[0]
+
+
+def _add_tiles(nodes: Nodes, spec: ModelSpec, branch: Branch, tile: Tile, image: str) -> str:
+    """Append the features of one tile after the other, and put the grid together from them; see tiling.py."""
+    side = tile.side
+    names = [tap.name for tap in branch.taps]
+    piece = Branch(side, side, spec.backbone.taps(names, (side, side)))
+    corners, places = sources(tile, branch.height, branch.width, side // piece.grid[0])
+    channels = max(spec.channels, len(spec.backbone.pixels.mean))
+    begin = nodes.constant("corners", corners)
+    shape = (piece.cells, piece.depth)
+
+    def body(inner: Nodes, number: str) -> str:
+        first = inner.add("Gather", begin, number, axis=0)
+        last = inner.add("Add", first, inner.constant("side", np.array([side, side], np.int64)))
+        axes = inner.constant("axes", np.array([2, 3], np.int64))
+        cut = inner.add("Slice", image, first, last, axes)
+        cut = inner.add(
+            "Reshape", cut, inner.constant("piece", np.array([1, channels, side, side], np.int64))
+        )
+        grid = inner.add("Transpose", _add_features(inner, spec, piece, cut), perm=[0, 2, 3, 1])
+        return inner.add("Reshape", grid, inner.constant("cells", np.array(shape, np.int64)))
+
+    every = nodes.loop(len(corners), body, shape)
+    flat = nodes.add("Reshape", every, nodes.constant("flat", np.array([-1, piece.depth], np.int64)))
+    whole = nodes.add("Gather", flat, nodes.constant("places", places), axis=0)
+    grid = nodes.add(
+        "Reshape", whole, nodes.constant("grid", np.array([1, *branch.grid, branch.depth], np.int64))
+    )
+    return nodes.add("Transpose", grid, perm=[0, 3, 1, 2])
 
 
 def _add_pooling(nodes: Nodes, x: str) -> str:
@@ -102,6 +174,4 @@ def _add_pooling(nodes: Nodes, x: str) -> str:
     tiles, .960 for .956 on solar cells (Lite0, blocks 7, 10 and 14).
     """
     edge = _POOL // 2
-    return nodes.add(
-        "AveragePool", x, kernel_shape=[_POOL, _POOL], strides=[1, 1], pads=[edge] * 4
-    )
+    return nodes.add("AveragePool", x, kernel_shape=[_POOL, _POOL], strides=[1, 1], pads=[edge] * 4)

@@ -1,7 +1,7 @@
 """A notebook for the nodes of one ONNX graph: write down an operation, get back the name of its result."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,9 @@ _IR_VERSION = 8
 class Nodes:
     """Collects nodes and constants of one graph, with static shapes and batch 1. Not thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        """`prefix` of all names: those of a loop's body may not be those of the graph around it."""
+        self._prefix = prefix
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
         self._known: dict[tuple[str, tuple[int, ...], bytes], str] = {}
@@ -27,7 +29,7 @@ class Nodes:
         array = np.asarray(value, order="C")
         content = array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest()
         if content not in self._known:
-            self._known[content] = f"{name}.{len(self._constants)}"
+            self._known[content] = f"{self._prefix}{name}.{len(self._constants)}"
             self._constants.append(numpy_helper.from_array(array, self._known[content]))
         return self._known[content]
 
@@ -37,9 +39,35 @@ class Nodes:
 
     def add(self, operation: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         """Append one node and return the name of its only output."""
-        result = output or f"{operation.lower()}_{len(self._nodes)}"
+        result = output or f"{self._prefix}{operation.lower()}_{len(self._nodes)}"
         self._nodes.append(helper.make_node(operation, list(inputs), [result], name=result, **attributes))
         return result
+
+    def loop(self, times: int, body: Callable[["Nodes", str], str], shape: tuple[int, ...]) -> str:
+        """Append `times` runs of what `body` writes, one after the other in the memory of one; return [times, *shape] of all results.
+
+        `body` is given its own nodes and the name of the run's number [] (int64), and returns the name of a float32 of `shape`. It
+        may use results of the nodes around it, but its constants should be its own: engines keep only those apart from data.
+        """
+        inner = Nodes(f"{self._prefix}run{len(self._nodes)}.")
+        number, going = f"{inner._prefix}number", f"{inner._prefix}going"
+        result = body(inner, number)
+        on = inner.add("Identity", going)
+        graph = helper.make_graph(
+            inner._nodes,
+            f"{inner._prefix}body",
+            [
+                helper.make_tensor_value_info(number, TensorProto.INT64, []),
+                helper.make_tensor_value_info(going, TensorProto.BOOL, []),
+            ],
+            [
+                helper.make_tensor_value_info(on, TensorProto.BOOL, []),
+                helper.make_tensor_value_info(result, TensorProto.FLOAT, shape),
+            ],
+            inner._constants,
+        )
+        count = self.constant("times", np.array(times, np.int64))
+        return self.add("Loop", count, self.constant("true", np.array(True)), body=graph)
 
     def model(
         self,

@@ -7,7 +7,9 @@ that failed (Exposure).
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from inspector.model.evidence import Evidence
 from inspector.model.evidence_nodes import add_blur, add_defects, add_evidence, add_relative
@@ -39,15 +41,16 @@ def add_planes(nodes: Nodes, spec: ModelSpec, detector: Detector, features: list
     Several are combined as the weighted geometric mean of the distances over what is usual on good images: sums of standardised
     logarithms, so that each branch has the same say, turned back into a distance that is about 1 on good parts.
     """
-    distances = _add_distances(nodes, spec, detector, features)
-    if detector.evidence is None:
-        return distances
-    return nodes.add("Concat", distances, add_evidence(nodes, spec, detector.evidence, features), axis=1)
+    planes = _add_distances(nodes, spec, detector, features)
+    if detector.evidence is not None:
+        planes = nodes.add("Concat", planes, add_evidence(nodes, spec, detector.evidence, features), axis=1)
+    cells = spec.cells(spec.grid)
+    return planes if cells is None else nodes.add("Mul", planes, nodes.constant("cells", cells[None, None]))
 
 
 def _add_distances(nodes: Nodes, spec: ModelSpec, detector: Detector, features: list[str]) -> str:
     planes = [
-        add_blur(nodes, head.add(nodes, x, branch), 1)
+        _add_blurred(nodes, head.add(nodes, x, branch), spec.cells(branch.grid))
         for head, branch, x in zip(detector.heads, spec.branches, features, strict=True)
     ]
     if not detector.scales:
@@ -61,6 +64,17 @@ def _add_distances(nodes: Nodes, spec: ModelSpec, detector: Detector, features: 
         total = nodes.add("Add", total, other)
     usual = sum(scale.deviation for scale in detector.scales) / len(planes) ** 2
     return nodes.add("Exp", nodes.add("Mul", total, nodes.scalar("usual", usual)))
+
+
+def _add_blurred(nodes: Nodes, plane: str, cells: NDArray[np.float32] | None) -> str:
+    """Append the blur of a plane [1, 1, rows, columns]; cells that are not watched (0) lend nothing to their neighbours."""
+    if cells is None:
+        return add_blur(nodes, plane, 1)
+    blurred = add_blur(nodes, nodes.add("Mul", plane, nodes.constant("cells", cells[None, None])), 1)
+    kernel = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
+    weights = cv2.filter2D(cells, -1, kernel, borderType=cv2.BORDER_REPLICATE)
+    rest = (cells / np.maximum(weights, kernel.min())).astype(np.float32)
+    return nodes.add("Mul", blurred, nodes.constant("rest", rest[None, None]))
 
 
 def add_score(

@@ -4,21 +4,30 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from inspector.engine.preprocess import Geometry
 from inspector.errors import ModelError
 from inspector.model.backbone import Backbone, Tap
+from inspector.model.masking import Watched, cells_watched
 from inspector.model.options import MAXIMUM
+from inspector.model.tiling import CELL, Tile
 
 COARSEST = 16  # pixels of a branch's input for one cell of its grid, at most: a deeper tap is interpolated
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One pass through the backbone at one scale: its input in pixels, and the taps whose values make up a feature vector."""
+    """One pass through the backbone at one scale: its input in pixels, and the taps whose values make up a feature vector.
+
+    With a `tile` it goes there piece by piece.
+    """
 
     height: int
     width: int
     taps: tuple[Tap, ...]
+    tile: Tile | None = None
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -43,7 +52,8 @@ class Branch:
 class ModelSpec:
     """The graph's input (1 or 3 channels, height, width), its branches, and how the heat map becomes the score.
 
-    A branch smaller than the input gets the normalised image scaled down inside the graph.
+    A branch smaller than the input gets the normalised image scaled down inside the graph. `framing` says how a frame becomes the
+    input, None for the whole frame stretched to it; `watched` bool (height, width), which pixels of the input count, None for all.
     """
 
     channels: int
@@ -52,10 +62,12 @@ class ModelSpec:
     branches: tuple[Branch, ...]
     backbone: Backbone
     pooling: float = MAXIMUM
+    framing: Geometry | None = None
+    watched: Watched | None = None
 
     def __post_init__(self) -> None:
-        step = self.backbone.step
         for branch in self.branches:
+            step = self.backbone.step if branch.tile is None else CELL
             if branch.height % step or branch.width % step or min(branch.height, branch.width) < step:
                 raise ModelError(
                     f"expected an input in steps of {step} pixels, got {branch.width} x {branch.height}; choose another size"
@@ -72,12 +84,24 @@ class ModelSpec:
 
     @property
     def geometry(self) -> Geometry:
-        """How a whole frame becomes the graph's input."""
-        return Geometry(channels=self.channels, height=self.height, width=self.width)
+        """How a frame becomes the graph's input."""
+        return self.framing or Geometry(channels=self.channels, height=self.height, width=self.width)
+
+    def cells(self, grid: tuple[int, int]) -> NDArray[np.float32] | None:
+        """Return 1 for each cell of the grid with something to say, else 0, float32 (rows, columns); None where all have."""
+        return None if self.watched is None else cells_watched(self.watched, grid)
 
     def alone(self, branch: Branch) -> "ModelSpec":
         """Return the spec of one of the branches as if it were the only one."""
-        return ModelSpec(self.channels, branch.height, branch.width, (branch,), self.backbone, self.pooling)
+        return ModelSpec(
+            self.channels,
+            branch.height,
+            branch.width,
+            (branch,),
+            self.backbone,
+            self.pooling,
+            watched=self.watched,
+        )
 
 
 def model_spec(
@@ -86,8 +110,10 @@ def model_spec(
     sizes: Sequence[tuple[int, int]],
     taps: Sequence[Sequence[str]] = (),
     pooling: float = MAXIMUM,
+    *,
+    tile: Tile | None = None,
 ) -> ModelSpec:
-    """Return the spec with one branch for each of `sizes` (height, width); the largest is the graph's input.
+    """Return the spec with one branch for each of `sizes` (height, width); the largest is the graph's input, and is tiled.
 
     `taps`: one sequence of names for all branches or one for each, none for the backbone's default. Raises ModelError.
     """
@@ -98,8 +124,9 @@ def model_spec(
         raise ModelError(
             f"expected the taps of one branch, or of each of {len(sizes)}, got {len(named)}; separate branches by '/'"
         )
-    branches = tuple(
-        Branch(*size, backbone.taps(names, size)) for size, names in zip(sizes, named, strict=True)
-    )
     height, width = max(sizes, key=math.prod)
+    branches = tuple(
+        Branch(*size, backbone.taps(names, size), tile if size == (height, width) else None)
+        for size, names in zip(sizes, named, strict=True)
+    )
     return ModelSpec(channels, height, width, branches, backbone, pooling)

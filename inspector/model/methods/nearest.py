@@ -3,6 +3,7 @@
 Distances are in units of the bank entry's own spacing: where good parts vary much, a patch may lie farther off.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from inspector.model.progress import Advance
 from inspector.model.spec import Branch
 from inspector.model.training import Training
 from inspector.model.whitening import Whitening, whitening
+
+_ROWS = 4096  # patches that are compared at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,20 @@ def _add_distance(nodes: Nodes, patches: str, cells: int, bank: Bank) -> str:
     )
     ones = nodes.constant("ones", np.ones((cells, 1), np.float32))
     extended = nodes.add("Concat", patches, square, ones, axis=1)
-    squared = nodes.add("MatMul", extended, nodes.constant("bank", factors.T.astype(np.float32)))
-    nearest = nodes.add("ReduceMin", squared, axes=[1], keepdims=0)
+    transposed = nodes.constant("bank", factors.T.astype(np.float32))
+    parts = [
+        nodes.add("ReduceMin", nodes.add("MatMul", part, transposed), axes=[1], keepdims=0)
+        for part in _in_parts(nodes, extended, cells)
+    ]
+    nearest = nodes.add("Concat", *parts, axis=0) if len(parts) > 1 else parts[0]
     # Rounding may leave a tiny negative number where a patch equals its entry, and its root would be NaN.
     return nodes.add("Sqrt", nodes.add("Max", nearest, nodes.scalar("zero", 0.0)))
+
+
+def _in_parts(nodes: Nodes, patches: str, cells: int) -> list[str]:
+    """Append the cut of very many rows into parts: all their distances to a bank of 3,000 would be 12 kB a row at once."""
+    if cells <= _ROWS:
+        return [patches]
+    axis = nodes.constant("axis", np.array([0], np.int64))
+    bounds = [nodes.constant("row", np.array([row], np.int64)) for row in (*range(0, cells, _ROWS), cells)]
+    return [nodes.add("Slice", patches, first, last, axis) for first, last in itertools.pairwise(bounds)]
