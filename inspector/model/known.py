@@ -1,0 +1,71 @@
+"""Fits what is known of defects beside the model of the good parts: look at the examples, settle what evidence is worth, report."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.model.defects import DefectImages
+from inspector.model.evidence import Evidence, Ground
+from inspector.model.examples import Looked, held_out_evidence, look
+from inspector.model.methods.base import Detector
+from inspector.model.progress import Progress, counter
+from inspector.model.settling import Shown, confidences, confusion, named, settle
+from inspector.model.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Examples of known defects: what was seen of them, and what held-out models say of each (`shown`)."""
+
+    images: DefectImages
+    looked: Looked
+    shown: Shown
+    evidence: Evidence
+
+    def settled(self, good: Shown, rate: float) -> "Known":
+        """Return the same with evidence that is worth something, from held-out good images at a false-reject rate."""
+        settled = settle(self.evidence, good, self.shown, self.looked.kinds, rate)
+        return replace(self, evidence=replace(self.evidence, settled=settled))
+
+    def joined(self, good: Shown) -> NDArray[np.float64]:
+        """Return the scores of good images with known defects, as the graph joins them. After `settled`."""
+        return good.scores if self.evidence.settled is None else good.joined(self.evidence.settled)
+
+    def facts(self, without: float, threshold: float) -> dict[str, object]:
+        """Return the manifest's entry; `without` is the threshold that would hold without known defects. After `settled`."""
+        settled = self.evidence.settled
+        if settled is None:
+            return {}
+        kinds, classes = self.looked.kinds, len(self.looked.names)
+        before = self.shown.scores > without
+        rejected = self.shown.joined(settled) > threshold
+        names = named(confidences(self.evidence, settled, self.shown.evidence))
+        right = names[rejected] == kinds[rejected]
+        return {
+            "classes": [
+                {
+                    "name": name,
+                    "examples": count,
+                    "recall": float(rejected[kinds == kind].mean()),
+                    "recall_without": float(before[kinds == kind].mean()),
+                }
+                for kind, (name, count) in enumerate(zip(self.looked.names, self.images.counts, strict=True))
+            ],
+            "masks": sum(example.mask is not None for example in self.images.examples),
+            "recall": float(rejected.mean()),
+            "recall_without": float(before.mean()),
+            "named_right": float(right.mean()) if len(right) else None,
+            "confusion": confusion(kinds[rejected], names[rejected], classes),
+        }
+
+
+def meet(
+    spec: ModelSpec, detector: Detector, grounds: list[Ground], images: DefectImages, progress: Progress
+) -> Known:
+    """Look at the examples by the model of the good parts, `detector` and `grounds` of all of them, and hold each of them out."""
+    count = len(images.examples)
+    looked = look(spec, detector, images, counter(progress, "known defects", count))
+    advance = counter(progress, "held-out defects", count)
+    evidence = held_out_evidence(spec, looked, images.examples, grounds, advance)
+    return Known(images, looked, Shown(looked.scores, evidence), looked.fit(grounds))
