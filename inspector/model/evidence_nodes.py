@@ -1,11 +1,15 @@
-"""Writes the evidence for known defects into a graph: planes beside that of the distances, and a name at the end."""
+"""Writes the evidence for known defects into a graph: planes beside that of the distances, blurred like it, and a name at the end."""
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from inspector.model.evidence import Evidence, Settled
 from inspector.model.feature_nodes import add_resize
 from inspector.model.onnx_nodes import Nodes
 from inspector.model.spec import ModelSpec
+
+_BLUR = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
 
 
 def add_evidence(nodes: Nodes, spec: ModelSpec, evidence: Evidence, features: list[str]) -> str:
@@ -16,19 +20,29 @@ def add_evidence(nodes: Nodes, spec: ModelSpec, evidence: Evidence, features: li
     ):
         weights = nodes.constant("known", np.ascontiguousarray(kernel.T)[:, :, None, None])
         plane = nodes.add("Conv", x, weights, nodes.constant("known_offset", offset), kernel_shape=[1, 1])
-        plane = add_resize(nodes, add_blur(nodes, plane, len(evidence.names)), branch.grid, spec.grid)
+        plane = add_blur(nodes, plane, len(evidence.names), spec.cells(branch.grid))
+        plane = add_resize(nodes, plane, branch.grid, spec.grid)
         total = nodes.add("Add", total, plane) if total else plane
     return nodes.add("Relu", total)
 
 
-def add_blur(nodes: Nodes, planes: str, channels: int) -> str:
-    """Weigh each cell with its neighbours, 1 2 1 both ways, so that a lone noisy cell does not decide; edges repeat."""
-    kernel = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32)[None, None] / 16
+def add_blur(nodes: Nodes, planes: str, channels: int, cells: NDArray[np.float32] | None) -> str:
+    """Weigh each cell with its neighbours, 1 2 1 both ways, so that a lone noisy cell does not decide; edges repeat.
+
+    `cells` (rows, columns), 1 or 0: those that are not watched come out as 0, and lend nothing to their neighbours.
+    """
+    if cells is not None:
+        planes = nodes.add("Mul", planes, nodes.constant("cells", cells[None, None]))
     padded = nodes.add(
         "Pad", planes, nodes.constant("pads", np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)), mode="edge"
     )
-    blur = nodes.constant("blur", np.repeat(kernel, channels, axis=0))
-    return nodes.add("Conv", padded, blur, kernel_shape=[3, 3], group=channels)
+    blur = nodes.constant("blur", np.repeat(_BLUR[None, None], channels, axis=0))
+    blurred = nodes.add("Conv", padded, blur, kernel_shape=[3, 3], group=channels)
+    if cells is None:
+        return blurred
+    weights = cv2.filter2D(cells, -1, _BLUR, borderType=cv2.BORDER_REPLICATE)
+    rest = (cells / np.maximum(weights, _BLUR.min())).astype(np.float32)
+    return nodes.add("Mul", blurred, nodes.constant("rest", rest[None, None]))
 
 
 def add_defects(nodes: Nodes, evidence: Evidence, planes: str) -> None:

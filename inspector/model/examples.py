@@ -121,7 +121,9 @@ def _cells(
         to_frame = compose(
             _input_to_frame(spec, features), stretch((columns, rows), (spec.width, spec.height))
         )
-        covered = _coverage(mask, to_frame, (rows, columns)).ravel()
+        covered = _coverage(mask, to_frame, (rows, columns))
+        watched = spec.cells(branch.grid)
+        covered = (covered if watched is None else covered * watched).ravel()
         if not covered.any():
             chosen.append(order[:ODDEST])  # the defect is outside what the model looks at
             continue

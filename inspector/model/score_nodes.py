@@ -7,9 +7,7 @@ that failed (Exposure).
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from inspector.model.evidence import Evidence
 from inspector.model.evidence_nodes import add_blur, add_defects, add_evidence, add_relative
@@ -50,7 +48,7 @@ def add_planes(nodes: Nodes, spec: ModelSpec, detector: Detector, features: list
 
 def _add_distances(nodes: Nodes, spec: ModelSpec, detector: Detector, features: list[str]) -> str:
     planes = [
-        _add_blurred(nodes, head.add(nodes, x, branch), spec.cells(branch.grid))
+        add_blur(nodes, head.add(nodes, x, branch), 1, spec.cells(branch.grid))
         for head, branch, x in zip(detector.heads, spec.branches, features, strict=True)
     ]
     if not detector.scales:
@@ -64,17 +62,6 @@ def _add_distances(nodes: Nodes, spec: ModelSpec, detector: Detector, features: 
         total = nodes.add("Add", total, other)
     usual = sum(scale.deviation for scale in detector.scales) / len(planes) ** 2
     return nodes.add("Exp", nodes.add("Mul", total, nodes.scalar("usual", usual)))
-
-
-def _add_blurred(nodes: Nodes, plane: str, cells: NDArray[np.float32] | None) -> str:
-    """Append the blur of a plane [1, 1, rows, columns]; cells that are not watched (0) lend nothing to their neighbours."""
-    if cells is None:
-        return add_blur(nodes, plane, 1)
-    blurred = add_blur(nodes, nodes.add("Mul", plane, nodes.constant("cells", cells[None, None])), 1)
-    kernel = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
-    weights = cv2.filter2D(cells, -1, kernel, borderType=cv2.BORDER_REPLICATE)
-    rest = (cells / np.maximum(weights, kernel.min())).astype(np.float32)
-    return nodes.add("Mul", blurred, nodes.constant("rest", rest[None, None]))
 
 
 def add_score(
@@ -98,7 +85,7 @@ def add_score(
         if evidence.settled is not None:
             relative = add_relative(nodes, evidence.settled, known)
     if exposure is not None:
-        distances = nodes.add("Max", distances, _add_exposure(nodes, grey, exposure))
+        distances = nodes.add("Max", distances, add_exposure(nodes, grey, exposure))
     axes = nodes.constant("axes", np.array([1], np.int64))
     if not relative:
         nodes.add("Squeeze", distances, axes, output="heatmap")
@@ -140,7 +127,7 @@ def _add_standardised(nodes: Nodes, plane: str, scale: Scale) -> str:
     return nodes.add("Div", centred, nodes.scalar("deviation", scale.deviation))
 
 
-def _add_exposure(nodes: Nodes, mean: str, exposure: Exposure) -> str:
+def add_exposure(nodes: Nodes, mean: str, exposure: Exposure) -> str:
     """Append the score [1, 1, 1, 1] of the whole image's mean: below 0 within the range of the good images."""
     sides = []
     for name, edge, end, sign in (
