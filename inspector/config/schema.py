@@ -152,6 +152,63 @@ class PlcConfig(Section):
     registers: RegistersConfig = RegistersConfig()
 
 
+class RateConfig(Section):
+    """`stops.reject_rate`: so many rejects among so many parts."""
+
+    rejects: Annotated[int, Field(ge=0, le=512)] = 0  # 0 = never
+    of_last: Annotated[int, Field(ge=1, le=512)] = 100
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.rejects > self.of_last:
+            raise ValueError(f"expected rejects of at most of_last, got {self.rejects} of {self.of_last}")
+        return self
+
+
+CountedReason = Literal[
+    "SCORE",
+    "LATE",
+    "FRAME_LOST",
+    "FRAME_BAD",
+    "OVERRUN",
+    "ENGINE",
+    "CAMERA",
+    "HANDSHAKE",
+    "NOT_READY",
+    "LINK",
+]
+
+
+class StopsConfig(Section):
+    """`stops`: what asks the PLC to stop the line, until its clear_fault; see `inspector/interlock.py`."""
+
+    rejects_in_a_row: Annotated[int, Field(ge=0, le=1000)] = 0  # 0 = never
+    reject_rate: RateConfig = RateConfig()
+    reasons: list[CountedReason] = ["SCORE"]  # rejects that count for these two
+    unconfirmed_reject: bool = True
+    bin_full: bool = True
+    failed_challenge: bool = True
+    fault_ms: Annotated[float, Field(ge=0, le=3_600_000)] = 0.0  # a fault that lasts so long; 0 = never
+    reject_parts: bool = False  # while the line must stand, parts are rejected (NOT_READY)
+
+
+class ChallengeConfig(Section):
+    """`challenge`: known parts that must come out as known, and when it is time for them."""
+
+    sequence: list[Literal["bad", "good"]] = ["bad", "good", "bad"]
+    every_hours: Annotated[float, Field(ge=0, le=1000)] = 0.0  # 0 = never
+    every_parts: Annotated[int, Field(ge=0, le=100_000_000)] = 0  # 0 = never
+    at_start: bool = False  # of the station, and after each change of the recipe
+
+    @model_validator(mode="after")
+    def _worth_it(self) -> Self:
+        if not 1 <= len(self.sequence) <= 16 or "bad" not in self.sequence:
+            raise ValueError(
+                f"expected a sequence of 1 to 16 parts, one of them bad at least, got {', '.join(self.sequence) or 'none'}"
+            )
+        return self
+
+
 class RecorderConfig(Section):
     """`recorder`: the log files, one JSON object a line."""
 
@@ -178,6 +235,8 @@ class Config(Section):
     camera: CameraConfig
     model: ModelConfig
     plc: PlcConfig = PlcConfig()
+    stops: StopsConfig = StopsConfig()
+    challenge: ChallengeConfig = ChallengeConfig()
     recorder: RecorderConfig = RecorderConfig()
     realtime: RealtimeConfig = RealtimeConfig()
 

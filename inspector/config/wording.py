@@ -52,13 +52,16 @@ def text_of(fault: ErrorDetails, schema: type[BaseModel]) -> str:
 
 
 def _annotation(path: KeyPath, schema: type[BaseModel]) -> Any:
-    """Return the annotation of the key `path`, whose sections are all models."""
-    section: type[BaseModel] = schema
-    *sections, last = path
-    for name in sections:
-        allowed = kinds(section.model_fields[str(name)].annotation)
-        section = next(k for k in allowed if isinstance(k, type) and issubclass(k, BaseModel))
-    return section.model_fields[str(last)].annotation
+    """Return the annotation of the key `path`: a name is a section's key, a number an item of a list."""
+    annotation: Any = schema
+    for name in path:
+        allowed = kinds(annotation)
+        if isinstance(name, int):
+            annotation = next(get_args(kind)[0] for kind in allowed if get_args(kind))
+        else:
+            section = next(k for k in allowed if isinstance(k, type) and issubclass(k, BaseModel))
+            annotation = section.model_fields[name].annotation
+    return annotation
 
 
 def _wanted(path: KeyPath, schema: type[BaseModel]) -> str:

@@ -89,7 +89,16 @@ def test_a_wrong_key_is_one_problem(write: Write, old: str, new: str, problem: s
         ),
         (
             "plc:\n  registers:\n    control_address: 65535\n",
-            "11:3: plc.registers: expected blocks that stand apart, came: control block: addresses 65535..65540 leave",
+            "11:3: plc.registers: expected blocks that stand apart, came: control block: addresses 65535..65542 leave",
+        ),
+        (
+            "stops:\n  reject_rate: {rejects: 9, of_last: 8}\n",
+            "11:3: stops.reject_rate: expected rejects of at most of_last, got 9 of 8",
+        ),
+        ("stops:\n  reasons: [SCORES]\n", "11:13: stops.reasons[0]: expected 'SCORE', 'LATE', "),
+        (
+            "challenge:\n  sequence: [good]\n",
+            "10:1: challenge: expected a sequence of 1 to 16 parts, one of them bad at least, got good",
         ),
         ("plc:\n  registers:\n    slots: 500\n", "11:3: plc.registers: expected blocks that stand apart"),
     ],
