@@ -28,7 +28,7 @@ from inspector.plc.registers import (
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it prints what it also raises
 
 CONNECT_LIMIT_MS = 400.0  # a connection that takes longer has lost a packet; `abort` cannot end this wait
-_READ, _WRITE = 3, 16  # Modbus function codes
+_READ_INPUTS, _READ, _WRITE_COIL, _WRITE = 2, 3, 5, 16  # Modbus function codes
 _LARGEST = 4096  # bytes taken at once; an answer has at most 260
 
 
@@ -77,6 +77,25 @@ class PlcConnection:
     def write_status(self, words: list[int]) -> None:
         """Write the status block, in one call (function 16)."""
         self._write(self._map.status_address, words)
+
+    def write_coil(self, address: int, *, on: bool) -> None:
+        """Write a coil (function 5); returns when the PLC has acknowledged it."""
+        answer = self._call(lambda: self._client.write_coil(address, on, device_id=self._unit_id))
+        if (answer.function_code, answer.address, answer.bits[:1]) != (_WRITE_COIL, address, [on]):
+            raise self._wrong(f"wrote coil {address}", answer)
+
+    def read_input(self, address: int) -> bool:
+        """Read a discrete input (function 2)."""
+        answer = self._call(
+            lambda: self._client.read_discrete_inputs(address, count=1, device_id=self._unit_id)
+        )
+        if answer.function_code != _READ_INPUTS or not answer.bits:
+            raise self._wrong(f"asked for discrete input {address}", answer)
+        return bool(answer.bits[0])
+
+    def read_words(self, address: int, count: int) -> list[int]:
+        """Read any holding registers (function 3)."""
+        return self._read(address, count)
 
     def abort(self) -> None:
         """Have the call that waits, and any later one, fail now. Any thread."""
