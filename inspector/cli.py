@@ -65,10 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _check_pack(path: Path) -> None:
+def _check_pack(path: Path, frame_size: tuple[int, int] | None) -> None:
     from inspector.model.pack import load_pack
 
-    load_pack(path)
+    pack = load_pack(path)
+    if frame_size is not None:
+        pack.geometry.require_frame(*frame_size)
 
 
 def _say(text: str) -> None:

@@ -14,16 +14,18 @@ whole: the reader sees the old value or the new one, and either was true a momen
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from inspector.camera.base import CameraInfo
 from inspector.camera.life import CameraEvent
+from inspector.changeover import Changeover
 from inspector.clock import Clock
 from inspector.engine.base import Score
-from inspector.engine.worker import Job
+from inspector.engine.worker import Job, Load
 from inspector.errors import CameraError, EngineError, FeatureError, RecipeError, SimulatedCameraError
 from inspector.jobs import Jobs
 from inspector.ledger import Ledger
+from inspector.open_part import Note
 from inspector.panel import Panel
 from inspector.part import Finding, Outcome, Reason, Verdict
 from inspector.plc.registers import Control, Flag, Status
@@ -34,15 +36,18 @@ from inspector.service.tally import Tally
 
 log = logging.getLogger(__name__)
 
+LEVELS = {
+    "in_step": logging.INFO,
+    "recipe_asked_for": logging.INFO,
+    "recipe_active": logging.INFO,
+    "recipe_refused": logging.ERROR,
+}  # of notes; the others are warnings
 
-@dataclass(frozen=True, slots=True)
-class Deciding:
-    """What decides: the record of each verdict names it (I6)."""
 
-    threshold: float  # the pack's, times the configured factor
-    recipe: int
-    model_sha256: str
-    config_sha256: str
+def _tell(notes: list[Note]) -> None:
+    """Log what the ledger and the change of recipe have to say."""
+    for note in notes:
+        log.log(LEVELS.get(note.event, logging.WARNING), note.event, extra=dict(note.fields))
 
 
 class Desk:
@@ -51,7 +56,7 @@ class Desk:
     def __init__(
         self,
         ledger: Ledger,
-        deciding: Deciding,
+        changeover: Changeover,
         *,
         tally: Tally,
         recorder: Recorder,
@@ -63,19 +68,18 @@ class Desk:
         self.wake_plc: Callable[[], None] = lambda: None
         self.refused_feature = ""  # what the camera said to the configuration: no restart of it mends that
         self._ledger = ledger
-        self._deciding = deciding
+        self._changeover = changeover
         self._tally = tally
         self._recorder = recorder
         self._clock = clock
         self._simulated = simulated
         self._simulated_allowed = simulated_allowed
         self._lock = threading.Lock()
-        self._panel = Panel(ledger, tally)
+        self._panel = Panel(ledger, tally, changeover)
         self._jobs = Jobs()
         self._camera_was_up = False
         self._camera_down_why = ""  # logged as an error already
         self._verdicts: list[Verdict] = []
-        self._recipe_wanted = 0  # by the PLC; 0 = whichever is loaded
         self._link_up = False
         self._link_seen = True  # so that the first failure is logged, and only the first
         self._engine_name = ""
@@ -103,6 +107,9 @@ class Desk:
             self._panel.well("camera")
             self._camera_down_why = ""
             self._file(self._ledger.on_camera_up(generation))
+            self._changeover.camera_up(generation)
+            notes = self._proceed()
+        _tell(notes)
 
     def on_down(self, why: str) -> None:
         """Take note that no frame will come any more."""
@@ -128,21 +135,33 @@ class Desk:
 
     # -- engine thread (EngineDesk) ---------------------------------------------------------------
 
-    def on_engine(self, *, ready: bool, why: str) -> None:
-        """Take note that the engine can score, or cannot."""
+    def next_load(self) -> Load | None:
+        """Return which engine to open now."""
         with self._lock:
-            self._engine_name = why if ready else ""
+            return self._changeover.next_load()
+
+    def on_engine(self, *, ready: bool, why: str, recipe: int | None) -> None:
+        """Take note that a recipe's engine can score, or could not be opened; without a recipe, that none can."""
+        with self._lock:
             if ready:
-                self._panel.well("engine")
+                self._engine_name = why
             else:
                 self._panel.fault("engine", why, EngineError.code)
-            self._file(self._ledger.on_engine(ready=ready, t_ns=self._clock.now_ns()))
+            if recipe is None:
+                self._engine_name = ""
+                self._changeover.engines_lost()
+                self._file(self._ledger.on_engine(ready=False, t_ns=self._clock.now_ns()))
+            elif ready:
+                self._changeover.opened(recipe)
+                self._file(self._ledger.on_engine(ready=True, t_ns=self._clock.now_ns()))
+            notes = self._proceed()
         if ready:
-            log.info("engine_ready", extra={"engine": why})
+            log.info("engine_ready", extra={"engine": why, "recipe": recipe})
         else:
             told = why == self._engine_failed_why  # the same again at each attempt to open it
             log.log(logging.INFO if told else logging.ERROR, "engine_failed", extra={"why": why})
         self._engine_failed_why = "" if ready else why
+        _tell(notes)
         self.wake_plc()
 
     def next_job(self) -> Job | None:
@@ -153,7 +172,7 @@ class Desk:
 
     def on_score(self, job: Job, score: Score, *, engine_ms: float) -> None:
         """Take a score; the verdict, if it became final, goes to the PLC at once."""
-        finding = Finding(score.value, score.value / self._deciding.threshold, engine_ms)
+        finding = Finding(score.value, score.value / job.deciding.threshold, engine_ms)
         with self._lock:
             self._jobs.done(job)
             self._file(self._ledger.on_score(job.frame, finding, self._clock.now_ns()))
@@ -184,40 +203,25 @@ class Desk:
     def on_control(
         self, control: Control, *, t_sent_ns: int, t_received_ns: int, enabled: bool, plc_restarted: bool
     ) -> None:
-        """Take a read of the control block, after the frames that came before it.
-
-        A PLC that wants another recipe than the one loaded has enabled nothing: its parts are not those of our model.
-        """
-        loaded = control.recipe_request in {0, self._deciding.recipe}
+        """Take a read of the control block, after the frames that came before it."""
         with self._lock:
             self._take_frames()
-            if loaded:
-                self._panel.well("recipe")
-            else:
+            self._changeover.ask(control.recipe_request)
+            if self._changeover.refused:
                 self._panel.fault("recipe", RecipeError.code)
+            else:
+                self._panel.well("recipe")
             self._file(
                 self._ledger.on_control(
                     control.part_count,
-                    enabled=enabled and loaded,
+                    enabled=enabled,
                     t_sent_ns=t_sent_ns,
                     t_received_ns=t_received_ns,
                     plc_restarted=plc_restarted,
                 )
             )
-            notes = self._ledger.notes()
-        self._tell_recipe(control.recipe_request, loaded=loaded)
-        for note in notes:
-            level = logging.INFO if note.event == "in_step" else logging.WARNING
-            log.log(level, note.event, extra=dict(note.fields))
-
-    def _tell_recipe(self, wanted: int, *, loaded: bool) -> None:
-        """Log once what the PLC wants and this station does not have."""
-        if wanted != self._recipe_wanted and not loaded:
-            why = RecipeError(
-                f"the PLC wants recipe {wanted}, recipe {self._deciding.recipe} is loaded; correct recipe_request or model.recipe"
-            )
-            log.error("recipe_refused", extra={"code": why.code, "why": str(why)})
-        self._recipe_wanted = wanted
+            notes = self._proceed()
+        _tell(notes)
 
     def on_link_up(self) -> None:
         """Take note that the PLC answers."""
@@ -249,7 +253,7 @@ class Desk:
 
     def on_written(self, verdict: Verdict, t_written_ns: int | None) -> None:
         """Record a verdict and what decided it (I6). `t_written_ns` is None where the PLC never got it."""
-        deciding, finding = self._deciding, verdict.finding
+        deciding, finding = verdict.deciding, verdict.finding
         self._recorder.record(
             "verdict",
             part_id=verdict.part_id,
@@ -273,12 +277,11 @@ class Desk:
     def status(self, heartbeat: int) -> Status:
         """Return the status block as it is now."""
         with self._lock:
-            recipe = self._deciding.recipe if self._engine_name else 0
-            return self._panel.status(heartbeat, simulated=self._simulated, recipe=recipe)
+            return self._panel.status(heartbeat, simulated=self._simulated)
 
-    def recipe(self) -> tuple[int, Flag]:
-        """Return the recipe and the flags that every verdict carries."""
-        return self._deciding.recipe, Flag.SIMULATED if self._simulated else Flag(0)
+    def flags(self) -> Flag:
+        """Return the flags that every verdict carries."""
+        return Flag.SIMULATED if self._simulated else Flag(0)
 
     # -- the station's own ------------------------------------------------------------------------
 
@@ -295,7 +298,7 @@ class Desk:
 
     @property
     def engine_ready(self) -> bool:
-        """Whether the engine is warm."""
+        """Whether an engine is warm."""
         return bool(self._engine_name)
 
     def summary(self) -> str:
@@ -326,7 +329,7 @@ class Desk:
         for frame, reader in self._jobs.new_frames():
             taken = True
             self._file(self._ledger.on_frame(frame))
-            self._jobs.put(frame, reader, self._ledger.deadline_of(frame))
+            self._jobs.put(frame, reader, self._ledger.deadline_of(frame), self._ledger.deciding_of(frame))
         if taken:
             self.wake_plc()  # only a read of the count after the frame's arrival makes its part certain
 
@@ -334,6 +337,13 @@ class Desk:
         """Give frames that nobody waits for back to the ring, also while there is no engine to ask for them."""
         while (frame := self._jobs.oldest()) is not None and self._ledger.deadline_of(frame) is None:
             self._jobs.drop_oldest()
+
+    def _proceed(self) -> list[Note]:
+        """Go on with a change of recipe, if there is one; return what is to be logged, once the lock is free."""
+        self._changeover.proceed(self._clock.now_ns())
+        if self._changeover.active is not None:
+            self._panel.well("engine")  # one that could not be opened is no longer wanted
+        return self._ledger.notes() + self._changeover.notes()
 
     def _file(self, verdicts: list[Verdict]) -> None:
         if verdicts:

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from inspector.engine.worker import Job
-from inspector.part import Frame
+from inspector.part import Deciding, Frame
 from inspector.ring import RingReader
 
 
@@ -27,12 +27,12 @@ class Jobs:
             for frame in reader.new_frames():
                 yield frame, reader
 
-    def put(self, frame: Frame, reader: RingReader, deadline_ns: int | None) -> None:
+    def put(self, frame: Frame, reader: RingReader, deadline_ns: int | None, deciding: Deciding) -> None:
         """Queue the frame for the engine, or give it back at once where nobody waits for it (None)."""
         if deadline_ns is None:
             reader.release(frame)
         else:
-            self._waiting.append((Job(frame, reader.pixels(frame), deadline_ns), reader))
+            self._waiting.append((Job(frame, reader.pixels(frame), deadline_ns, deciding), reader))
 
     def oldest(self) -> Frame | None:
         """Return the frame that the engine gets next."""

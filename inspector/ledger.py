@@ -20,7 +20,18 @@ from collections.abc import Callable, Iterable
 
 from inspector.handshake import BEHIND, PLAUSIBLE_GAP, Handshake
 from inspector.open_part import Note, OpenPart, Rules
-from inspector.part import Expected, Finding, Frame, FrameStatus, Outcome, Reason, Verdict, next_part_id
+from inspector.part import (
+    NOBODY,
+    Deciding,
+    Expected,
+    Finding,
+    Frame,
+    FrameStatus,
+    Outcome,
+    Reason,
+    Verdict,
+    next_part_id,
+)
 
 
 class Ledger:
@@ -45,6 +56,8 @@ class Ledger:
         self._left_open = tuple(undecided)
         self._enabled = False
         self._engine_ready = False
+        self._deciding = NOBODY
+        self._recipe_ready = True
         self._leaving = False
         self._link_lost = False
         self._generation: int | None = None  # of the camera; None = down
@@ -62,8 +75,9 @@ class Ledger:
 
     @property
     def ready(self) -> bool:
-        """Whether a part could pass now: engine and camera are up and the line is in step."""
-        return self._engine_ready and self._generation is not None and self.in_step
+        """Whether a part could pass now: engine, recipe and camera are ready and the line is in step."""
+        engine_ready = self._engine_ready and self._recipe_ready
+        return engine_ready and self._generation is not None and self.in_step
 
     @property
     def in_step(self) -> bool:
@@ -94,6 +108,11 @@ class Ledger:
         part = self._by_frame.get((frame.generation, frame.sequence))
         return part.t_deadline_ns if part is not None and part.fate is None else None
 
+    def deciding_of(self, frame: Frame) -> Deciding:
+        """Return what is to score this frame; NOBODY where no part waits for it."""
+        part = self._by_frame.get((frame.generation, frame.sequence))
+        return part.deciding if part is not None else NOBODY
+
     def notes(self) -> list[Note]:
         """Return what happened since the last call, for the log."""
         return [self._notes.popleft() for _ in range(len(self._notes))]
@@ -106,6 +125,14 @@ class Ledger:
         if not ready:
             self._reject_all(Reason.ENGINE, t_ns)
         return self._taken()
+
+    def on_recipe(self, deciding: Deciding, *, ready: bool) -> None:
+        """Report what decides the parts counted from now on; not `ready`: they are rejected until another such report.
+
+        Parts that are open keep what they were counted or seen under.
+        """
+        self._deciding = deciding
+        self._recipe_ready = ready
 
     def on_stop(self, t_ns: int) -> list[Verdict]:
         """Report that the station goes: what is open, and what is counted from now on, is rejected at once."""
@@ -121,10 +148,10 @@ class Ledger:
         self._handshake.camera_restarted()
         return self._taken()
 
-    def on_camera_down(self, t_ns: int) -> list[Verdict]:
+    def on_camera_down(self, t_ns: int, why: str = "camera down") -> list[Verdict]:
         """Report that no frame will come: parts that wait for one are rejected, parts that have one are still scored."""
         self._generation = None
-        self._lose_step("camera down")
+        self._lose_step(why)
         for part in [part for part in self._open.values() if part.frame is None]:
             self._close(part, Reason.CAMERA, t_ns)
         return self._taken()
@@ -220,6 +247,8 @@ class Ledger:
         part.expected = self._expectation(part_id)
         part.t_frame_due_ns = before_ns + self._rules.timing.latency_max_ns
         closed = self._closed_for()
+        if part.deciding != self._deciding:  # its frame came before the recipe did
+            closed = Reason.NOT_READY
         if closed and (part.frame is None or closed is Reason.NOT_READY):
             self._close(part, closed, t_ns)
 
@@ -227,7 +256,7 @@ class Ledger:
         """Return why a part that is counted now is rejected at once; None where its frame may come, and its score."""
         if self._link_lost:
             return Reason.LINK
-        if self._away or not self._enabled or not self._engine_ready:
+        if self._away or not self._enabled or not self._engine_ready or not self._recipe_ready:
             return Reason.NOT_READY
         if self._generation is None:
             return Reason.CAMERA
@@ -287,7 +316,7 @@ class Ledger:
             self._settle(part, frame.t_arrival_ns)
 
     def _new_part(self, part_id: int, t_trigger_ns: int) -> OpenPart:
-        part = self._open[part_id] = OpenPart(part_id, t_trigger_ns, 0)
+        part = self._open[part_id] = OpenPart(part_id, t_trigger_ns, 0, self._deciding)
         self._trigger_not_before(part, t_trigger_ns)
         return part
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from inspector.handshake import Timing
-from inspector.part import NOTHING_FOUND, Expected, Finding, Frame, Outcome, Reason, Verdict
+from inspector.part import NOBODY, NOTHING_FOUND, Deciding, Expected, Finding, Frame, Outcome, Reason, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class OpenPart:
     part_id: int
     t_trigger_ns: int  # not before this
     t_deadline_ns: int
+    deciding: Deciding = NOBODY  # scores its frame and says what passes
     counted: bool = False
     t_frame_due_ns: int = 0  # without a frame by then, the frame is lost
     frame: Frame | None = None
@@ -55,5 +56,6 @@ class OpenPart:
             t_decided_ns=t_ns,
             frame_id=self.frame.frame_id if self.frame else -1,
             finding=self.finding,
+            deciding=self.deciding,
             expected=self.expected,
         )

@@ -3,6 +3,7 @@
 Not thread-safe: the desk guards it.
 """
 
+from inspector.changeover import Changeover
 from inspector.errors import UNCODED, error_number
 from inspector.ledger import Ledger
 from inspector.part import Reason
@@ -13,9 +14,10 @@ from inspector.service.tally import Tally
 class Panel:
     """The faults by source, the oldest first, since the others may come of it."""
 
-    def __init__(self, ledger: Ledger, tally: Tally) -> None:
+    def __init__(self, ledger: Ledger, tally: Tally, changeover: Changeover) -> None:
         self._ledger = ledger
         self._tally = tally
+        self._changeover = changeover
         self._faults: dict[str, int] = {}
 
     def fault(self, source: str, code: str, otherwise: str = "") -> None:
@@ -27,9 +29,9 @@ class Panel:
         """Show no fault of this source any more."""
         self._faults.pop(source, None)
 
-    def status(self, heartbeat: int, *, simulated: bool, recipe: int) -> Status:
+    def status(self, heartbeat: int, *, simulated: bool) -> Status:
         """Return the status block: counters over all runs of the station, states as they are now."""
-        totals = self._tally.totals()
+        totals, active = self._tally.totals(), self._changeover.active
         state = State.ONLINE
         state |= State.READY if self._ledger.ready else State(0)
         state |= State.BUSY if self._ledger.waiting else State(0)
@@ -39,11 +41,12 @@ class Panel:
             heartbeat=heartbeat,
             state=state,
             error_code=next(iter(self._faults.values()), 0),
-            active_recipe=recipe,
+            active_recipe=active.number if active else 0,
             parts=totals.parts,
             rejects=totals.rejects,
             late=totals.rejected[Reason.LATE],
             lost=totals.rejected[Reason.FRAME_LOST],
+            model_hash=int(active.deciding.model_sha256[:8], 16) if active else 0,
         )
 
     def summary(self, *, link_up: bool) -> str:

@@ -30,7 +30,7 @@ class Reason(enum.IntEnum):
     SCORE = 1  # unlike the good parts
     LATE = 2  # a frame was there, the score was not in time
     FRAME_LOST = 3  # no frame of this part arrived
-    FRAME_BAD = 4  # incomplete, or not of the agreed shape and format
+    FRAME_BAD = 4  # incomplete, not of the agreed shape and format, or the part not where it should lie
     OVERRUN = 5  # parts came faster than they could be scored
     ENGINE = 6  # the engine failed or hangs
     CAMERA = 7  # the camera process or device is down
@@ -96,6 +96,19 @@ NOTHING_FOUND = Finding()
 
 
 @dataclass(frozen=True, slots=True)
+class Deciding:
+    """What decides a part: the record of each verdict names it (I6). A part has one from its count or its frame to its verdict."""
+
+    threshold: float = float("nan")  # the pack's, times the configured factor
+    recipe: int = 0  # 0 = none
+    model_sha256: str = ""
+    config_sha256: str = ""
+
+
+NOBODY = Deciding()
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The one final word about one part. Times are monotonic nanoseconds."""
 
@@ -107,4 +120,5 @@ class Verdict:
     t_decided_ns: int
     frame_id: int = -1
     finding: Finding = NOTHING_FOUND
+    deciding: Deciding = NOBODY
     expected: Expected | None = None  # of a challenge part; None = an ordinary one

@@ -28,7 +28,7 @@ from inspector.handshake import Timing
 from inspector.ledger import Ledger
 from inspector.open_part import Rules
 from inspector.plc.roles import open_plc, where
-from inspector.recipes import Recipe, open_recipe, recipes_of
+from inspector.recipes import PackedRecipe, open_recipe, recipes_of
 from inspector.recorder.client import Recorder
 from inspector.recorder.handler import routed_logging
 from inspector.service import realtime
@@ -81,7 +81,7 @@ class Station:
     def __init__(
         self,
         loaded: LoadedConfig,
-        recipes: dict[int, Recipe],
+        recipes: dict[int, PackedRecipe],
         tally: Tally,
         recorder: Recorder,
         clock: SystemClock,
@@ -198,7 +198,7 @@ def _stop_recorder(recorder: Recorder) -> None:
         sys.stderr.write("the recorder did not end in time: the last lines of the log may be missing\n")
 
 
-def _identity(loaded: LoadedConfig, recipes: dict[int, Recipe]) -> dict[str, object]:
+def _identity(loaded: LoadedConfig, recipes: dict[int, PackedRecipe]) -> dict[str, object]:
     config = loaded.config
     return {
         "station": config.station.name,

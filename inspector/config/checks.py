@@ -15,6 +15,7 @@ STATUS_MS_MAX = 500.0
 
 def contradictions(config: Config) -> Iterator[Finding]:
     """Yield each value that another value forbids, with its key."""
+    yield from _recipes(config)
     yield from _latencies(config)
     yield from _intervals(config)
     yield from _backoff(config)
@@ -39,10 +40,29 @@ def missing_files(config: Config, folder: Path) -> Iterator[Finding]:
             ("camera", "producer"),
             f"expected a GenTL producer (.cti file), but there is no file {producer}",
         )
-    pack = resolve(folder, config.model.pack)
-    if not pack.is_dir():
-        hint = f"make it with `inspector fit --good DIR --out {pack}`"
-        yield ("model", "pack"), f"expected a model pack, but there is no folder {pack}; {hint}"
+    for key, pack in packs(config, folder):
+        if not pack.is_dir():
+            hint = f"make it with `inspector fit --good DIR --out {pack}`"
+            yield key, f"expected a model pack, but there is no folder {pack}; {hint}"
+
+
+def packs(config: Config, folder: Path) -> list[tuple[KeyPath, Path]]:
+    """Return the model pack of each recipe, with its key."""
+    others = [
+        (("recipes", i, "pack"), resolve(folder, recipe.pack)) for i, recipe in enumerate(config.recipes)
+    ]
+    return [(("model", "pack"), resolve(folder, config.model.pack)), *others]
+
+
+def frame_sizes(config: Config) -> list[tuple[int, int] | None]:
+    """Return the (width, height) of the frames of each recipe, None where the configuration does not set both."""
+    sizes: list[tuple[int, int] | None] = []
+    for recipe in config.all_recipes:
+        features = config.camera.features | recipe.features
+        width, height = features.get("Width"), features.get("Height")
+        both = isinstance(width, int) and isinstance(height, int) and min(width, height) > 0
+        sizes.append((int(width), int(height)) if both and width and height else None)
+    return sizes
 
 
 def _real_plcs(plc: PlcConfig) -> Iterator[Finding]:
@@ -69,6 +89,26 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_network(host, strict=False).is_loopback
     except ValueError:
         return False
+
+
+def _recipes(config: Config) -> Iterator[Finding]:
+    taken = {config.model.recipe: "model.recipe"}
+    for i, recipe in enumerate(config.recipes):
+        if recipe.number in taken:
+            yield (
+                ("recipes", i, "number"),
+                f"expected a number that no other recipe has, came {recipe.number}, as in {taken[recipe.number]}",
+            )
+        taken.setdefault(recipe.number, f"recipes[{i}].number")
+        for name in recipe.features:
+            if name not in config.camera.features:
+                yield (
+                    ("recipes", i, "features", name),
+                    (
+                        f"expected a feature that camera.features sets as well, came {name}; set it there: "
+                        "going back to another recipe sets it back to that"
+                    ),
+                )
 
 
 def _latencies(config: Config) -> Iterator[Finding]:

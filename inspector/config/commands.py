@@ -14,7 +14,7 @@ EXIT_PROBLEMS = 2
 def register(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]", check_pack: PackCheck | None = None
 ) -> None:
-    """Add the command `check`, which asks `check_pack` about the model pack."""
+    """Add the command `check`, which asks `check_pack` about each model pack."""
     parser = subparsers.add_parser(
         "check",
         help="check a station's configuration file",

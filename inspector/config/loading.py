@@ -12,7 +12,8 @@ from inspector.config.document import Document
 from inspector.config.schema import Config, resolve
 from inspector.errors import ConfigError, InspectorError
 
-PackCheck = Callable[[Path], object]  # raises InspectorError for a folder that is no usable model pack
+# Raises InspectorError for a folder that is no usable model pack, or none for frames of this (width, height), where known.
+PackCheck = Callable[[Path, tuple[int, int] | None], object]
 
 LARGEST_FILE = 1 << 20  # a station's file has some hundred lines; more is another file by mistake
 
@@ -103,9 +104,9 @@ def _cross_check(found: Document, config: Config, folder: Path | None, check_pac
     if folder is not None:
         for key, text in checks.missing_files(config, folder):
             found.report(key, text)
-        pack = resolve(folder, config.model.pack)
-        if check_pack is not None and pack.is_dir():
-            try:
-                check_pack(pack)
-            except InspectorError as error:
-                found.report(("model", "pack"), str(error))
+        for (key, pack), size in zip(checks.packs(config, folder), checks.frame_sizes(config), strict=True):
+            if check_pack is not None and pack.is_dir():
+                try:
+                    check_pack(pack, size)
+                except InspectorError as error:
+                    found.report(key, str(error))

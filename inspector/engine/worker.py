@@ -1,10 +1,13 @@
-"""The engine thread: opens and warms the engine, then scores one frame after the other, as long as the score can be in time."""
+"""The engine thread: opens and warms engines, then scores one frame after the other, as long as the score can be in time.
+
+There is one engine for each recipe that was wanted lately. A frame goes to that of the recipe that its part came under.
+"""
 
 import logging
 import os
 import select
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +18,7 @@ from numpy.typing import NDArray
 from inspector.clock import NS_PER_MS, Clock
 from inspector.engine.base import Engine, Score
 from inspector.errors import EngineError, EngineInputError, EngineTimeoutError, HungError, ScoreError
-from inspector.part import Frame, Reason
+from inspector.part import NOBODY, Deciding, Frame, Reason
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,15 @@ class Job:
     frame: Frame
     pixels: NDArray[np.uint8]
     t_deadline_ns: int
+    deciding: Deciding = NOBODY  # whose engine scores it, and whose threshold it is held to
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """An engine to open, that of this recipe, once those of others are closed: only so many may be open."""
+
+    recipe: int
+    close: tuple[int, ...] = ()
 
 
 class EngineDesk(Protocol):
@@ -40,6 +52,9 @@ class EngineDesk(Protocol):
 
     def on_tick(self) -> None:
         """Take the frames that came."""
+
+    def next_load(self) -> Load | None:
+        """Return which engine to open now, None where all are that are wanted; answered by `on_engine`."""
 
     def next_job(self) -> Job | None:
         """Return the oldest frame that a part waits for; each job is answered by exactly one of the next two."""
@@ -50,17 +65,17 @@ class EngineDesk(Protocol):
     def on_no_score(self, job: Job, reason: Reason) -> None:
         """Take note that a frame was not scored."""
 
-    def on_engine(self, *, ready: bool, why: str) -> None:
-        """Take note that the engine is ready, or is not."""
+    def on_engine(self, *, ready: bool, why: str, recipe: int | None) -> None:
+        """Take note that the engine of this recipe is warm, or could not be opened; with None, that all are lost."""
 
 
 class EngineThread:
-    """The thread "engine". `start` once, `stop` once. Only this thread touches the engine."""
+    """The thread "engine". `start` once, `stop` once. Only this thread touches the engines."""
 
     def __init__(
-        self, open_engine: Callable[[], Engine], desk: EngineDesk, doorbell_fd: int, clock: Clock
+        self, open_engine: Callable[[int], Engine], desk: EngineDesk, doorbell_fd: int, clock: Clock
     ) -> None:
-        """`doorbell_fd`: the eventfd that the camera process writes for each frame."""
+        """`open_engine` takes a recipe's number. `doorbell_fd`: the eventfd that the camera process writes for each frame."""
         self.error: BaseException | None = None  # what ended the thread, where that was not `stop`
         self.t_limit_ns: int | None = (
             None  # when what the engine does now has to be done: the watchdog looks at it
@@ -73,14 +88,17 @@ class EngineThread:
         self._poll.register(doorbell_fd, select.POLLIN)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine")
-        self._recent_ns: deque[int] = deque(maxlen=RECENT)
+        self._engines: dict[int, Engine] = {}  # by recipe
+        self._recent_ns: defaultdict[int, deque[int]] = defaultdict(lambda: deque(maxlen=RECENT))
+        self._failed: int | None = None  # the recipe whose engine could not be opened, and when to try again
+        self._t_retry_ns = 0
 
     def start(self) -> None:
-        """Start the thread; the desk is told when the engine is ready."""
+        """Start the thread; the desk is told when an engine is ready."""
         self._thread.start()
 
     def stop(self, timeout_s: float = 1.0) -> None:
-        """End the thread and close the engine. HungError where that takes longer; raises what ended it before."""
+        """End the thread and close the engines. HungError where that takes longer; raises what ended it before."""
         self._stopping.set()
         os.eventfd_write(self._doorbell_fd, 1)
         self._thread.join(timeout_s)
@@ -102,32 +120,55 @@ class EngineThread:
             self.error = error
 
     def _serve(self) -> None:
-        """Open the engine and score until stopped, or until the engine fails as a whole. The desk hears of that first."""
-        engine: Engine | None = None
+        """Open engines and score until stopped, or until an engine fails as a whole. The desk hears of that first."""
         try:
-            self._limit(OPEN_LIMIT_MS)
-            engine = self._open_engine()
-            engine.warm_up()
-            self.t_limit_ns = None
-            self._recent_ns.clear()
-            self._desk.on_engine(ready=True, why=engine.name)
             while not self._stopping.is_set():
-                self._poll.poll(STOP_LOOK_MS)
+                self._open_next()
+                self._poll.poll(STOP_LOOK_MS if self._failed is None else min(STOP_LOOK_MS, REOPEN_MS))
                 self._hear_doorbell()
                 self._desk.on_tick()
-                while not self._stopping.is_set() and (job := self._desk.next_job()) is not None:
-                    self._score(engine, job)
+                while self._engines and not self._stopping.is_set():
+                    if (job := self._desk.next_job()) is None:
+                        break
+                    self._score(job)
         except BaseException as error:
-            code = error.code if isinstance(error, EngineError) else EngineError.code
-            self._desk.on_engine(ready=False, why=f"{code}: {error}")
+            self._desk.on_engine(ready=False, why=_why(error), recipe=None)
             if isinstance(error, EngineTimeoutError):
                 self.error = error  # before `close`, which may hang like the device
             raise
         finally:
-            self._limit(LIMIT_MS)
-            if engine is not None:
-                engine.close()
+            self._close(*self._engines)
+
+    def _open_next(self) -> None:
+        """Open the engine that is wanted, if any. One that cannot be opened leaves the others as they are."""
+        load = self._desk.next_load()
+        if load is None or (load.recipe == self._failed and self._clock.now_ns() < self._t_retry_ns):
+            return
+        self._close(*load.close)
+        self._recent_ns.pop(load.recipe, None)
+        self._limit(OPEN_LIMIT_MS)
+        try:
+            engine = self._engines[load.recipe] = self._open_engine(load.recipe)
+            engine.warm_up()
+        except EngineTimeoutError:
+            raise
+        except EngineError as error:
+            self._failed = load.recipe
+            self._t_retry_ns = self._clock.now_ns() + round(REOPEN_MS * NS_PER_MS)
+            self._desk.on_engine(ready=False, why=_why(error), recipe=load.recipe)
+            if load.recipe in self._engines:
+                self._close(load.recipe)
+        else:
+            self._failed = None
+            self._desk.on_engine(ready=True, why=engine.name, recipe=load.recipe)
+        finally:
             self.t_limit_ns = None
+
+    def _close(self, *recipes: int) -> None:
+        self._limit(LIMIT_MS)
+        for recipe in recipes:
+            self._engines.pop(recipe).close()
+        self.t_limit_ns = None
 
     def _limit(self, limit_ms: float) -> None:
         self.t_limit_ns = self._clock.now_ns() + round(limit_ms * NS_PER_MS)
@@ -138,20 +179,27 @@ class EngineThread:
         except BlockingIOError:
             return  # the poll timed out
 
-    def _score(self, engine: Engine, job: Job) -> None:
+    def _score(self, job: Job) -> None:
+        engine, recent_ns = self._engines.get(job.deciding.recipe), self._recent_ns[job.deciding.recipe]
+        if engine is None:  # of a recipe that made room for another
+            self._desk.on_no_score(job, Reason.NOT_READY)
+            return
         t_start_ns = self._clock.now_ns()
-        if t_start_ns + min(self._recent_ns, default=0) > job.t_deadline_ns:
+        if t_start_ns + min(recent_ns, default=0) > job.t_deadline_ns:
             # Not in time even if it were as quick as the quickest lately. Each refusal forgets one of these, so that an
             # engine that was slow for a while is tried again.
-            if self._recent_ns:
-                self._recent_ns.popleft()
+            if recent_ns:
+                recent_ns.popleft()
             self._desk.on_no_score(job, Reason.OVERRUN)
             return
         self._limit(LIMIT_MS)
         try:
-            score = engine.score(job.pixels)
+            score = engine.score(job.pixels, job.frame.pixel_format)
         except (ScoreError, EngineInputError) as error:  # of this frame; the engine itself is well
-            self._desk.on_no_score(job, Reason.ENGINE)
+            bad = isinstance(
+                error, EngineInputError
+            )  # of another size than agreed, or no part where it should lie
+            self._desk.on_no_score(job, Reason.FRAME_BAD if bad else Reason.ENGINE)
             log.warning(
                 "score_refused", extra={"frame_id": job.frame.frame_id, "code": error.code, "why": str(error)}
             )
@@ -162,5 +210,10 @@ class EngineThread:
         finally:
             self.t_limit_ns = None
         took_ns = self._clock.now_ns() - t_start_ns
-        self._recent_ns.append(took_ns)
+        recent_ns.append(took_ns)
         self._desk.on_score(job, score, engine_ms=took_ns / NS_PER_MS)
+
+
+def _why(error: BaseException) -> str:
+    code = error.code if isinstance(error, EngineError) else EngineError.code
+    return f"{code}: {error}"

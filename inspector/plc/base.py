@@ -48,8 +48,8 @@ class Desk(Protocol):
     def status(self, heartbeat: int) -> Status:
         """Return the status block as it is now."""
 
-    def recipe(self) -> tuple[int, Flag]:
-        """Return the active recipe and the flags that each verdict carries."""
+    def flags(self) -> Flag:
+        """Return the flags that each verdict carries."""
 
 
 @dataclass(slots=True)

@@ -111,14 +111,12 @@ class PlcLink(PlcThread):
         self._take_verdicts()
         if self._connection is None or not self._unwritten:
             return
-        recipe, flags = self._desk.recipe()
+        flags = self._desk.flags()
         for slot, taken in list(self._unwritten.items()):
             verdict, t_written_ns = self._withdrawn_if_late(taken), None
             if self._still_matters(verdict):
                 self._sent = self._unwritten[slot] = verdict
-                self._connection.write_slot(
-                    verdict.part_id, encode_result(verdict, recipe=recipe, flags=flags)
-                )
+                self._connection.write_slot(verdict.part_id, encode_result(verdict, flags))
                 t_written_ns = self._alive()
             del self._unwritten[slot]
             self._desk.on_written(verdict, t_written_ns)

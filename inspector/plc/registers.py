@@ -45,7 +45,7 @@ RESULT_SLOT = (
     Field("reason", 2, 1, "why: see the reasons"),
     Field("relative_score", 3, 1, "score / threshold x 1000, at most 65534; 65535 = no score"),
     Field("latency", 4, 1, "trigger to decision in 0.1 ms, at most 65535"),
-    Field("recipe", 5, 1, "recipe that decided"),
+    Field("recipe", 5, 1, "recipe that decided; 0 = none was active"),
     Field("flags", 6, 1, "bit 0 simulated; bit 1 challenge part"),
     Field("part_id_again", 7, 1, "the part id once more: differs from the first word in a torn read"),
 )
@@ -55,13 +55,14 @@ STATUS = (
     Field("heartbeat", 0, 1, "counts up with every write of this block"),
     Field("state", 1, 1, "bits: see the states"),
     Field("error_code", 2, 1, "0 = none; else the oldest present fault: 303 is CAM-003"),
-    Field("active_recipe", 3, 1, "recipe loaded; 0 = none"),
+    Field("active_recipe", 3, 1, "recipe that decides the parts counted now; 0 = none, they are rejected"),
     Field("parts", 4, 2, "parts with a verdict"),
     Field("rejects", 6, 2, "of these, rejected"),
     Field("late", 8, 2, "of these, rejected with reason LATE"),
     Field("lost", 10, 2, "of these, rejected with reason FRAME_LOST"),
+    Field("model_hash", 12, 2, "of the active recipe's model: the first 32 bits of its SHA-256; 0 = none"),
 )
-STATUS_WORDS = 12
+STATUS_WORDS = 14
 
 CONTROL = (
     Field("enable", 0, 1, "1 = inspect; 0 = every part is rejected with reason NOT_READY"),
@@ -74,7 +75,12 @@ CONTROL = (
         1,
         "rising to 1: a challenge begins with the next part; while 1 only its good parts are released",
     ),
-    Field("recipe_request", 3, 1, "recipe wanted, 0 = any; one that is not active rejects (NOT_READY)"),
+    Field(
+        "recipe_request",
+        3,
+        1,
+        "recipe wanted; 0 = go on with the one that is. Parts are rejected (NOT_READY) until active_recipe says it and READY is set",
+    ),
     Field("part_count", 4, 1, "id of the last part counted, 1..65535, round again to 1; 0 = none yet"),
     Field("plc_heartbeat", 5, 1, "changes at least once a second"),
     Field("bin_full", 6, 1, "0 = there is room for rejected parts; anything else asks for a line stop"),
@@ -221,9 +227,10 @@ class Status:
     rejects: int
     late: int
     lost: int
+    model_hash: int = 0
 
 
-def encode_result(verdict: Verdict, *, recipe: int, flags: Flag) -> list[int]:
+def encode_result(verdict: Verdict, flags: Flag) -> list[int]:
     """Return the eight words of the part's slot. A score that is not a number becomes 65535, never a small one."""
     relative = verdict.finding.relative_score
     return [
@@ -232,7 +239,7 @@ def encode_result(verdict: Verdict, *, recipe: int, flags: Flag) -> list[int]:
         verdict.reason,
         _saturated(relative * 1000, WORD_MAX - 1) if math.isfinite(relative) else WORD_MAX,
         _saturated((verdict.t_decided_ns - verdict.t_trigger_ns) / 100_000, WORD_MAX),
-        recipe,
+        verdict.deciding.recipe,
         flags if verdict.expected is None else flags | Flag.CHALLENGE,
         verdict.part_id,
     ]
@@ -249,7 +256,7 @@ def decode_result(words: Sequence[int]) -> dict[str, int]:
 
 
 def encode_status(status: Status, word_order: WordOrder = "high_first") -> list[int]:
-    """Return the twelve words of the status block; counters wrap at 32 bits."""
+    """Return the words of the status block; counters wrap at 32 bits."""
     return _encode(STATUS, {f.name: int(getattr(status, f.name)) for f in STATUS}, word_order)
 
 

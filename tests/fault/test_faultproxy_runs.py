@@ -97,9 +97,9 @@ class Desk:
         """Return some status."""
         return Status(heartbeat, State.ONLINE, 0, 1, 0, 0, 0, 0)
 
-    def recipe(self) -> tuple[int, Flag]:
-        """Return some recipe."""
-        return 1, Flag(0)
+    def flags(self) -> Flag:
+        """Return none."""
+        return Flag(0)
 
 
 def carry(bench: Bench, parts: int) -> Desk:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from inspector import station
+from inspector import recipes
 from inspector.engine.base import Engine, open_engine
 from inspector.engine.preprocess import Geometry
 from inspector.errors import PackError, ServiceError
 from inspector.model.pack import Pack, load_pack
-from inspector.station import open_unchanged
+from inspector.recipes import open_unchanged
 from tests.support.daemon import inspector
 
 
@@ -37,19 +37,19 @@ def replace(pack: Pack, other: Path) -> None:
 
 
 def test_an_engine_is_opened_on_the_pack_that_was_loaded(mine: Pack) -> None:
-    open_unchanged("openvino", mine, mine.geometry).close()
+    open_unchanged("openvino", mine).close()
 
 
 def test_an_engine_that_is_opened_again_refuses_another_model(mine: Pack, other: Path) -> None:
     replace(mine, other)
     with pytest.raises(ServiceError, match="found another one"):
-        open_unchanged("openvino", mine, mine.geometry)
+        open_unchanged("openvino", mine)
 
 
 def test_a_graph_that_was_altered_alone_is_refused(mine: Pack) -> None:
     mine.graph.write_bytes(mine.graph.read_bytes()[:-1] + b"?")
     with pytest.raises(PackError, match="expected sha256"):
-        open_unchanged("openvino", mine, mine.geometry)
+        open_unchanged("openvino", mine)
 
 
 def test_a_pack_that_is_replaced_while_the_engine_reads_it_is_refused(
@@ -63,7 +63,7 @@ def test_a_pack_that_is_replaced_while_the_engine_reads_it_is_refused(
         monkeypatch.setattr(engine, "close", lambda: closed.append(True))
         return engine
 
-    monkeypatch.setattr(station, "open_engine", during)
+    monkeypatch.setattr(recipes, "open_engine", during)
     with pytest.raises(ServiceError, match="found another one"):
-        open_unchanged("openvino", mine, mine.geometry)
+        open_unchanged("openvino", mine)
     assert closed == [True]

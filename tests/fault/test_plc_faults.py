@@ -56,7 +56,7 @@ class Hands:
 
     def warm_up(self) -> None: ...
 
-    def score(self, image: NDArray[np.uint8]) -> Score:
+    def score(self, image: NDArray[np.uint8], pixel_format: str | None = None) -> Score:
         return Score(float(image[0, 0]), np.zeros((1, 1), np.float32))
 
     def close(self) -> None: ...

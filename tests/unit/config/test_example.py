@@ -9,9 +9,10 @@ import yaml
 from pydantic import BaseModel
 
 from inspector.config import document
+from inspector.config.checks import contradictions
 from inspector.config.document import KeyPath, dotted, kinds
 from inspector.config.loading import load
-from inspector.config.schema import Config
+from inspector.config.schema import Config, RecipeConfig
 
 EXAMPLE = Path(__file__).parents[3] / "config" / "station.example.yaml"
 NEEDED_OR_NOT_DEFAULT = {
@@ -53,6 +54,17 @@ def test_the_example_shows_the_key_with_a_comment(path: KeyPath) -> None:
         len(other) > len(path) and other[: len(path)] == path for other in marks
     )
     assert section or "  # " in line
+
+
+def test_the_example_shows_every_key_of_a_recipe() -> None:
+    written = re.sub(r"(?m)^# {3}", "  ", EXAMPLE.read_text()).replace("recipes: []", "recipes:")
+    found = document.read(written, Config)
+    assert not found.problems
+    assert not list(contradictions(Config.model_validate(found.data)))
+    (recipe,) = found.data["recipes"]
+    assert set(recipe) == set(RecipeConfig.model_fields)
+    for name in recipe:
+        assert "  # " in written.splitlines()[found.marks["recipes", 0, name][0] - 1]
 
 
 @pytest.mark.parametrize("path", list(keys(Config)), ids=dotted)

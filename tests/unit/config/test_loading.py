@@ -72,7 +72,7 @@ extra: 1
         "18:3: plc.unit_id: expected a whole number, came 1.5",
         "20:13: realtime.cpus[1]: expected at least 0, came -1",
         "20:17: realtime.cpus[2]: expected a whole number, came the text 'a'",
-        "21:1: extra: unknown key at the top; known: station, camera, model, plc, stops, challenge, recorder, realtime",
+        "21:1: extra: unknown key at the top; known: station, camera, model, recipes, plc, stops, challenge, recorder, realtime",
     ]
 
 
@@ -132,11 +132,11 @@ def test_an_empty_section_is_one_without_keys(write: Write) -> None:
     [
         (
             "",
-            "1:1: expected the sections station, camera, model, plc, stops, challenge, recorder, realtime, came an empty file",
+            "1:1: expected the sections station, camera, model, recipes, plc, stops, challenge, recorder, realtime, came an empty file",
         ),
         (
             "# nothing\n",
-            "1:1: expected the sections station, camera, model, plc, stops, challenge, recorder, realtime, came an empty file",
+            "1:1: expected the sections station, camera, model, recipes, plc, stops, challenge, recorder, realtime, came an empty file",
         ),
         ("just words", "1:1: expected a section of `key: value` lines, came the text 'just words'"),
         ("- a\n- b\n", "1:1: expected a section of `key: value` lines, came a list"),

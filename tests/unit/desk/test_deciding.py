@@ -61,7 +61,7 @@ def test_a_frame_that_was_not_scored_rejects_with_the_reason(ready: Rig) -> None
 
 
 def test_frames_before_the_line_was_empty_go_straight_back(rig: Rig) -> None:
-    rig.desk.on_engine(ready=True, why="fake")
+    rig.engine_ready()
     rig.camera_up()
     for _ in range(3 * SLOTS):
         assert rig.frame() is FrameStatus.OK
@@ -106,7 +106,7 @@ def test_frames_keep_coming_through_while_no_engine_runs(ready: Rig) -> None:
     ready.frame()  # its part is not counted yet
     ready.desk.on_tick()
     assert ready.held == 1
-    ready.desk.on_engine(ready=False, why="ENG-001: gone")
+    ready.engines_lost()
     for _ in range(3 * SLOTS):
         ready.count_part_with_frame()
         ready.clock.advance_ms(120)
@@ -186,42 +186,19 @@ def test_whatever_the_camera_process_logs_the_station_bears(
     assert (vars(record)["message_"], vars(record)["generation"]) == ("no", 1)
 
 
-def test_parts_of_a_recipe_that_is_not_loaded_are_rejected(
-    ready: Rig, caplog: pytest.LogCaptureFixture
-) -> None:
-    ready.count_part_with_frame()
-    ready.read(recipe=4)
-    ready.read(recipe=4)
-    ready.score()
-    ready.clock.advance_ms(50)
-    ready.read(new_parts=1, recipe=4)
-    ready.clock.advance_ms(5)
-    ready.frame()
-    ready.desk.on_tick()
-    ready.read(recipe=4)
-    assert ready.verdicts() == {1: Reason.NOT_READY, 2: Reason.NOT_READY}
-    assert ready.desk.status(1).error_code == 603
-    assert [record.msg for record in caplog.records if record.levelname == "ERROR"] == ["recipe_refused"]
-    for recipe in (3, 0):
-        ready.read(recipe=recipe)
-        ready.count_part_with_frame()
-        ready.score()
-        assert list(ready.verdicts().values()) == [Reason.NONE]
-        assert ready.desk.status(1).error_code == 0
-
-
 def test_an_engine_that_fails_alike_again_and_again_is_one_error(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     for why in ("ENG-002: no GPU", "ENG-002: no GPU", "ENG-003: damaged"):
-        rig.desk.on_engine(ready=False, why=why)
-    rig.desk.on_engine(ready=True, why="fake")
-    rig.desk.on_engine(ready=False, why="ENG-003: damaged")
+        rig.desk.on_engine(ready=False, why=why, recipe=3)
+    rig.engine_ready()
+    rig.desk.on_engine(ready=False, why="ENG-003: damaged", recipe=3)
     assert [(record.msg, record.levelname) for record in caplog.records] == [
         ("engine_failed", "ERROR"),
         ("engine_failed", "INFO"),
         ("engine_failed", "ERROR"),
         ("engine_ready", "INFO"),
+        ("recipe_active", "INFO"),
         ("engine_failed", "ERROR"),
     ]

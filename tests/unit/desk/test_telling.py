@@ -55,13 +55,13 @@ def test_the_error_code_is_the_camera_processs_own(ready: Rig, why: str, number:
 
 
 def test_each_source_clears_its_own_error_and_the_oldest_is_shown(ready: Rig) -> None:
-    ready.desk.on_engine(ready=False, why="ENG-001: gone")
+    ready.engines_lost()
     ready.desk.on_down("CAM-005: silent")
     assert ready.desk.status(1).error_code == 501
     ready.camera_up()
     assert ready.desk.status(1).error_code == 501
     ready.desk.on_down("CAM-005: silent")
-    ready.desk.on_engine(ready=True, why="fake")
+    ready.engine_ready()
     assert ready.desk.status(1).error_code == 305
 
 
@@ -75,7 +75,7 @@ def test_no_simulated_camera_decides_without_permission(
     if isinstance(simulated, str):
         (tmp_path / "part.png").touch()
         (simulated,) = ReplayCamera.devices(tmp_path)
-    rig.desk.on_engine(ready=True, why="fake")
+    rig.engine_ready()
     rig.camera_up(simulated)
     for _ in range(4):
         rig.read()
@@ -94,14 +94,14 @@ def test_no_simulated_camera_decides_without_permission(
 
 def test_a_simulated_camera_marks_every_verdict_where_it_is_allowed(tmp_path: Path) -> None:
     rig = Rig(tmp_path, allowed=True)
-    rig.desk.on_engine(ready=True, why="fake")
-    assert rig.desk.recipe() == (3, Flag(0))
+    rig.engine_ready()
+    assert rig.desk.flags() == Flag(0)
     rig.camera_up(SIMULATED[0])
     rig.get_in_step()
     rig.count_part_with_frame()
     rig.score()
     assert rig.verdicts() == {1: Reason.NONE}
-    assert rig.desk.recipe() == (3, Flag.SIMULATED)
+    assert rig.desk.flags() == Flag.SIMULATED
     assert rig.desk.status(1).state & State.SIMULATED
     rig.close()
 
@@ -109,7 +109,7 @@ def test_a_simulated_camera_marks_every_verdict_where_it_is_allowed(tmp_path: Pa
 def test_a_simulated_station_marks_a_real_camera_too(tmp_path: Path) -> None:
     rig = Rig(tmp_path, simulated=True, allowed=True)
     rig.ready()
-    assert rig.desk.recipe() == (3, Flag.SIMULATED)
+    assert rig.desk.flags() == Flag.SIMULATED
     assert rig.desk.status(1).state & State.SIMULATED
     rig.close()
 
@@ -139,7 +139,7 @@ def test_the_record_of_a_verdict_names_what_decided(ready: Rig) -> None:
         "t_written_ns": 123,
         "threshold": 2.0,
         "recipe": 3,
-        "model": "m" * 64,
+        "model": "a1b2c3d4" + "0" * 56,
         "config": "c" * 64,
         "simulated": False,
     }
@@ -147,7 +147,7 @@ def test_the_record_of_a_verdict_names_what_decided(ready: Rig) -> None:
 
 def test_without_a_counting_plc_each_frame_is_a_part(tmp_path: Path) -> None:
     rig = Rig(tmp_path, by_frames=True)
-    rig.desk.on_engine(ready=True, why="fake")
+    rig.engine_ready()
     rig.camera_up()
     rig.read()
     rig.frame()

@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from inspector.clock import NS_PER_MS, ManualClock, SystemClock
 from inspector.engine import worker
 from inspector.engine.base import Score
-from inspector.engine.worker import EngineThread, Job
+from inspector.engine.decoding import Samples
+from inspector.engine.worker import EngineThread, Job, Load
 from inspector.errors import (
     EngineError,
     EngineInputError,
     EngineTimeoutError,
     GraphError,
     HungError,
+    PoseError,
     ScoreError,
 )
 from inspector.part import Frame, FrameStatus, Reason
@@ -43,7 +45,8 @@ class FakeEngine:
     def warm_up(self) -> None:
         self.warm = True
 
-    def score(self, image: NDArray[np.uint8]) -> Score:
+    def score(self, image: Samples, pixel_format: str | None = None) -> Score:
+        assert pixel_format == "Mono8", "the frame's"
         assert self.warm
         assert not self.closed
         self.scored.append(int(image[0, 0]))
@@ -51,6 +54,9 @@ class FakeEngine:
         if isinstance(answer, BaseException):
             raise answer
         return Score(answer() if callable(answer) else answer, HEATMAP)
+
+    def score_prepared(self, prepared: NDArray[np.uint8]) -> Score:
+        raise AssertionError
 
     def close(self) -> None:
         self.closed += 1
@@ -64,10 +70,23 @@ class FakeDesk:
         self.doorbell_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.answers: dict[int, float | Reason] = {}
         self.engine: list[tuple[bool, str]] = []
+        self.loads: list[Load] = [Load(0)]  # the engines to open, one after the other
+        self.warm: set[int] = set()
         self._jobs: list[Job] = []
         self._out: Job | None = None
 
     def on_tick(self) -> None: ...
+
+    def next_load(self) -> Load | None:
+        with self._changed:
+            while self.loads and self.loads[0].recipe in self.warm:
+                self.loads.pop(0)
+            if not self.loads:
+                return None
+            load = self.loads[0]
+            self.loads[0] = Load(load.recipe)
+            self.warm -= set(load.close)
+            return load
 
     def next_job(self) -> Job | None:
         assert self._out is None, "a job was not answered"
@@ -82,8 +101,13 @@ class FakeDesk:
     def on_no_score(self, job: Job, reason: Reason) -> None:
         self._answer(job, reason)
 
-    def on_engine(self, *, ready: bool, why: str) -> None:
+    def on_engine(self, *, ready: bool, why: str, recipe: int | None) -> None:
         with self._changed:
+            if recipe is None:
+                self.loads += [Load(number) for number in self.warm]
+                self.warm.clear()
+            elif ready:
+                self.warm.add(recipe)
             self.engine.append((ready, why))
             self._changed.notify_all()
 
@@ -128,7 +152,7 @@ def running(desk: FakeDesk, *engines: FakeEngine | EngineError) -> Iterator[Engi
     """Run the thread; each opening takes the next of `engines`."""
     left = list(engines)
 
-    def open_engine() -> FakeEngine:
+    def open_engine(_: int) -> FakeEngine:
         engine = left.pop(0)
         if isinstance(engine, EngineError):
             raise engine
@@ -161,14 +185,23 @@ def test_each_frame_is_scored_in_order(desk: FakeDesk) -> None:
     assert engine.scored == [1, 2, 3]
 
 
-@pytest.mark.parametrize("error", [ScoreError("not finite"), EngineInputError("wrong shape")])
-def test_a_frame_that_the_engine_refuses_costs_that_part_alone(desk: FakeDesk, error: EngineError) -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ScoreError("not finite"), Reason.ENGINE),
+        (EngineInputError("wrong shape"), Reason.FRAME_BAD),
+        (PoseError("too far off"), Reason.FRAME_BAD),
+    ],
+)
+def test_a_frame_that_the_engine_refuses_costs_that_part_alone(
+    desk: FakeDesk, error: EngineError, reason: Reason
+) -> None:
     engine = FakeEngine(0.1, error, 0.3)
     with running(desk, engine) as thread:
         desk.file(1, 2, 3)
         desk.wait_for(lambda: len(desk.answers) == 3)
         assert thread.t_limit_ns is None
-    assert desk.answers == {1: 0.1, 2: Reason.ENGINE, 3: 0.3}
+    assert desk.answers == {1: 0.1, 2: reason, 3: 0.3}
     assert desk.engine == [(True, "fake")]
 
 
@@ -274,7 +307,7 @@ def test_the_watchdog_sees_an_engine_that_hangs_before_or_after_its_work(desk: F
 
     engine = Hangs(EngineError("device lost"))
 
-    def open_engine() -> FakeEngine:
+    def open_engine(_: int) -> FakeEngine:
         engine.step("open")
         return engine
 
@@ -311,10 +344,11 @@ class Slow:
         self._engine = FakeEngine()
         self._engine.warm_up()
         self._engine.score = self._score  # type: ignore[method-assign]
-        self._thread = EngineThread(lambda: self._engine, desk, desk.doorbell_fd, self.clock)
+        self._thread = EngineThread(lambda _: self._engine, desk, desk.doorbell_fd, self.clock)
+        self._thread._engines[0] = self._engine
         self._next = 0
 
-    def _score(self, image: NDArray[np.uint8]) -> Score:
+    def _score(self, image: Samples, pixel_format: str | None = None) -> Score:
         self.clock.advance_ms(self.takes_ms)
         return Score(0.5, HEATMAP)
 
@@ -324,7 +358,7 @@ class Slow:
         self._desk.file(self._next, t_deadline_ns=self.clock.now_ns() + round(left_ms * NS_PER_MS))
         waiting = self._desk.next_job()
         assert waiting is not None
-        self._thread._score(self._engine, waiting)
+        self._thread._score(waiting)
         return self._desk.answers[self._next]
 
 

@@ -8,10 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from inspector.engine.base import Score, open_engine
+from inspector.engine.decoding import Samples
 from inspector.errors import DisagreementError
 from inspector.model.pack import Pack, load_pack
 from inspector.model.selftest import AGREEMENT, require_agreement
-from inspector.station import open_unchanged
+from inspector.recipes import open_unchanged
 
 
 @dataclass
@@ -28,8 +29,11 @@ class OffBy:
     def warm_up(self) -> None:
         self._engine.warm_up()
 
-    def score(self, image: NDArray[np.uint8]) -> Score:
-        true = self._engine.score(image)
+    def score(self, image: Samples, pixel_format: str | None = None) -> Score:
+        return self._engine.score(image, pixel_format)
+
+    def score_prepared(self, prepared: NDArray[np.uint8]) -> Score:
+        true = self._engine.score_prepared(prepared)
         return Score(true.value + self.share * self.pack.threshold, true.heatmap)
 
     def close(self) -> None:
@@ -55,6 +59,6 @@ def test_other_scores_are_refused(pack: Path, share: float) -> None:
 
 def test_a_station_opens_no_engine_that_disagrees(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load_pack(pack)
-    monkeypatch.setattr("inspector.station.open_engine", lambda *_: OffBy(loaded, -0.5))
+    monkeypatch.setattr("inspector.recipes.open_engine", lambda *_: OffBy(loaded, -0.5))
     with pytest.raises(DisagreementError):
-        open_unchanged("openvino", loaded, loaded.geometry)
+        open_unchanged("openvino", loaded)

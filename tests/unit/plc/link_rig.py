@@ -65,8 +65,8 @@ class FakeDesk:
     def status(self, heartbeat: int) -> Status:
         return Status(heartbeat, State.ONLINE | State.READY | State.BUSY | State.FAULT, 303, 2, 10, 4, 3, 1)
 
-    def recipe(self) -> tuple[int, Flag]:
-        return 2, Flag.SIMULATED
+    def flags(self) -> Flag:
+        return Flag.SIMULATED
 
     def file(self, *verdicts: Verdict) -> None:
         """File verdicts as if they had just become final."""
@@ -102,7 +102,7 @@ def verdict(part_id: int, *, passed: bool = True, deadline_ms: float = FAR_MS) -
 
 
 def words(verdict: Verdict) -> list[int]:
-    return encode_result(verdict, recipe=2, flags=Flag.SIMULATED)
+    return encode_result(verdict, Flag.SIMULATED)
 
 
 def configured(port: int, **settings: Any) -> PlcConfig:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.part import PART_ID_MAX, Expected, Finding, Outcome, Reason, Verdict
+from inspector.part import PART_ID_MAX, Deciding, Expected, Finding, Outcome, Reason, Verdict
 from inspector.plc import registers
 from inspector.plc.registers import Control, Flag, RegisterMap, State, Status, WordOrder
 
@@ -23,7 +23,14 @@ def verdict(
 ) -> Verdict:
     reason = Reason.NONE if outcome is Outcome.PASS else Reason.SCORE
     return Verdict(
-        part_id, outcome, reason, 0, 100_000_000, round(ms * 1e6), finding=Finding(relative_score=relative)
+        part_id,
+        outcome,
+        reason,
+        0,
+        100_000_000,
+        round(ms * 1e6),
+        finding=Finding(relative_score=relative),
+        deciding=Deciding(recipe=3),
     )
 
 
@@ -33,7 +40,7 @@ def test_the_table_for_people_is_the_map() -> None:
 
 
 def test_a_verdict_is_eight_words() -> None:
-    words = registers.encode_result(verdict(), recipe=3, flags=Flag.SIMULATED)
+    words = registers.encode_result(verdict(), Flag.SIMULATED)
     assert words == [7, 0x5A5A, 0, 500, 123, 3, 1, 7]
     assert list(registers.decode_result(words)) == [field.name for field in registers.RESULT_SLOT]
 
@@ -51,18 +58,18 @@ def test_a_verdict_is_eight_words() -> None:
     ],
 )
 def test_a_score_saturates_and_no_score_is_never_a_small_one(relative: float, word: int) -> None:
-    assert registers.encode_result(verdict(relative=relative), recipe=1, flags=Flag(0))[3] == word
+    assert registers.encode_result(verdict(relative=relative), Flag(0))[3] == word
 
 
 def test_a_latency_saturates() -> None:
-    assert registers.encode_result(verdict(ms=1e6), recipe=1, flags=Flag(0))[4] == 65535
+    assert registers.encode_result(verdict(ms=1e6), Flag(0))[4] == 65535
 
 
 @given(st.integers(1, PART_ID_MAX), st.integers(1, PART_ID_MAX))
 def test_only_a_pass_of_that_very_part_releases(shown: int, asked: int) -> None:
-    words = registers.encode_result(verdict(shown), recipe=1, flags=Flag(0))
+    words = registers.encode_result(verdict(shown), Flag(0))
     assert registers.releases(words, asked) == (shown == asked)
-    rejected = registers.encode_result(verdict(shown, outcome=Outcome.REJECT), recipe=1, flags=Flag(0))
+    rejected = registers.encode_result(verdict(shown, outcome=Outcome.REJECT), Flag(0))
     assert not registers.releases(rejected, asked)
 
 
@@ -79,8 +86,8 @@ def test_zeros_release_nothing() -> None:
 
 @pytest.mark.parametrize("torn_at", range(1, 8))
 def test_a_torn_slot_releases_neither_part(torn_at: int) -> None:
-    old = registers.encode_result(verdict(7), recipe=1, flags=Flag(0))
-    new = registers.encode_result(verdict(23), recipe=1, flags=Flag(0))
+    old = registers.encode_result(verdict(7), Flag(0))
+    new = registers.encode_result(verdict(23), Flag(0))
     torn = new[:torn_at] + old[torn_at:]
     assert not registers.releases(torn, 7)
     assert not registers.releases(torn, 23)
@@ -94,6 +101,7 @@ def test_a_torn_slot_releases_neither_part(torn_at: int) -> None:
         st.just(State.READY | State.BUSY),
         words16,
         words16,
+        words32,
         words32,
         words32,
         words32,
@@ -125,11 +133,9 @@ def test_any_word_but_zero_is_a_full_bin() -> None:
 
 
 def test_a_challenge_part_is_marked_beside_the_other_flags() -> None:
-    words = registers.encode_result(
-        replace(verdict(), expected=Expected.GOOD), recipe=3, flags=Flag.SIMULATED
-    )
+    words = registers.encode_result(replace(verdict(), expected=Expected.GOOD), Flag.SIMULATED)
     assert Flag(words[6]) == Flag.SIMULATED | Flag.CHALLENGE
-    assert words[:6] == registers.encode_result(verdict(), recipe=3, flags=Flag.SIMULATED)[:6]
+    assert words[:6] == registers.encode_result(verdict(), Flag.SIMULATED)[:6]
 
 
 def test_only_exactly_one_enables() -> None:
@@ -138,9 +144,9 @@ def test_only_exactly_one_enables() -> None:
 
 def test_blocks_must_stand_apart_and_fit() -> None:
     assert RegisterMap().problems() == []
-    assert RegisterMap(results_address=0, status_address=128, control_address=140).problems() == []
+    assert RegisterMap(results_address=0, status_address=128, control_address=142).problems() == []
     (overlap,) = RegisterMap(status_address=127).problems()
-    assert overlap == "results block 0..127 overlaps the status block 127..138"
+    assert overlap == "results block 0..127 overlaps the status block 127..140"
     (outside,) = RegisterMap(control_address=65531).problems()
     assert outside == "control block: addresses 65531..65538 leave 0..65535"
 

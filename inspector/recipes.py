@@ -1,0 +1,59 @@
+"""What a product needs, as the configuration says it: model, threshold, camera features; and the engine of such a model."""
+
+from dataclasses import dataclass
+
+from inspector.changeover import Recipe
+from inspector.config.loading import LoadedConfig
+from inspector.engine.base import Engine, open_engine
+from inspector.model.pack import Pack, load_pack, require_unchanged
+from inspector.model.selftest import require_agreement
+from inspector.part import Deciding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedRecipe(Recipe):
+    """A recipe with its model."""
+
+    pack: Pack
+
+
+def recipes_of(loaded: LoadedConfig) -> dict[int, PackedRecipe]:
+    """Return all recipes by their number, the first of the configuration first. Raises PackError where a pack is not whole."""
+    return {
+        entry.number: recipe_of(loaded, entry.number, load_pack(loaded.resolve(entry.pack)))
+        for entry in loaded.config.all_recipes
+    }
+
+
+def recipe_of(loaded: LoadedConfig, number: int, pack: Pack) -> PackedRecipe:
+    """Return the recipe of this number with its model."""
+    entry = next(entry for entry in loaded.config.all_recipes if entry.number == number)
+    deciding = Deciding(
+        threshold=pack.threshold * entry.threshold_factor,
+        recipe=number,
+        model_sha256=pack.model_hash,
+        config_sha256=loaded.sha256,
+    )
+    return PackedRecipe(deciding, loaded.config.camera.features | entry.features, pack=pack)
+
+
+def open_recipe(kind: str, recipe: PackedRecipe) -> Engine:
+    """Open the engine `kind` for this recipe. Errors as `open_unchanged`."""
+    return open_unchanged(kind, recipe.pack)
+
+
+def open_unchanged(kind: str, pack: Pack) -> Engine:
+    """Open the engine on the very graph that the record names (I6), also after hours: the pack may have been replaced since.
+
+    Raises ServiceError where it was, which ends the station: the next start takes the new graph with its own threshold.
+    DisagreementError where the engine gives other scores than the pack's.
+    """
+    require_unchanged(pack)
+    engine = open_engine(kind, pack.graph, pack.geometry)
+    try:
+        require_unchanged(pack)  # nor while the engine read it
+        require_agreement(engine, pack)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
