@@ -43,29 +43,29 @@ def _scratch(canvas: _Canvas, rng: np.random.Generator) -> None:
     """Draw a thin line that bends, darker or brighter than what it crosses; wild ones look like cracks."""
     height, width = canvas.image.shape[:2]
     steps = 12
-    length = _spread(rng, 0.06, 0.7) * canvas.side / steps
+    length = _spread(rng, 0.1, 0.8) * canvas.side / steps
     heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, _spread(rng, 0.02, 0.7), steps))
     points = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], axis=1) * length, axis=0)
     points += rng.uniform(0.1, 0.9, 2) * (width, height) - points.mean(axis=0)
-    thickness = _spread(rng, 0.004, 0.02) * canvas.side
+    thickness = _spread(rng, 0.005, 0.025) * canvas.side
     drawn = np.zeros((height, width), np.uint8)
     # Sub-pixel ends and a blur for the width, since OpenCV knows whole pixels only.
     cv2.polylines(
         drawn, [np.rint(points * 16).astype(np.int32)], False, 255, max(1, round(thickness)), cv2.LINE_AA, 4
     )
     weight = cv2.GaussianBlur(drawn.astype(np.float32) / 255, (0, 0), 0.5) * min(1.0, thickness)
-    canvas.image[...] += weight[..., None] * _amplitude(canvas, rng, 0.3, 4.0)
+    canvas.image[...] += weight[..., None] * _amplitude(canvas, rng, 0.5, 5.0)
 
 
 def _spot(canvas: _Canvas, rng: np.random.Generator) -> None:
     """Darken or brighten a small blob."""
-    blob = _blob(canvas, rng, _spread(rng, 0.008, 0.06))
-    canvas.image[blob.rows, blob.columns] += blob.weight * _amplitude(canvas, rng, 0.2, 3.0)
+    blob = _blob(canvas, rng, _spread(rng, 0.012, 0.08))
+    canvas.image[blob.rows, blob.columns] += blob.weight * _amplitude(canvas, rng, 0.5, 4.0)
 
 
 def _missing(canvas: _Canvas, rng: np.random.Generator) -> None:
     """Replace a piece by what its rim looks like on average: as if it were not there."""
-    blob = _blob(canvas, rng, _spread(rng, 0.02, 0.15))
+    blob = _blob(canvas, rng, _spread(rng, 0.03, 0.25))
     region = canvas.image[blob.rows, blob.columns]
     rim = np.concatenate([region[0], region[-1], region[:, 0], region[:, -1]]).mean(axis=0)
     region += blob.weight * (rim - region)
@@ -73,7 +73,7 @@ def _missing(canvas: _Canvas, rng: np.random.Generator) -> None:
 
 def _doubled(canvas: _Canvas, rng: np.random.Generator) -> None:
     """Repeat a piece beside itself."""
-    radius = _spread(rng, 0.02, 0.15)
+    radius = _spread(rng, 0.03, 0.25)
     blob = _blob(canvas, rng, radius)
     angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.7, 2.0) * radius * canvas.side
     _paste(canvas, blob, canvas.image.copy(), round(far * np.sin(angle)), round(far * np.cos(angle)))
@@ -81,7 +81,7 @@ def _doubled(canvas: _Canvas, rng: np.random.Generator) -> None:
 
 def _texture(canvas: _Canvas, rng: np.random.Generator) -> None:
     """Lay on a piece from elsewhere, in this image or another, turned, and brought to the place's brightness half of the time."""
-    blob = _blob(canvas, rng, _spread(rng, 0.02, 0.15))
+    blob = _blob(canvas, rng, _spread(rng, 0.03, 0.25))
     source = canvas.donor if rng.random() < 0.5 else canvas.image
     turned = np.ascontiguousarray(np.rot90(source, int(rng.integers(4))))
     down = rng.integers(turned.shape[0]) - blob.rows.start
@@ -91,15 +91,15 @@ def _texture(canvas: _Canvas, rng: np.random.Generator) -> None:
 
 def _blur(canvas: _Canvas, rng: np.random.Generator) -> None:
     """Take the sharpness from a piece."""
-    blob = _blob(canvas, rng, _spread(rng, 0.05, 0.3))
+    blob = _blob(canvas, rng, _spread(rng, 0.06, 0.4))
     region = canvas.image[blob.rows, blob.columns]
-    soft = cv2.GaussianBlur(region, (0, 0), _spread(rng, 0.004, 0.03) * canvas.side).reshape(region.shape)
+    soft = cv2.GaussianBlur(region, (0, 0), _spread(rng, 0.006, 0.05) * canvas.side).reshape(region.shape)
     region += blob.weight * (soft - region)
 
 
 def _bent(canvas: _Canvas, rng: np.random.Generator) -> None:
     """Push a piece aside, most in its middle."""
-    radius = _spread(rng, 0.05, 0.25)
+    radius = _spread(rng, 0.08, 0.35)
     blob = _blob(canvas, rng, radius)
     region = canvas.image[blob.rows, blob.columns]
     far, angle = _spread(rng, 0.1, 0.6) * radius * canvas.side, rng.uniform(0, 2 * np.pi)
@@ -124,7 +124,7 @@ def _uneven(canvas: _Canvas, rng: np.random.Generator) -> None:
     reach, stretch = _spread(rng, 0.08, 0.4) * canvas.side, _spread(rng, 0.4, 2.5)
     down = np.exp(-0.5 * ((np.arange(height, dtype=np.float32) - row) / (reach * stretch)) ** 2)
     across = np.exp(-0.5 * ((np.arange(width, dtype=np.float32) - column) / (reach / stretch)) ** 2)
-    canvas.image[...] += (down[:, None] * across[None, :])[..., None] * _amplitude(canvas, rng, 0.2, 2.0)
+    canvas.image[...] += (down[:, None] * across[None, :])[..., None] * _amplitude(canvas, rng, 0.5, 3.0)
 
 
 _LAY: dict[str, Callable[[_Canvas, np.random.Generator], None]] = {
