@@ -24,6 +24,7 @@ from inspector.clock import NS_PER_MS
 Port = Annotated[int, Field(ge=1, le=65535)]
 Address = Annotated[int, Field(ge=0, le=65535)]
 Milliseconds = Annotated[float, Field(gt=0, le=3_600_000)]
+Counts = Annotated[int, Field(gt=0, le=1_000_000_000)]
 
 
 def _network(text: str) -> str:
@@ -138,6 +139,51 @@ class ServerConfig(Section):
     results_queue: Annotated[int, Field(ge=1, le=64)] = 8  # verdicts that may wait for RESULTS_ACK
 
 
+class DirectConfig(Section):
+    """`plc.direct`: the gate's coil, for a line whose PLC cannot track its parts."""
+
+    coil: Address
+    coil_means: Literal["pass", "reject"] = "pass"  # what a coil of 1 does; pass: silence rejects
+    silence_may_release: bool = False  # needed for coil_means: reject
+    delay_ms: Milliseconds | None = None  # trigger to gate: this,
+    delay_counts: Counts | None = None  # or counts of the encoder
+    width_ms: Milliseconds | None = None  # how long, or how far, a part is at the gate
+    width_counts: Counts | None = None
+    encoder_address: Address | None = None  # holding register of the belt's encoder
+    encoder_words: Literal[1, 2] = 2
+    confirm_input: Address | None = None  # discrete input of the sensor that sees a rejected part go
+    confirm_ms: Milliseconds = 1000.0  # from the gate to that sensor, at most
+    slack_ms: Milliseconds = 10.0  # the gate may be so late for a part to be rejected
+    poll_ms: Milliseconds = 5.0  # how often encoder and confirm input are read
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> Self:
+        by_time = (self.delay_ms, self.width_ms)
+        by_belt = (self.delay_counts, self.width_counts, self.encoder_address)
+        if not (None not in by_time and set(by_belt) == {None}) and not (
+            None not in by_belt and set(by_time) == {None}
+        ):
+            raise ValueError(
+                "expected either delay_ms and width_ms, or delay_counts, width_counts and encoder_address"
+            )
+        if self.coil_means == "reject" and not self.silence_may_release:
+            raise ValueError(
+                "expected coil_means: pass, since with reject a part passes whenever the link is down or the station is "
+                "late; set silence_may_release: true only where that is wanted"
+            )
+        return self
+
+    @property
+    def delay(self) -> int:
+        """Trigger to gate: nanoseconds, or counts."""
+        return round((self.delay_ms or 0) * NS_PER_MS) or self.delay_counts or 0
+
+    @property
+    def width(self) -> int:
+        """How long, or how far, a part is at the gate: nanoseconds, or counts."""
+        return round((self.width_ms or 0) * NS_PER_MS) or self.width_counts or 0
+
+
 class PlcConfig(Section):
     """`plc`: the PLC, and which side of the Modbus TCP connection is its."""
 
@@ -159,6 +205,7 @@ class PlcConfig(Section):
     reconnect_max_ms: Milliseconds = 1000.0
     allow_simulated: bool = False  # a simulated station may write to this PLC
     server: ServerConfig = ServerConfig()
+    direct: DirectConfig | None = None  # default: the PLC tracks its parts itself
     registers: RegistersConfig = RegistersConfig()
 
 
