@@ -12,7 +12,8 @@
     ├── ModelError                      MOD-001  fitting, evaluating, or reading a model pack failed
     │   ├── WeightsError                MOD-002  the backbone's weight file is missing, altered or not plain weights
     │   ├── ImagesError                 MOD-003  a folder of images cannot be used: missing, empty, too few, unreadable
-    │   └── PackError                   MOD-004  a model pack is missing, truncated, altered or of a newer format
+    │   ├── PackError                   MOD-004  a model pack is missing, truncated, altered or of a newer format
+    │   └── NetworkError                MOD-005  a network given as ONNX cannot be used: inputs, outputs, operators, values
     ├── EngineError                     ENG-001  the engine cannot be opened or gave no usable score
     │   ├── EngineUnavailableError      ENG-002  the backend needs something this machine lacks: named in the message
     │   ├── GraphError                  ENG-003  the graph or plan file is damaged, unsupported, or not of our contract
@@ -135,6 +136,12 @@ class PackError(ModelError):
     """A model pack is missing, truncated, altered, or of a newer format. Nothing of it was used."""
 
     code = "MOD-004"
+
+
+class NetworkError(ModelError):
+    """A network given as an ONNX file cannot be used: its inputs, outputs, operators, or what it computes."""
+
+    code = "MOD-005"
 
 
 # -- engine -------------------------------------------------------------------------------------

@@ -107,6 +107,22 @@ class OpenVinoHead:
         return to_score(**{name: self._request.get_tensor(name).data for name in self._outputs})
 
 
+def outputs_of(graph: Path) -> Signature:
+    """Return data type and shape, by every name they have, of those outputs of a graph that have a fixed size. Raises GraphError."""
+    try:
+        ports = _read(graph).outputs
+    except (RuntimeError, *_READER_ERRORS) as error:
+        raise GraphError(
+            f"{graph}: OpenVINO cannot use this graph, fit the pack again: {_reason(error)}"
+        ) from error
+    return {
+        name: (np.dtype(port.get_element_type().to_dtype()).name, tuple(port.get_shape()))
+        for port in ports
+        if not port.get_partial_shape().is_dynamic
+        for name in port.get_names()
+    }
+
+
 def _compile(graph: Path, threads: int) -> Any:
     settings: dict[str, object] = {
         "PERFORMANCE_HINT": "LATENCY",
@@ -116,14 +132,17 @@ def _compile(graph: Path, threads: int) -> Any:
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
     try:
-        # Not Core.read_model: it offers a file that is no ONNX to the readers of five other formats.
-        reader = frontend.FrontEndManager().load_by_framework("onnx")
-        model = reader.convert(reader.load(str(graph)))
-        return openvino.Core().compile_model(model, "CPU", settings)
+        return openvino.Core().compile_model(_read(graph), "CPU", settings)
     except (RuntimeError, *_READER_ERRORS) as error:
         raise GraphError(
             f"{graph}: OpenVINO cannot use this graph, fit the pack again: {_reason(error)}"
         ) from error
+
+
+def _read(graph: Path) -> Any:
+    """Return OpenVINO's model of an ONNX file. Not by Core.read_model: it offers what is no ONNX to the readers of five other formats."""
+    reader = frontend.FrontEndManager().load_by_framework("onnx")
+    return reader.convert(reader.load(str(graph)))
 
 
 def _reason(error: BaseException) -> str:

@@ -7,6 +7,7 @@ the framework that trained it is needed.
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from inspector.errors import ModelError
@@ -75,9 +76,15 @@ class Backbone(Protocol):
 
 
 def open_backbone(name: str) -> Backbone:
-    """Return the backbone of this name, or of this ONNX file. Raises ModelError, or WeightsError for an altered file."""
+    """Return the backbone of this name, or of this ONNX file. Raises ModelError; WeightsError, NetworkError for a file."""
     if name in BACKBONES:
         module, function = BACKBONES[name]
         backbone: Backbone = getattr(importlib.import_module(module), function)()
         return backbone
-    raise ModelError(f"expected a backbone among {', '.join(BACKBONES)}, got {name!r}; choose one of those")
+    if name.endswith(".onnx"):
+        from inspector.model.onnx_backbone import open_onnx_backbone
+
+        return open_onnx_backbone(Path(name))
+    raise ModelError(
+        f"expected a backbone among {', '.join(BACKBONES)}, or an ONNX file, got {name!r}; choose one of those"
+    )

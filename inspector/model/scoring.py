@@ -16,7 +16,7 @@ from inspector.model.images import read_image
 @contextmanager
 def compiled(model: onnx.ModelProto, geometry: Geometry) -> Iterator[Engine]:
     """Yield a warm CPU engine of a graph. The CPU, since its float32 is the reference of every pack."""
-    with _file(model) as path:
+    with graph_file(model) as path:
         engine = open_engine("openvino", path, geometry)
         try:
             engine.warm_up()
@@ -28,7 +28,7 @@ def compiled(model: onnx.ModelProto, geometry: Geometry) -> Iterator[Engine]:
 @contextmanager
 def compiled_head(model: onnx.ModelProto) -> Iterator[OpenVinoHead]:
     """Yield the same engine for a head_graph: it scores features instead of images."""
-    with _file(model) as path:
+    with graph_file(model) as path:
         yield OpenVinoHead(path)
 
 
@@ -39,7 +39,7 @@ def score_files(engine: Engine, paths: Iterable[Path], channels: int) -> Iterato
 
 
 @contextmanager
-def _file(model: onnx.ModelProto) -> Iterator[Path]:
+def graph_file(model: onnx.ModelProto) -> Iterator[Path]:
     """Yield a file of the graph: engines read nothing else."""
     with tempfile.TemporaryDirectory(prefix="inspector-fit-") as folder:
         path = Path(folder) / "graph.onnx"
