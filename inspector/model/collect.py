@@ -57,6 +57,7 @@ def gather(
             images - len(aside),
             len(aside),
             GatheredPositions(branch, groups, seed) if positions else None,
+            spec.cells(branch.grid),
         )
         for branch in spec.branches
     )

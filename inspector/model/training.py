@@ -38,9 +38,12 @@ class Gathered:
         images: int,
         samples: int,
         positions: GatheredPositions | None = None,
+        watched: NDArray[np.float32] | None = None,
     ) -> None:
+        """`watched`: 0 for each cell of the grid that says nothing, which is left out; None takes all."""
         self.branch = branch
-        self._share = min(branch.cells, max(1, CANDIDATES // max(1, images)))
+        self._seen = np.arange(branch.cells) if watched is None else np.flatnonzero(watched)
+        self._share = min(len(self._seen), max(1, CANDIDATES // max(1, images)))
         self._moments = [Moments.empty(branch.depth) for _ in range(groups)]
         self._candidates = np.empty((images * self._share, branch.depth), np.float32)
         self._group_of = np.empty(images, np.int64)
@@ -51,10 +54,11 @@ class Gathered:
 
     def add(self, features: NDArray[np.float32], group: int, rng: np.random.Generator) -> None:
         """Take in an image's features (cells, depth)."""
-        self._moments[group] += Moments.of(features)
-        chosen = np.sort(rng.choice(len(features), self._share, replace=False))
+        seen = features[self._seen]
+        self._moments[group] += Moments.of(seen)
+        chosen = np.sort(rng.choice(len(seen), self._share, replace=False))
         start = self._images * self._share
-        self._candidates[start : start + self._share] = features[chosen]
+        self._candidates[start : start + self._share] = seen[chosen]
         self._group_of[self._images] = group
         self._images += 1
         if self._positions is not None:
