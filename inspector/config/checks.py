@@ -24,6 +24,8 @@ def contradictions(config: Config) -> Iterator[Finding]:
         yield ("plc", "registers"), f"expected blocks that stand apart, came: {text}"
     if config.station.simulated and not config.plc.allow_simulated:
         yield from _real_plcs(config.plc)
+    if config.plc.direct.coil is not None:
+        yield from _direct(config)
 
 
 def missing_files(config: Config, folder: Path) -> Iterator[Finding]:
@@ -175,6 +177,23 @@ def _intervals(config: Config) -> Iterator[Finding]:
         yield (
             ("plc", "heartbeat_timeout_ms"),
             f"expected more than plc.poll_ms ({plc.poll_ms:g}), came {plc.heartbeat_timeout_ms:g}",
+        )
+
+
+def _direct(config: Config) -> Iterator[Finding]:
+    budget, delay_ms = config.station.budget_ms, config.plc.direct.delay_ms
+    if config.plc.role == "server":
+        yield (
+            ("plc", "direct", "coil"),
+            "expected plc.role: client, since a coil is written by a client; leave it out in the server role",
+        )
+    if delay_ms is not None and delay_ms < budget:
+        yield (
+            ("plc", "direct", "delay_ms"),
+            (
+                f"expected at least station.budget_ms ({budget:g}), came {delay_ms:g}; a part would be at the gate before "
+                "its verdict is due"
+            ),
         )
 
 

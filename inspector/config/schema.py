@@ -142,7 +142,7 @@ class ServerConfig(Section):
 class DirectConfig(Section):
     """`plc.direct`: the gate's coil, for a line whose PLC cannot track its parts."""
 
-    coil: Address
+    coil: Address | None = None  # None: the PLC tracks its parts, and moves the gate itself
     coil_means: Literal["pass", "reject"] = "pass"  # what a coil of 1 does; pass: silence rejects
     silence_may_release: bool = False  # needed for coil_means: reject
     delay_ms: Milliseconds | None = None  # trigger to gate: this,
@@ -158,6 +158,8 @@ class DirectConfig(Section):
 
     @model_validator(mode="after")
     def _one_unit(self) -> Self:
+        if self.coil is None:
+            return self
         by_time = (self.delay_ms, self.width_ms)
         by_belt = (self.delay_counts, self.width_counts, self.encoder_address)
         if not (None not in by_time and set(by_belt) == {None}) and not (
@@ -205,7 +207,7 @@ class PlcConfig(Section):
     reconnect_max_ms: Milliseconds = 1000.0
     allow_simulated: bool = False  # a simulated station may write to this PLC
     server: ServerConfig = ServerConfig()
-    direct: DirectConfig | None = None  # default: the PLC tracks its parts itself
+    direct: DirectConfig = DirectConfig()
     registers: RegistersConfig = RegistersConfig()
 
 

@@ -68,8 +68,11 @@ class NoGate:
 class DirectGate:
     """Implements `Gate`. The PLC thread owns it."""
 
-    def __init__(self, config: DirectConfig, desk: Desk, clock: Clock, word_order: WordOrder) -> None:
+    def __init__(
+        self, coil: int, config: DirectConfig, desk: Desk, clock: Clock, word_order: WordOrder
+    ) -> None:
         """Nothing under way, the coil unknown."""
+        self._coil = coil
         self._config = config
         self._desk = desk
         self._clock = clock
@@ -135,7 +138,7 @@ class DirectGate:
 
     def leave(self, connection: PlcConnection) -> None:
         """Switch the coil off: with the default meaning, the gate is closed."""
-        connection.write_coil(self._config.coil, on=False)
+        connection.write_coil(self._coil, on=False)
         self._level = False
 
     # -- steps ------------------------------------------------------------------------------------
@@ -167,7 +170,7 @@ class DirectGate:
         level = at is not None and self._pulses.level(at)
         if level != self._level:
             self._level = None  # until it is acknowledged
-            connection.write_coil(self._config.coil, on=level)
+            connection.write_coil(self._coil, on=level)
             self._level = level
         t_right_ns = self._clock.now_ns()
         for window in slipped:
@@ -193,6 +196,6 @@ class DirectGate:
         self._confirm_was = is_on
 
 
-def gate_of(config: DirectConfig | None, desk: Desk, clock: Clock, word_order: WordOrder) -> Gate:
+def gate_of(config: DirectConfig, desk: Desk, clock: Clock, word_order: WordOrder) -> Gate:
     """Return the gate that the configuration asks for."""
-    return NoGate() if config is None else DirectGate(config, desk, clock, word_order)
+    return NoGate() if config.coil is None else DirectGate(config.coil, config, desk, clock, word_order)

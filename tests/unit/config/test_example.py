@@ -24,6 +24,13 @@ NEEDED_OR_NOT_DEFAULT = {
     "camera.latency_ms.max",  # computed from the budget
     "camera.silence_ms",
     "plc.timeout_ms",
+    "plc.direct.coil",  # by default the PLC moves the gate
+    "plc.direct.delay_ms",
+    "plc.direct.width_ms",
+    "plc.direct.delay_counts",
+    "plc.direct.width_counts",
+    "plc.direct.encoder_address",
+    "plc.direct.confirm_input",
 }
 
 

@@ -54,7 +54,7 @@ class Bench:
         self.desk = FakeDesk()
         self.unconfirmed: list[int] = []
         self.desk.on_unconfirmed = self.unconfirmed.append  # type: ignore[method-assign]
-        self.gate = DirectGate(DirectConfig(**config), self.desk, self.clock, "high_first")
+        self.gate = DirectGate(9, DirectConfig(**config), self.desk, self.clock, "high_first")
         self.at(0)
 
     def at(self, ms: float, *, act: bool = True) -> bool | None:
