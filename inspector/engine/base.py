@@ -13,7 +13,7 @@ to hand out anything that is not a finite number.
 import importlib
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -55,6 +55,19 @@ class Score:
     def place(self, row: int, column: int) -> tuple[float, float]:
         """Return the centre of a cell in pixels (x, y) of the raw frame; with an alignment it may lie outside."""
         return apply(self.cells_to_frame, column + 0.5, row + 0.5)
+
+    def oddest(self) -> tuple[float, float]:
+        """Return the place of the heat map's maximum in pixels (x, y) of the raw frame."""
+        row, column = divmod(int(self.heatmap.argmax()), self.heatmap.shape[1])
+        return self.place(row, column)
+
+    def named(self, names: Sequence[str]) -> tuple[str, float]:
+        """Return the likeliest of the pack's known defects and the confidence in it; "" and NaN where none of them is likelier."""
+        if self.defects is None:
+            return "", math.nan
+        best = int(self.defects.argmax())
+        confidence = float(self.defects[best])
+        return (names[best], confidence) if confidence >= 1 - float(self.defects.sum()) else ("", math.nan)
 
 
 class Engine(Protocol):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inspector.engine import base
-from inspector.engine.base import check_contract, one_line, open_engine, to_score
+from inspector.engine.base import Score, check_contract, one_line, open_engine, to_score
 from inspector.engine.preprocess import Geometry
 from inspector.errors import EngineError, EngineUnavailableError, GraphError, ScoreError
 from tests.unit.engine.graphs import SmallGraph
@@ -175,6 +175,25 @@ def test_known_defects_may_be_told_beside_score_and_heat_map() -> None:
     memory[:] = 0
     assert score.defects is not None
     np.testing.assert_array_equal(score.defects, np.array([0.5, 0.25, 0], np.float32))
+
+
+def test_a_score_names_the_likeliest_defect_unless_none_is_likelier() -> None:
+    def named(*confidences: float) -> tuple[str, float]:
+        return Score(1.0, np.zeros((2, 2), np.float32), defects=np.array(confidences, np.float32)).named(
+            ("dent", "rust")
+        )
+
+    assert named(0.25, 0.5) == ("rust", 0.5)
+    assert named(0.5, 0.25) == ("dent", 0.5)
+    for name, confidence in (named(0.25, 0.125), Score(1.0, np.zeros((2, 2), np.float32)).named(())):
+        assert name == ""
+        assert np.isnan(confidence)
+
+
+def test_the_oddest_place_is_the_centre_of_the_highest_cell_in_the_frame() -> None:
+    heatmap = np.zeros((4, 6), np.float32)
+    heatmap[1, 5] = 2
+    assert Score(2.0, heatmap, (20.0, 0.0, 100.0, 0.0, 10.0, 50.0)).oddest() == (210.0, 65.0)
 
 
 def test_vendor_messages_become_one_line() -> None:
