@@ -1,36 +1,34 @@
 """The threshold, from good images that the model has not seen, and how far that figure can be trusted."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inspector.errors import ImagesError, ModelError
+from inspector.model.batches import Batches
+from inspector.model.next_batch import LEAST_BATCHES, limit_for, outlook, rate_interval
 
 MINIMUM_IMAGES = 20
-FOLDS = 5
-CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class Folds:
-    """Which fold each image is held out in. `by_batch`: whole batches are held out together."""
-
-    fold_of: NDArray[np.int64]
-    count: int
-    by_batch: bool
-    warnings: tuple[str, ...]
+_PUSH = 0.1  # share of the threshold that one batch may account for before it is named
+_USUAL_BATCH = 100  # images of the next batch, where no batch says how large batches are
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """The limit and what it was worth on the held-out images: share above it and that share's 95 % interval."""
+    """The limit, and what it is worth.
+
+    `rate`: share of the held-out images above it. `interval`: that of the share in the next batch of `next_images` images, 95 %, or
+    None where nothing is known of other batches. `promised`: the interval rests on batches that people or time set apart.
+    """
 
     value: float
     rate: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
+    next_images: int
+    promised: bool
     warnings: tuple[str, ...]
 
 
@@ -51,46 +49,12 @@ def check_rate(false_reject_rate: float) -> None:
         )
 
 
-def choose_folds(batches: Sequence[str], rng: np.random.Generator) -> Folds:
-    """Hold out whole batches where there are several, else random fifths of the one batch, with a warning.
+def choose_threshold(scores: NDArray[np.float64], false_reject_rate: float, batches: Batches) -> Threshold:
+    """Return the limit that a good part of the next batch exceeds with the stated probability at most.
 
-    Raises ImagesError below 20 images.
-    """
-    total = len(batches)
-    check_number(total)
-    names, batch_of = np.unique(np.array(batches), return_inverse=True)
-    sizes = np.bincount(batch_of)
-    if len(names) > 1 and total - sizes.max() >= MINIMUM_IMAGES // 2:
-        fold_of_batch = _balance(sizes, min(FOLDS, len(names)))
-        return Folds(fold_of_batch[batch_of], int(fold_of_batch.max()) + 1, by_batch=True, warnings=())
-    reason = (
-        "all good images are of one batch"
-        if len(names) == 1
-        else "all but a few good images are of one batch"
-    )
-    warning = (
-        f"{reason}, so the threshold says little about the next one: on real parts a target of 1 % became 7 to 24 % on new "
-        "batches; sort the images into one sub-folder for each day or lot"
-    )
-    return Folds(rng.permutation(total) % FOLDS, FOLDS, by_batch=False, warnings=(warning,))
-
-
-def _balance(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Share out batches over folds of about equal size: the largest first, each to the emptiest fold."""
-    load = np.zeros(count, np.int64)
-    fold_of_batch = np.zeros(len(sizes), np.int64)
-    for batch in np.argsort(-sizes, kind="stable"):
-        fold = int(load.argmin())
-        fold_of_batch[batch] = fold
-        load[fold] += sizes[batch]
-    return fold_of_batch
-
-
-def choose_threshold(scores: NDArray[np.float64], false_reject_rate: float) -> Threshold:
-    """Return the limit that new good parts exceed at most at the stated rate, if they are like the held-out ones.
-
-    It is the score of rank ceil((n + 1)(1 - rate)) (split conformal prediction, Vovk et al. 2005). Where n is too small to
-    have that rank it is the highest score, and a warning says so. A part is rejected when its score is above the limit.
+    It is the score of rank ceil((n + 1)(1 - rate)) (split conformal prediction, Vovk et al. 2005), or the limit that takes the
+    spread between batches into account, whichever is higher. Where n is too small to have that rank it is the highest score,
+    and a warning says so. A part is rejected when its score is above the limit.
     """
     check_rate(false_reject_rate)
     ordered = np.sort(scores)
@@ -98,46 +62,65 @@ def choose_threshold(scores: NDArray[np.float64], false_reject_rate: float) -> T
         raise ModelError(
             "expected a positive finite score for each held-out image, found others; check the good images"
         )
-    count, warnings = len(ordered), []
-    rank = math.ceil((count + 1) * (1 - false_reject_rate) - 1e-9)
-    if rank > count:
-        needed = math.ceil(1 / false_reject_rate)
-        warnings.append(
-            f"{count} held-out images cannot show a false-reject rate of {false_reject_rate:.2%} (about {needed} are needed): "
+    count = len(ordered)
+    seen = outlook(scores, batches)
+    rank = min(count, math.ceil((count + 1) * (1 - false_reject_rate) - 1e-9))
+    limit = limit_for(seen, false_reject_rate)
+    value = max(float(ordered[rank - 1]), limit if math.isfinite(limit) else float(ordered[-1]))
+    dated = batches.source in ("folders", "times")
+    next_images = int(np.median(batches.sizes)) if dated else _USUAL_BATCH
+    interval = rate_interval(seen, value, next_images)
+    above = int((ordered > value).sum())
+    promised = dated and interval is not None
+    threshold = Threshold(value, above / count, interval, next_images, promised, ())
+    warnings = _warnings(threshold, scores, false_reject_rate, batches, seen.batches)
+    return Threshold(value, above / count, interval, next_images, promised, tuple(warnings))
+
+
+def _warnings(
+    threshold: Threshold, scores: NDArray[np.float64], rate: float, batches: Batches, judged: int
+) -> Iterator[str]:
+    count = len(scores)
+    if math.ceil((count + 1) * (1 - rate) - 1e-9) > count:
+        yield (
+            f"{count} held-out images cannot show a false-reject rate of {rate:.2%} (about {math.ceil(1 / rate)} are needed): "
             "the threshold is the highest of their scores"
         )
-        rank = count
-    value = float(ordered[rank - 1])
-    above = int((ordered > value).sum())
-    return Threshold(value, above / count, clopper_pearson(above, count), tuple(warnings))
+    if not threshold.promised:
+        yield from _unpromised(batches, judged)
+    elif threshold.interval is not None and threshold.interval[1] > max(5 * rate, 0.05):
+        yield (
+            f"{judged} batches differ so much, or say so little, that at a stated rate of {rate:.2%} the next one may lose up to "
+            f"{threshold.interval[1]:.0%}; add batches, or find out what changes between them"
+        )
+    if threshold.promised:
+        yield from _outliers(threshold, scores, rate, batches)
 
 
-def clopper_pearson(events: int, trials: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the exact interval of a probability after `events` in `trials` (Clopper and Pearson, Biometrika 1934)."""
-    tail = (1 - confidence) / 2
-    low = 0.0 if events == 0 else _solve(lambda p: 1 - _binomial_cdf(events - 1, trials, p) - tail)
-    high = 1.0 if events == trials else _solve(lambda p: tail - _binomial_cdf(events, trials, p))
-    return low, high
+def _outliers(
+    threshold: Threshold, scores: NDArray[np.float64], rate: float, batches: Batches
+) -> Iterator[str]:
+    """Name each batch that alone pushes the threshold up: a wrong set-up, or bad parts among the good."""
+    for number, name in enumerate(batches.names):
+        others = batches.batch_of != number
+        limit = limit_for(outlook(scores[others], batches.part(others)), rate)
+        if limit < (1 - _PUSH) * threshold.value:
+            yield (
+                f"batch {name} alone raises the threshold from {limit:.3f} to {threshold.value:.3f}; "
+                "check that its parts are good and that nothing was set up otherwise"
+            )
 
 
-def _binomial_cdf(events: int, trials: int, p: float) -> float:
-    """Return P(X <= events). Logarithms, since the coefficients overflow beyond a thousand trials."""
-    log_n = math.lgamma(trials + 1)
-    logs = (
-        log_n
-        - math.lgamma(k + 1)
-        - math.lgamma(trials - k + 1)
-        + k * math.log(p)
-        + (trials - k) * math.log1p(-p)
-        for k in range(events + 1)
-    )
-    return math.fsum(math.exp(value) for value in logs)
-
-
-def _solve(rising: Callable[[float], float]) -> float:
-    """Return the zero of a rising function on (0, 1) by bisection, to 1e-12."""
-    low, high = 0.0, 1.0
-    while high - low > 1e-12:
-        middle = (low + high) / 2
-        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
-    return (low + high) / 2
+def _unpromised(batches: Batches, judged: int) -> Iterator[str]:
+    if batches.source in ("folders", "times"):
+        yield (
+            f"no false-reject rate is promised for the next batch: {judged} batches of at least 5 good images cannot tell how "
+            f"batches differ; add images until there are {LEAST_BATCHES}, better 6"
+        )
+    else:
+        yield (
+            "no false-reject rate is promised for the next batch, since all good images are of one: on real parts a target of "
+            "1 % became 7 to 24 % on new batches; sort the images into one sub-folder for each day or lot"
+        )
+    if batches.source == "none" and len(np.unique(batches.family_of)) * 2 < len(batches.family_of):
+        yield "most good images are near-copies of each other, and count for few; add images of other parts"

@@ -1,13 +1,13 @@
 """Fits a model on good parts: `fit` is the table of contents, and each step has its room.
 
-images -> survey (images.py) -> folds (calibrate.py) -> spec (spec.py) -> features (patches.py, collect.py) -> held-out models and
-their scores (methods/) -> threshold (calibrate.py) -> final graph (graph.py) -> references -> pack (pack.py)
+images -> survey (images.py) -> batches (batches.py) -> folds (folds.py) -> spec (spec.py) -> features (patches.py, collect.py)
+-> known defects (known.py) -> held-out models and their scores (methods/) -> threshold (calibrate.py) -> final graph (graph.py) -> references -> pack (pack.py)
 """
 
 import json
 import resource
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -19,22 +19,20 @@ from inspector.clock import NS_PER_S, SystemClock, utc_label
 from inspector.engine.preprocess import Geometry, to_input
 from inspector.errors import ModelError
 from inspector.model.backbone import open_backbone
-from inspector.model.calibrate import (
-    CONFIDENCE,
-    Folds,
-    Threshold,
-    check_number,
-    check_rate,
-    choose_folds,
-    choose_threshold,
-    clopper_pearson,
-)
-from inspector.model.images import Survey, batch_of, input_size, list_images, read_image, survey
+from inspector.model.batches import Batches, find_batches
+from inspector.model.calibrate import Threshold, check_number, check_rate, choose_threshold
+from inspector.model.defects import DefectImages, list_defects, require_no_copies
+from inspector.model.folds import Folds, choose_folds
+from inspector.model.framing import Framing, plan
+from inspector.model.images import list_images, read_frame, survey
+from inspector.model.learning import Point, learning_curve
+from inspector.model.likeness import to_sheet
 from inspector.model.methods.base import method_named
 from inspector.model.options import FitOptions
-from inspector.model.pack import CALIBRATION, GRAPH, Pack, check_target, save_pack
+from inspector.model.pack import CALIBRATION, GRAPH, THUMBNAILS, Pack, check_target, save_pack
 from inspector.model.patches import PatchModel, fit_patches
 from inspector.model.progress import Progress, silent
+from inspector.model.proportions import CONFIDENCE
 from inspector.model.score_nodes import Exposure
 from inspector.model.scoring import compiled
 from inspector.model.spec import model_spec
@@ -59,52 +57,80 @@ class FitResult:
         return {name: getattr(self, name) for name in names}
 
 
-def fit(good: Path, out: Path, options: FitOptions | None = None, progress: Progress = silent) -> FitResult:
+def fit(
+    good: Path,
+    out: Path,
+    options: FitOptions | None = None,
+    progress: Progress = silent,
+    *,
+    defects: Path | None = None,
+    defect_masks: Path | None = None,
+) -> FitResult:
     """Fit on all images below `good` and write the pack `out`. Raises ImagesError, ModelError, PackError.
 
     The threshold comes from models that were fitted without the images they judge; the pack's model is fitted on all.
+    `defects`: examples of known ones in sub-folders, with their masks in the same places below `defect_masks`.
     """
     options = options or FitOptions()
     clock = SystemClock()
     started_ns = clock.now_ns()
     _check(options)
     check_target(out)
+    examples = _defects(defects, defect_masks)
     paths = list_images(good)
-    batches = [batch_of(path, good) for path in paths]
-    folds = choose_folds(batches, np.random.default_rng(options.seed))
+    check_number(len(paths))
     found = survey(paths)
     check_number(found.different)
-    model = _model(options, found, paths, folds, progress)
+    batches = find_batches(paths, good, found.thumbnails)
+    folds = choose_folds(batches, np.random.default_rng(options.seed))
+    framing = plan(options.frame, found, paths, options.sizes)
+    model = _model(options, framing, paths, folds, progress)
 
-    scores = model.held_out_scores(paths, folds, progress)
-    threshold = choose_threshold(scores, options.false_reject_rate)
+    if examples is not None:
+        require_no_copies(examples.examples, paths)
+        model = model.met(examples, progress)
+    shown = model.held_out(paths, folds, progress)
+    model = model.settled(shown, options.false_reject_rate)
+    scores = model.joined(shown)
+    threshold = choose_threshold(scores, options.false_reject_rate, batches)
+    without = choose_threshold(shown.scores, options.false_reject_rate, batches)
+    curve = learning_curve(scores, options.false_reject_rate, batches, threshold.next_images)
     # The held-out models do without: exposure only speaks outside the range of all good images.
     exposure = Exposure(float(model.grey.min()), float(model.grey.max()), limit=threshold.value)
     graph, kept = model.fused(exposure, progress)
 
-    warnings = (
-        *found.warnings,
-        *folds.warnings,
-        *threshold.warnings,
-        *_batch_warnings(batches, folds, scores, threshold),
-    )
+    warnings = (*found.warnings, *framing.warnings(), *threshold.warnings)
     references = _references(paths, scores, graph, model.geometry)
     facts = {
         **_what(options, model, kept, exposure),
-        **_worth(options, batches, folds, threshold),
+        **framing.facts(),
+        **_worth(options, batches, folds, threshold, curve),
+        "defects": model.known_facts(without.value, threshold.value),
         "images": len(paths),
         "warnings": warnings,
         "references": [{"file": name, "score": score} for name, (_, score) in references.items()],
     }
     files = {
         GRAPH: graph.SerializeToString(),
+        THUMBNAILS: to_sheet(found.thumbnails),
         CALIBRATION: _calibration(paths, good, batches, folds, scores),
+        **framing.files(),
         **{name: png for name, (png, _) in references.items()},
     }
     pack = save_pack(out, facts, files)
     seconds = (clock.now_ns() - started_ns) / NS_PER_S
     peak_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return FitResult(pack, len(paths), seconds, peak_rss_mb, options.method, kept, threshold.value, warnings)
+
+
+def _defects(folder: Path | None, masks: Path | None) -> DefectImages | None:
+    if folder is not None:
+        return list_defects(folder, masks)
+    if masks is not None:
+        raise ModelError(
+            f"expected --defects beside --defect-masks {masks}, there is none; say whose masks they are"
+        )
+    return None
 
 
 def _check(options: FitOptions) -> None:
@@ -119,27 +145,21 @@ def _check(options: FitOptions) -> None:
 
 
 def _model(
-    options: FitOptions, found: Survey, paths: Sequence[Path], folds: Folds, progress: Progress
+    options: FitOptions, framing: Framing, paths: Sequence[Path], folds: Folds, progress: Progress
 ) -> PatchModel:
     """Choose spec and method, and pass over the images."""
-    sizes = [input_size(found.aspect, pixels) for pixels in options.sizes]
-    spec = model_spec(open_backbone(options.backbone), found.channels, sizes, options.taps, options.pooling)
+    backbone = open_backbone(options.backbone)
+    spec = model_spec(
+        backbone,
+        framing.geometry.channels,
+        framing.sizes,
+        options.taps,
+        options.pooling,
+        tile=framing.tile,
+    )
+    spec = replace(spec, framing=framing.geometry, watched=framing.watched)
     method = method_named(options.method, bank=options.bank, seed=options.seed)
     return fit_patches(spec, method, paths, folds, seed=options.seed, progress=progress)
-
-
-def _batch_warnings(
-    batches: Sequence[str], folds: Folds, scores: NDArray[np.float64], threshold: Threshold
-) -> Iterator[str]:
-    """Name the batches that, held out whole, were rejected far more often than all together."""
-    if not folds.by_batch:
-        return
-    names = np.array(batches)
-    for name in np.unique(names):
-        of_batch = scores[names == name]
-        above = int((of_batch > threshold.value).sum())
-        if clopper_pearson(above, len(of_batch))[0] > threshold.rate:
-            yield f"batch {name}: {above} of {len(of_batch)} images are above the threshold; a new batch may fare like this one"
 
 
 def _what(options: FitOptions, model: PatchModel, kept: int, exposure: Exposure) -> dict[str, object]:
@@ -157,30 +177,43 @@ def _what(options: FitOptions, model: PatchModel, kept: int, exposure: Exposure)
 
 
 def _worth(
-    options: FitOptions, batches: Sequence[str], folds: Folds, threshold: Threshold
+    options: FitOptions, batches: Batches, folds: Folds, threshold: Threshold, curve: Sequence[Point]
 ) -> dict[str, object]:
     """Return the manifest's entries about the threshold and what it rests on."""
     return {
         "threshold": threshold.value,
         "false_reject_rate": options.false_reject_rate,
         "held_out": {
-            "by": "batch" if folds.by_batch else "random",
-            "batches": len(set(batches)),
-            "images": len(batches),
+            "by": batches.source,
+            "batches": len(batches.names),
+            "families": len(np.unique(batches.family_of)),
+            "folds": folds.count,
+            "images": len(batches.batch_of),
             "false_reject_rate": threshold.rate,
             "interval": threshold.interval,
+            "next_images": threshold.next_images,
+            "promised": threshold.promised,
             "confidence": CONFIDENCE,
+            "learning": [asdict(point) for point in curve],
         },
     }
 
 
 def _calibration(
-    paths: Sequence[Path], root: Path, batches: Sequence[str], folds: Folds, scores: NDArray[np.float64]
+    paths: Sequence[Path], root: Path, batches: Batches, folds: Folds, scores: NDArray[np.float64]
 ) -> bytes:
     """Return calibration.json: one entry for each good image."""
     entries = [
-        {"image": str(path.relative_to(root)), "batch": batch, "fold": int(fold), "score": float(score)}
-        for path, batch, fold, score in zip(paths, batches, folds.fold_of, scores, strict=True)
+        {
+            "image": str(path.relative_to(root)),
+            "batch": batch,
+            "family": int(family),
+            "fold": int(fold),
+            "score": float(score),
+        }
+        for path, batch, family, fold, score in zip(
+            paths, batches.labels(), batches.family_of, folds.fold_of, scores, strict=True
+        )
     ]
     return json.dumps({"held_out": entries}, indent=1).encode()
 
@@ -194,9 +227,10 @@ def _references(
     references = {}
     with compiled(graph, geometry) as engine:
         for name, index in chosen.items():
-            pixels = to_input(read_image(paths[index], geometry.channels), geometry)[0].squeeze()
-            written, png = cv2.imencode(".png", pixels if pixels.ndim == 2 else pixels[..., ::-1])
+            prepared = to_input(read_frame(paths[index], geometry.channels), geometry)
+            pixels = prepared[0, :, :, 0] if geometry.channels == 1 else prepared[0, :, :, ::-1]
+            written, png = cv2.imencode(".png", pixels)
             if not written:
                 raise ModelError(f"{paths[index]}: cannot be encoded as PNG for the pack; replace the image")
-            references[f"reference/{name}.png"] = (png.tobytes(), engine.score(pixels).value)
+            references[f"reference/{name}.png"] = (png.tobytes(), engine.score_prepared(prepared).value)
     return references

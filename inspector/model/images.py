@@ -5,28 +5,40 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.engine.decoding import Samples
+from inspector.engine.preprocess import ASPECT_TOLERANCE
 from inspector.errors import ImagesError
+from inspector.model.likeness import SIDE, thumbnail
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm", ".jp2"}
 )
 STEP = 32  # sides of a graph's input come in steps of this by default, so that no grid is cut
-_ASPECT_TOLERANCE = 0.05  # a part that is stretched less than this still looks like itself
+_NAMED = 10  # unreadable images that a message names
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What images have in common: 1 or 3 channels, the median aspect (width / height), how many differ, oddities to tell."""
+    """What images have in common: 1 or 3 channels, the median aspect (width / height), how many differ, oddities to tell.
+
+    `thumbnails` uint8 (n, SIDE, SIDE), in the images' order. `size` (width, height) where all have the same, `uniform` where their
+    aspects do, `bits` of their grey levels.
+    """
 
     channels: int
     aspect: float
     different: int
+    thumbnails: NDArray[np.uint8]
     warnings: tuple[str, ...]
+    size: tuple[int, int] | None = None
+    uniform: bool = True
+    bits: int = 8
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -58,14 +70,28 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 def read_image(path: Path, channels: int) -> NDArray[np.uint8]:
     """Return the image as uint8, (H, W) for one channel or (H, W, 3) RGB for three. Raises ImagesError."""
+    return _to_eight(read_frame(path, channels))
+
+
+def _to_eight(frame: Samples) -> NDArray[np.uint8]:
+    """Return a picture of 8 bits, the upper ones of those that the frame uses: for people, masks and comparisons."""
+    if frame.dtype == np.uint8:
+        return frame.astype(np.uint8, copy=False)
+    used = int(np.bitwise_or.reduce(frame, axis=None)).bit_length()
+    return (frame >> max(0, used - 8)).astype(np.uint8)
+
+
+def read_frame(path: Path, channels: int) -> Samples:
+    """Return the image as `read_image` does, but uint16 where the file holds more than 8 bits: what an engine scores."""
     flags = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
+    flags |= cv2.IMREAD_ANYDEPTH
     flags |= cv2.IMREAD_IGNORE_ORIENTATION  # a camera knows no EXIF: pixels are taken as they are stored
     level = cv2.utils.logging.setLogLevel(
         cv2.utils.logging.LOG_LEVEL_SILENT
     )  # OpenCV would print its own lines beside our one
     try:
         # From memory, since imread fills up a JPEG that was cut off with grey, and says nothing.
-        image: NDArray[np.uint8] | None = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flags)
+        image: NDArray[Any] | None = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flags)
     except OSError as error:
         raise ImagesError(
             f"{path}: cannot be read, {error.strerror}; check the file and its rights"
@@ -76,6 +102,10 @@ def read_image(path: Path, channels: int) -> NDArray[np.uint8]:
         cv2.utils.logging.setLogLevel(level)
     if image is None:
         raise ImagesError(f"{path}: expected an image, OpenCV cannot decode it; remove or replace the file")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ImagesError(
+            f"{path}: expected grey levels of 8 to 16 bits, got {image.dtype}; save it as PNG or TIFF of whole numbers"
+        )
     return image
 
 
@@ -86,31 +116,69 @@ def batch_of(path: Path, root: Path) -> str:
 
 
 def survey(paths: Sequence[Path]) -> Survey:
-    """Read every image once and say what they have in common. Raises ImagesError for the first unreadable one."""
+    """Read every image once and say what they have in common. Raises ImagesError that names the unreadable ones."""
     aspects, coloured, contents = np.empty(len(paths)), 0, set()
+    sizes: set[tuple[int, int]] = set()
+    used = 0  # every bit that is set in any of them
+    thumbnails = np.zeros((len(paths), SIDE, SIDE), np.uint8)
+    unreadable: list[ImagesError] = []
     for index, path in enumerate(paths):
-        image = read_image(path, channels=3)
+        try:
+            frame = read_frame(path, channels=3)
+        except ImagesError as error:
+            unreadable.append(error)
+            continue
+        used |= int(np.bitwise_or.reduce(frame, axis=None))
+        image = _to_eight(frame)
+        sizes.add((image.shape[1], image.shape[0]))
         aspects[index] = image.shape[1] / image.shape[0]
         coloured += bool((image[..., :2] != image[..., 1:]).any())
-        contents.add(hashlib.sha256(image.tobytes()).digest())
+        contents.add(hashlib.sha256(frame.tobytes()).digest())
+        thumbnails[index] = thumbnail(image)
+    require_readable(unreadable, len(paths))
     aspect = float(np.median(aspects))
-    odd = int((np.abs(np.log(aspects / aspect)) > _ASPECT_TOLERANCE).sum())
-    warnings = []
+    warnings = tuple(_oddities(aspects, aspect, coloured, len(contents)))
+    return Survey(
+        3 if coloured else 1,
+        aspect,
+        len(contents),
+        thumbnails,
+        warnings,
+        size=sizes.pop() if len(sizes) == 1 else None,
+        uniform=not _others(aspects, aspect),
+        bits=next(bits for bits in (8, 10, 12, 14, 16) if used < 2**bits),
+    )
+
+
+def require_readable(unreadable: Sequence[ImagesError], total: int) -> None:
+    """Raise one ImagesError for all images that could not be read: the first ten by name, and how many there are."""
+    if len(unreadable) == 1:
+        raise unreadable[0]
+    if unreadable:
+        names = ", ".join(str(error).split(": ", 1)[0] for error in unreadable[:_NAMED])
+        more = f" and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
+        raise ImagesError(
+            f"expected {total} images, OpenCV cannot decode {len(unreadable)}: {names}{more}; remove or replace these files"
+        )
+
+
+def _oddities(aspects: NDArray[np.float64], aspect: float, coloured: int, different: int) -> Iterator[str]:
+    total = len(aspects)
+    odd = _others(aspects, aspect)
     if odd:
-        warnings.append(
-            f"{odd} of {len(paths)} images have another shape than width = {aspect:.2f} x height and are stretched to it; "
+        yield (
+            f"{odd} of {total} images have another shape than width = {aspect:.2f} x height and are stretched to it; "
             "fit on images of one camera and one region of interest"
         )
-    if 0 < coloured < len(paths):
-        warnings.append(
-            f"{len(paths) - coloured} of {len(paths)} images are grey among coloured ones; fit on images of one camera"
-        )
-    if len(contents) < len(paths):
-        warnings.append(
-            f"{len(paths) - len(contents)} of {len(paths)} images are copies of others, and the threshold comes out too low; "
-            "remove the copies"
-        )
-    return Survey(3 if coloured else 1, aspect, len(contents), tuple(warnings))
+    if 0 < coloured < total:
+        yield f"{total - coloured} of {total} images are grey among coloured ones; fit on images of one camera"
+    if different < total:
+        yield f"{total - different} of {total} images are copies of others, and tell nothing new; remove the copies"
+
+
+def _others(aspects: NDArray[np.float64], aspect: float) -> int:
+    """Return how many are of another shape."""
+    return int((np.abs(np.log(aspects / aspect)) > ASPECT_TOLERANCE).sum())
 
 
 def input_size(aspect: float, pixels: int) -> tuple[int, int]:

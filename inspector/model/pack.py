@@ -2,6 +2,9 @@
 
     graph.onnx         what the engine compiles
     calibration.json   the score of each held-out good image, and which batch it was of
+    thumbnails.png     the good images, small, so that evaluating can tell copies of them
+    mask.png           what of the frame is ignored, black, where a mask was given: the graph knows it, this is for people
+    pose.png           the reference that parts are aligned to, scaled down, where they are; pose_watched.png, what of it is compared
     reference/*.png    good images as the graph sees them, with their scores in the manifest
     manifest.json      what the model is, its threshold, and size and SHA-256 of every other file
 
@@ -17,12 +20,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from inspector.engine.alignment import Alignment
 from inspector.engine.preprocess import Geometry
-from inspector.errors import PackError, ServiceError
+from inspector.errors import EngineInputError, ImagesError, PackError, ServiceError
 from inspector.model.atomic import replace_folder
+from inspector.model.framing import POSE, POSE_WATCHED
+from inspector.model.images import read_image
 
 FORMAT = 2
 GRAPH, MANIFEST, CALIBRATION = "graph.onnx", "manifest.json", "calibration.json"
+THUMBNAILS = "thumbnails.png"
 _MANIFEST_BYTES_MAX = 1_000_000
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -50,6 +57,36 @@ class InputGeometry(_Strict):
     width: Annotated[int, Field(ge=1)]
 
 
+class TileEntry(_Strict):
+    """Side and overlap of tiles, in pixels of the graph's input."""
+
+    side: Annotated[int, Field(ge=64)]
+    overlap: Annotated[int, Field(ge=0)]
+
+
+class AlignEntry(_Strict):
+    """How far a part may lie from the reference pose: pixels of the frame, degrees."""
+
+    limit_px: Annotated[float, Field(gt=0)]
+    limit_deg: Annotated[float, Field(ge=0, le=45)]
+
+
+Side = Annotated[int, Field(ge=1)]
+
+
+class FrameEntry(_Strict):
+    """The frame that the model was fitted for, and how it becomes the input; see Geometry."""
+
+    size: tuple[Side, Side] | None  # width, height
+    aspect: Annotated[float, Field(gt=0)] | None
+    bits: Annotated[int, Field(ge=8, le=16)]
+    roi: tuple[int, int, Side, Side] | None
+    picture: tuple[Side, Side] | None
+    tile: TileEntry | None
+    masked: bool
+    align: AlignEntry | None
+
+
 class Backbone(_Strict):
     """The pretrained network, and its weight file's SHA-256."""
 
@@ -65,15 +102,58 @@ class BranchInput(_Strict):
     taps: tuple[str, ...]
 
 
-class HeldOut(_Strict):
-    """What the threshold rests on: images held out by whole batch or at random, and the share of them above it."""
+class LearningPoint(_Strict):
+    """What `images` good images of `batches` batches give; see learning.py. `foreseen`: from what is known, not measured."""
 
-    by: Literal["batch", "random"]
+    images: Annotated[int, Field(ge=1)]
     batches: Annotated[int, Field(ge=1)]
+    threshold: tuple[float, float]
+    highest_rate: Rate | None
+    foreseen: bool
+
+
+class HeldOut(_Strict):
+    """What the threshold rests on: which batches were held out, the share of held-out images above it, and what may come.
+
+    `by`: what sets batches apart. `interval`: of the share above the threshold in a next batch of `next_images`; null where the
+    batches are too few to tell. `promised`: whether it speaks of other days and lots, or only of parts like these.
+    """
+
+    by: Literal["folders", "times", "likeness", "none"]
+    batches: Annotated[int, Field(ge=1)]
+    families: Annotated[int, Field(ge=1)]
+    folds: Annotated[int, Field(ge=2)]
     images: Annotated[int, Field(ge=1)]
     false_reject_rate: Rate
-    interval: tuple[Rate, Rate]
+    interval: tuple[Rate, Rate] | None
+    next_images: Annotated[int, Field(ge=1)]
+    promised: bool
     confidence: Rate
+    learning: tuple[LearningPoint, ...]
+
+
+class KnownDefect(_Strict):
+    """One kind of defect, and the share of its held-out examples that is rejected with and without knowing it."""
+
+    name: str
+    examples: Annotated[int, Field(ge=1)]
+    recall: Rate
+    recall_without: Rate
+
+
+class KnownDefects(_Strict):
+    """What examples of defects brought, by models that saw neither an example nor its near-copies.
+
+    The output `defects` of the graph is in the order of `classes`. `masks`: examples that had one. `named_right`: share of the
+    rejected ones. `confusion`: rejected ones of each class (rows) by the name they were given (columns; the last is none).
+    """
+
+    classes: Annotated[tuple[KnownDefect, ...], Field(min_length=1)]
+    masks: Annotated[int, Field(ge=0)]
+    recall: Rate
+    recall_without: Rate
+    named_right: Rate | None
+    confusion: tuple[tuple[int, ...], ...]
 
 
 class Reference(_Strict):
@@ -90,6 +170,7 @@ class Manifest(_Strict):
     created: str
     method: str
     input: InputGeometry
+    frame: FrameEntry
     backbone: Backbone
     branches: tuple[BranchInput, ...]
     pooling: Literal["max"] | float
@@ -98,6 +179,7 @@ class Manifest(_Strict):
     threshold: Annotated[float, Field(gt=0)]
     false_reject_rate: Rate
     held_out: HeldOut
+    defects: KnownDefects | None = None
     images: Annotated[int, Field(ge=1)]
     seed: int
     warnings: tuple[str, ...]
@@ -116,6 +198,12 @@ class Pack:
     threshold: float
     model_hash: str
     manifest: Manifest
+
+    @property
+    def defects(self) -> tuple[str, ...]:
+        """The names of the known defects, in the order of the graph's output; empty where it knows none."""
+        known = self.manifest.defects
+        return () if known is None else tuple(defect.name for defect in known.classes)
 
 
 def check_target(path: Path) -> None:
@@ -154,9 +242,42 @@ def load_pack(path: Path) -> Pack:
         _check_file(path / name, entry)
     if GRAPH not in manifest.files:
         raise PackError(f"{path}: expected {GRAPH} in the manifest, it is not listed; fit the model again")
-    size = manifest.input
-    geometry = Geometry(channels=size.channels, height=size.height, width=size.width)
-    return Pack(path, path / GRAPH, geometry, manifest.threshold, manifest.model_hash, manifest)
+    return Pack(
+        path, path / GRAPH, _geometry(path, manifest), manifest.threshold, manifest.model_hash, manifest
+    )
+
+
+def _geometry(path: Path, manifest: Manifest) -> Geometry:
+    """Return how frames become the graph's input, from a pack whose files were checked."""
+    size, frame = manifest.input, manifest.frame
+    try:
+        alignment = None
+        if frame.align is not None:
+            if frame.size is None or POSE not in manifest.files:
+                raise PackError(
+                    f"{path}: expected {POSE} and a frame size with an alignment; fit the model again"
+                )
+            watched = path / POSE_WATCHED
+            alignment = Alignment(
+                read_image(path / POSE, 1),
+                frame.size,
+                frame.align.limit_px,
+                frame.align.limit_deg,
+                read_image(watched, 1) if POSE_WATCHED in manifest.files else None,
+            )
+        return Geometry(
+            size.channels,
+            size.height,
+            size.width,
+            roi=frame.roi,
+            picture=frame.picture,
+            frame=frame.size,
+            aspect=frame.aspect,
+            bits=frame.bits,
+            alignment=alignment,
+        )
+    except (EngineInputError, ImagesError) as error:
+        raise PackError(f"{path}: {error}; fit the model again") from error
 
 
 def require_unchanged(pack: Pack) -> None:

@@ -1,7 +1,7 @@
 """The model that is fitted here: patches of the good parts, by one of the methods."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,26 +9,31 @@ import onnx
 from numpy.typing import NDArray
 
 from inspector.engine.preprocess import Geometry
-from inspector.model.calibrate import Folds
 from inspector.model.collect import collect
+from inspector.model.defects import DefectImages
 from inspector.model.detector import fit_detector
+from inspector.model.evidence import ground
+from inspector.model.folds import Folds
 from inspector.model.graph import fused_graph
+from inspector.model.known import Known, meet
 from inspector.model.methods.base import Method
 from inspector.model.options import pooling_name
 from inspector.model.progress import Advance, Progress, counter
 from inspector.model.score_nodes import Exposure
 from inspector.model.scoring import compiled, score_files
+from inspector.model.settling import Shown
 from inspector.model.spec import ModelSpec
 from inspector.model.training import Collected
 
 
 @dataclass(frozen=True, slots=True)
 class PatchModel:
-    """What is fitted (spec and method) and what one pass over the good images left of them."""
+    """What is fitted (spec and method), what one pass over the good images left of them, and what is known of defects."""
 
     spec: ModelSpec
     method: Method
     collected: Collected
+    known: Known | None = None
 
     @property
     def geometry(self) -> Geometry:
@@ -40,23 +45,61 @@ class PatchModel:
         """Mean grey level of each good image, float64 (n,)."""
         return self.collected.grey
 
-    def held_out_scores(self, paths: Sequence[Path], folds: Folds, progress: Progress) -> NDArray[np.float64]:
-        """Return each image's score, float64 (n,), by the fused graph of a model that saw nothing of the image's fold."""
-        scores = np.full(len(paths), np.nan)
+    def met(self, images: DefectImages, progress: Progress) -> "PatchModel":
+        """Return the model that also knows these defects; what that is worth is settled later."""
+        trainings = self.collected.without(None)
+        detector = fit_detector(
+            self.spec, self.method, trainings, counter(progress, "good parts", self._steps)
+        )
+        grounds = [ground(training.moments) for training in trainings]
+        return replace(self, known=meet(self.spec, detector, grounds, images, progress))
+
+    def settled(self, good: Shown, rate: float) -> "PatchModel":
+        """Return the model whose known defects count, by what held-out good images showed at this false-reject rate."""
+        return self if self.known is None else replace(self, known=self.known.settled(good, rate))
+
+    def joined(self, good: Shown) -> NDArray[np.float64]:
+        """Return the scores of good images with what is known of defects."""
+        return good.scores if self.known is None else self.known.joined(good)
+
+    def known_facts(self, without: float, threshold: float) -> dict[str, object] | None:
+        """Return what the manifest says of known defects, None where there are none; see Known.facts."""
+        return None if self.known is None else self.known.facts(without, threshold)
+
+    def held_out(self, paths: Sequence[Path], folds: Folds, progress: Progress) -> Shown:
+        """Return each good image's score and evidence by a model that saw nothing of the image's fold."""
+        kinds = 0 if self.known is None else len(self.known.looked.names)
+        shown = Shown(np.full(len(paths), np.nan), np.full((len(paths), kinds), np.nan))
         advance = counter(progress, "held-out models", folds.count * self._steps)
         for fold in range(folds.count):
-            barred = np.arange(folds.count) == fold
-            model, _ = self._fused(None, advance, barred)
             held_out = np.flatnonzero(folds.fold_of == fold)
-            with compiled(model, self.spec.geometry) as engine:
-                answers = score_files(engine, (paths[int(index)] for index in held_out), self.spec.channels)
-                for index, answer in zip(held_out, answers, strict=True):
-                    scores[index] = answer.value
-        return scores
+            some = self.shown_without(
+                folds.barred[fold], [paths[index] for index in held_out.tolist()], advance
+            )
+            shown.scores[held_out], shown.evidence[held_out] = some.scores, some.evidence
+        return shown
+
+    def shown_without(self, barred: NDArray[np.bool_], paths: Sequence[Path], advance: Advance) -> Shown:
+        """Return score and evidence of each of `paths` by a model that saw none of the groups where `barred` (groups,) is true."""
+        trainings = self.collected.without(barred)
+        detector = fit_detector(self.spec, self.method, trainings, advance)
+        if self.known is not None:
+            evidence = self.known.looked.fit([ground(training.moments) for training in trainings])
+            detector = replace(detector, evidence=evidence)
+        with compiled(fused_graph(self.spec, detector), self.spec.geometry) as engine:
+            answers = list(score_files(engine, paths, self.spec.channels))
+        return Shown(
+            np.array([answer.value for answer in answers]),
+            np.array([[] if answer.defects is None else answer.defects for answer in answers], np.float64),
+        )
 
     def fused(self, exposure: Exposure, progress: Progress) -> tuple[onnx.ModelProto, int]:
         """Return the graph fitted on all good images, and how much it keeps of them."""
-        return self._fused(exposure, counter(progress, "model", self._steps), None)
+        advance = counter(progress, "model", self._steps)
+        detector = fit_detector(self.spec, self.method, self.collected.without(None), advance)
+        if self.known is not None:
+            detector = replace(detector, evidence=self.known.evidence)
+        return fused_graph(self.spec, detector, exposure), detector.size
 
     def facts(self) -> dict[str, object]:
         """Return what the manifest says of it."""
@@ -78,12 +121,6 @@ class PatchModel:
     def _steps(self) -> int:
         return self.method.steps * len(self.spec.branches)
 
-    def _fused(
-        self, exposure: Exposure | None, advance: Advance, barred: NDArray[np.bool_] | None
-    ) -> tuple[onnx.ModelProto, int]:
-        detector = fit_detector(self.spec, self.method, self.collected.without(barred), advance)
-        return fused_graph(self.spec, detector, exposure), detector.size
-
 
 def fit_patches(
     spec: ModelSpec, method: Method, paths: Sequence[Path], folds: Folds, *, seed: int, progress: Progress
@@ -93,5 +130,5 @@ def fit_patches(
     return PatchModel(
         spec,
         method,
-        collect(spec, paths, folds.fold_of, seed=seed, positions=method.positions, advance=advance),
+        collect(spec, paths, folds.group_of, seed=seed, positions=method.positions, advance=advance),
     )

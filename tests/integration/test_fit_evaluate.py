@@ -98,7 +98,10 @@ def test_without_masks_no_pixel_figure(plates: Path, fitted: Path) -> None:
 
 def test_the_threshold_rests_on_whole_batches(fitted: Path) -> None:
     held_out = load_pack(fitted).manifest.held_out
-    assert (held_out.by, held_out.batches, held_out.images) == ("batch", 3, 36)
+    assert (held_out.by, held_out.batches, held_out.images) == ("folders", 3, 36)
+    assert held_out.promised
+    assert held_out.interval is not None
+    assert [point.images for point in held_out.learning if point.foreseen] == [72, 144]
     entries = json.loads((fitted / "calibration.json").read_text())["held_out"]
     assert len(entries) == 36
     assert len({entry["fold"] for entry in entries}) == 3
@@ -135,7 +138,7 @@ def test_one_batch_and_too_few_for_the_rate_are_said(
 ) -> None:
     inspector("fit", "--good", plates / "good", "--out", tmp_path / "one", *SMALL)
     warnings = " ".join(load_pack(tmp_path / "one").manifest.warnings)
-    assert "all good images are of one batch" in warnings
+    assert "no false-reject rate is promised for the next batch" in warnings
     assert "20 held-out images cannot show a false-reject rate of 1.00%" in warnings
     assert "warning:" in capsys.readouterr().out
 

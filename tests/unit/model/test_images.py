@@ -91,6 +91,18 @@ def test_mixed_aspects_and_colours_are_said(tmp_path: Path) -> None:
     ]
 
 
+def test_all_unreadable_images_are_told_in_one_line(tmp_path: Path) -> None:
+    for index in range(14):
+        (tmp_path / f"{index:02}.png").write_bytes(b"no image")
+    with pytest.raises(ImagesError) as caught:
+        survey(list_images(tmp_path))
+    text = str(caught.value)
+    assert text.startswith("expected 14 images, OpenCV cannot decode 14:")
+    assert "09.png and 4 more; remove" in text
+    assert "10.png" not in text
+    assert "\n" not in text
+
+
 def test_copies_are_said(tmp_path: Path) -> None:
     for index in range(4):
         write(tmp_path / f"{index}.png", value=min(index, 1))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inspector.model.calibrate import Folds
 from inspector.model.detector import fit_detector
+from inspector.model.folds import Folds
 from inspector.model.graph import fused_graph
 from inspector.model.images import read_image
 from inspector.model.lite import lite0
@@ -24,9 +24,12 @@ ONE_SCALE = model_spec(lite0(), 1, [(64, 64)], [("4", "7")])
 TWO_SCALES = model_spec(lite0(), 1, [(64, 64), (96, 96)], [("4", "7")])
 
 
+def apart(fold_of: NDArray[np.int64]) -> Folds:
+    return Folds(fold_of, fold_of, np.eye(int(fold_of.max()) + 1, dtype=np.bool_))
+
+
 def fitted(spec: ModelSpec, paths: list[Path], fold_of: NDArray[np.int64]) -> PatchModel:
-    folds = Folds(fold_of, int(fold_of.max()) + 1, by_batch=True, warnings=())
-    return fit_patches(spec, METHOD, paths, folds, seed=0, progress=silent)
+    return fit_patches(spec, METHOD, paths, apart(fold_of), seed=0, progress=silent)
 
 
 def graph_without(model: PatchModel, fold: int | None) -> bytes:
@@ -62,8 +65,7 @@ def test_a_model_without_a_fold_is_the_model_of_the_others(paths: list[Path]) ->
 @pytest.mark.parametrize("spec", [ONE_SCALE, TWO_SCALES])
 def test_an_image_is_judged_by_a_model_that_never_saw_its_fold(spec: ModelSpec, paths: list[Path]) -> None:
     model = fitted(spec, paths, FOLD_OF)
-    folds = Folds(FOLD_OF, 2, by_batch=True, warnings=())
-    held_out = model.held_out_scores(paths, folds, silent)
+    held_out = model.held_out(paths, apart(FOLD_OF), silent).scores
     graph, kept = model.fused(Exposure(0, 255, limit=1.0), silent)
     with compiled(graph, spec.geometry) as engine:
         known = np.array([score.value for score in score_files(engine, paths, 1)])
