@@ -127,6 +127,7 @@ class Station:
             clock=clock,
             fifo_priority=config.realtime.fifo_priority,
         )
+        changeover.change_camera = self._camera.change
 
     def __enter__(self) -> Self:
         """Start the PLC thread first, so that every part has someone to reject it; then the engine, then the camera.

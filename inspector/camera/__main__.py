@@ -10,6 +10,7 @@ import faulthandler
 import gc
 import logging
 import os
+import select
 import signal
 import sys
 import traceback
@@ -18,7 +19,7 @@ from typing import NoReturn
 
 from inspector.camera.acquisition import Acquisition
 from inspector.camera.base import CameraSettings, list_backend_devices, make_camera
-from inspector.camera.link import Link
+from inspector.camera.link import Link, Message
 from inspector.clock import NS_PER_MS, SystemClock
 from inspector.errors import CameraError, InspectorError
 from inspector.ring import RingWriter
@@ -52,13 +53,17 @@ class _LinkHandler(logging.Handler):
 
 
 class _Station:
-    """What the loop asks between frames: go on? It also says to the station that we live."""
+    """What the loop asks between frames: go on, and trigger? It also says to the station that we live."""
 
     def __init__(self, link: Link, clock: SystemClock) -> None:
         self._link = link
         self._clock = clock
         self._t_alive_ns = 0
         self._stopping = False
+        self._triggers = 0  # asked for and not made yet
+        self._poll = select.poll()
+        self._poll.register(link.fileno(), select.POLLIN)
+        self.change: Message | None = None  # asked for and not made yet
         self.acquisition: Acquisition
         signal.signal(signal.SIGTERM, self._on_signal)
 
@@ -66,7 +71,7 @@ class _Station:
         self._stopping = True
 
     def keep_on(self) -> bool:
-        """Look at the control socket and send `alive`, both at most every ALIVE_MS; between frames this costs a clock read."""
+        """Take what the station said, and send `alive` at most every ALIVE_MS; between frames this costs microseconds."""
         now_ns = self._clock.now_ns()
         if now_ns - self._t_alive_ns >= ALIVE_MS * NS_PER_MS:
             self._t_alive_ns = now_ns
@@ -75,13 +80,34 @@ class _Station:
                 dropped_logs=self._link.dropped,
                 counters=dataclasses.asdict(self.acquisition.counters),
             )
+        self._hear()
+        return not self._stopping and self.change is None
+
+    def wait_for_trigger(self, timeout_ms: int) -> bool:
+        """Wait at most so long for the station to say something; return whether it wants the camera triggered."""
+        if not self._triggers and self._poll.poll(timeout_ms):
+            self._hear()
+        wanted = self._triggers > 0
+        self._triggers -= wanted
+        return wanted
+
+    def _hear(self) -> None:
+        """Take what the station said, up to a change of features: the rest is for the camera as it will be."""
+        while self.change is None and not self._stopping:
             try:
                 message = self._link.receive()
             except EOFError:  # the station is gone
-                return False
-            if message is not None and message.kind == "stop":
-                return False
-        return not self._stopping
+                self._stopping = True
+                return
+            match message.kind if message is not None else None:
+                case None:
+                    return
+                case "stop":
+                    self._stopping = True
+                case "trigger":
+                    self._triggers += 1
+                case "change":
+                    self.change = message
 
 
 def _serve(link: Link, doorbell_fd: int) -> None:
@@ -102,23 +128,29 @@ def _run(link: Link, doorbell_fd: int, settings: CameraSettings, generation: int
     _prefer(settings.fifo_priority)
     info = camera.open()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # harvesters has taken the handler in `open`
-    ring = RingWriter.create(
-        info.width,
-        info.height,
-        info.pixel_format,
-        slots=settings.ring_slots,
-        generation=generation,
-    )
     gc.collect()
     gc.freeze()
     gc.disable()  # a collection is a pause of milliseconds; the loop makes no cycles
     station = _Station(link, clock)
-    camera.start()
-    acquisition = station.acquisition = Acquisition(
-        camera, info, ring, doorbell_fd=doorbell_fd, silence_ms=settings.silence_ms, clock=clock
-    )
-    link.send("opened", fds=(ring.fd,), generation=generation, info=dataclasses.asdict(info))
-    acquisition.run(station.keep_on)
+    trigger = station.wait_for_trigger if settings.software_trigger else None
+    started = False
+    while True:
+        ring = RingWriter.create(
+            info.width, info.height, info.pixel_format, slots=settings.ring_slots, generation=generation
+        )
+        if not started:
+            camera.start()
+            started = True
+        station.acquisition = Acquisition(
+            camera, info, ring, doorbell_fd=doorbell_fd, silence_ms=settings.silence_ms, clock=clock
+        )
+        link.send("opened", fds=(ring.fd,), generation=generation, info=dataclasses.asdict(info))
+        station.acquisition.run(station.keep_on, trigger)
+        os.close(ring.fd)  # the station keeps its own
+        if station.change is None:
+            break
+        change, station.change = station.change, None
+        info, generation = camera.change(change.fields["features"]), change.fields["generation"]
     camera.close()
 
 

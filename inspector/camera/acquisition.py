@@ -13,6 +13,10 @@ from inspector.ring import RingWriter
 
 SLICE_MS = 50  # one wait for a frame: short, so that the process answers and is seen alive meanwhile
 PROBE_NS = NS_PER_S  # without a frame for so long: is the device still there?
+TRIGGERED_SLICE_MS = (
+    2  # one wait for the frame that we have triggered: so late is the next trigger heard at most
+)
+EXPECT_NS = NS_PER_S  # so long is the frame waited for
 WRONG_FORMAT_MAX = (
     20  # so many in a row: the camera has been reset or changed; opening it anew applies the features
 )
@@ -55,22 +59,39 @@ class Acquisition:
         self._silence_ns = None if silence_ms is None else round(silence_ms * NS_PER_MS)
         self._clock = clock
         self._t_last_ns = self._t_probed_ns = clock.now_ns()
+        self._t_expected_ns = 0  # until then a frame may come that we have triggered
         self._frame_ids = FrameIds()
         self._wrong_in_a_row = 0
 
-    def run(self, keep_on: Callable[[], bool]) -> None:
+    def run(self, keep_on: Callable[[], bool], wait_for_trigger: Callable[[int], bool] | None = None) -> None:
         """Fetch frames while `keep_on()`, which is called between frames and at least once in SLICE_MS.
 
+        `wait_for_trigger` waits so many milliseconds at most and returns whether to trigger the camera; None: others trigger it.
         CameraLostError where the device is gone, silent for `silence_ms`, or sends other frames than agreed.
         """
         while keep_on():
-            if not self._camera.fetch(SLICE_MS, self._take):
+            slice_ms = SLICE_MS if wait_for_trigger is None else self._trigger(wait_for_trigger)
+            if not self._camera.fetch(slice_ms, self._take):
                 self._judge_silence()
             elif self._wrong_in_a_row >= WRONG_FORMAT_MAX:
                 raise CameraLostError(
                     f"{WRONG_FORMAT_MAX} frames in a row were not {self._geometry()}: the camera was changed behind our back;"
                     " it is opened again with the features of the configuration"
                 )
+
+    def _trigger(self, wait_for_trigger: Callable[[int], bool]) -> int:
+        """Trigger the camera once it is asked for; return for how many milliseconds to wait for a frame then.
+
+        Frames that nobody triggered are fetched first: they shall not look as if they came of this trigger.
+        """
+        expecting = self._clock.now_ns() < self._t_expected_ns
+        if wait_for_trigger(0 if expecting else SLICE_MS):
+            while self._camera.fetch(0, self._take):
+                pass
+            self._camera.trigger()
+            self._t_expected_ns = self._clock.now_ns() + EXPECT_NS
+            expecting = True
+        return TRIGGERED_SLICE_MS if expecting else 0
 
     def _take(self, raw: RawFrame) -> None:
         """Judge one frame, put it into the ring, tell the station. The frame's memory is not used afterwards."""

@@ -72,6 +72,7 @@ class CameraSettings:
     ring_slots: int = 8
     silence_ms: float | None = None
     fifo_priority: int = 0  # SCHED_FIFO of the acquisition thread; 0 = leave
+    software_trigger: bool = False  # we trigger it
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields, ready for JSON; `CameraSettings(**fields)` builds it again."""
@@ -110,6 +111,18 @@ class Camera(Protocol):
         """Wait for one frame at most so long, pass it to `take`, then give its memory back. False where none came.
 
         Incomplete frames are passed on too: only so can their frame id be announced.
+        """
+        ...
+
+    def trigger(self) -> None:
+        """Have it expose one frame now (SFNC TriggerSoftware); CameraLostError where it does not answer."""
+        ...
+
+    def change(self, features: dict[str, FeatureValue]) -> CameraInfo:
+        """Set these features on the running camera, and return what it sends from now on.
+
+        The acquisition is stopped and started where a feature cannot be set otherwise. No frame from before is fetched afterwards.
+        FeatureError where one is refused: what the camera is set to then is unknown.
         """
         ...
 

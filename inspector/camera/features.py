@@ -43,6 +43,10 @@ class NodeMap:
         """Read an integer feature from the device, past the cache; the binding's error where there is no answer."""
         getattr(self._nodes, name).get_value(False, True)
 
+    def execute(self, name: str) -> None:
+        """Run a command, without waiting for what comes of it; the binding's error where that fails."""
+        getattr(self._nodes, name).execute()
+
     def set(self, name: str, wanted: FeatureValue) -> None:
         """Set a feature (run it, if it is a command); FeatureError names what is allowed instead."""
         if name not in self:

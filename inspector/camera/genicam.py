@@ -7,6 +7,7 @@ The binding holds the interpreter lock while it waits, which is why all this run
 
 import ctypes
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from inspector.camera.base import (
     CameraInfo,
     CameraSettings,
     DeviceInfo,
+    FeatureValue,
     RawFrame,
     Take,
     find_device,
@@ -175,6 +177,50 @@ class GenicamCamera:
         except (gentl.NotAvailableException, gentl.NotImplementedException, AttributeError):
             self._untold.add(name)
             return otherwise
+
+    def trigger(self) -> None:
+        """Run TriggerSoftware."""
+        try:
+            self._nodes.execute("TriggerSoftware")
+        except _ERRORS as e:
+            raise CameraLostError(
+                f"the camera took no TriggerSoftware: {_one_line(e)}; check its cable, and TriggerSource in camera.features"
+            ) from e
+
+    def change(self, features: dict[str, FeatureValue]) -> CameraInfo:
+        """Set the features that differ while the camera runs; where it refuses one, or sends other frames then, stop it for all."""
+        before, self._settings = self._settings.features, replace(self._settings, features=features)
+        old, device = self._info, self._info.device
+        try:
+            apply_features(self._nodes, {n: v for n, v in features.items() if before.get(n) != v})
+            applied = {name: self._nodes.value(name) for name in features if self._nodes.readable(name)}
+            self._info = self._geometry(device, applied)
+        except FeatureError:
+            self._restart(device)
+            return self._info
+        if (old.width, old.height, old.pixel_format) != (
+            self._info.width,
+            self._info.height,
+            self._info.pixel_format,
+        ):
+            self._restart(device)
+        else:
+            self._discard_waiting_frames()
+        return self._info
+
+    def _restart(self, device: DeviceInfo) -> None:
+        try:
+            self._acquirer.stop()
+        except _ERRORS as e:
+            raise CameraLostError(f"the camera did not stop for a change of features: {_one_line(e)}") from e
+        self._info = self._geometry(device, apply_features(self._nodes, self._settings.features))
+        self.start()
+
+    def _discard_waiting_frames(self) -> None:
+        """Fetch what the producer holds already; no more than it can hold, since a fast camera goes on."""
+        for _ in range(self._acquirer.num_buffers):
+            if not self.fetch(0, lambda _: None):
+                return
 
     def probe(self) -> None:
         """Read a register that every camera has, past the cache."""

@@ -49,19 +49,20 @@ class Life:
 
     def __init__(
         self,
-        generation: int,
-        settings: CameraSettings,
+        wanted: Callable[[], tuple[int, CameraSettings]],
         hooks: CameraHooks,
         clock: Clock,
         *,
         doorbell_fd: int,
         wake_fd: int,
     ) -> None:
-        """`wake_fd` becomes readable when `run` should look whether to stop."""
+        """`wanted` tells generation and settings as they should be; `wake_fd` becomes readable when that changes, or `stopping()`."""
         self.counters = Counters()
         self.pid = 0
-        self._generation = generation
-        self._settings = settings
+        self.generation = 0  # of the frames that come
+        self._wanted = wanted
+        self._told = 0  # the generation that the process was last told of
+        self._child: Child | None = None
         self._hooks = hooks
         self._clock = clock
         self._doorbell_fd = doorbell_fd
@@ -82,9 +83,12 @@ class Life:
         self.pid = child.pid
         hung = ""
         try:
-            child.send("open", settings=self._settings.to_json(), generation=self._generation)
+            self.generation, settings = self._wanted()
+            self._told = self.generation
+            child.send("open", settings=settings.to_json(), generation=self._told)
             hung = self._watch(child, stopping)
         finally:
+            self._child = None
             if stopping():
                 child.send("stop")
             how, lines = child.end(STOP_LIMIT_S if not hung else 0.0)
@@ -95,6 +99,19 @@ class Life:
         said = f": {lines[-1]}" if lines else ""
         return f"the camera process ended ({how}){said}"
 
+    def trigger(self) -> None:
+        """Tell the process to trigger the camera; nothing where it is not open. Any thread."""
+        child = self._child
+        if child is not None:
+            child.send("trigger")
+
+    def _pass_on_change(self, child: Child) -> None:
+        """Tell the process of newer features than it knows; it may take as long over them as over its start."""
+        generation, settings = self._wanted()
+        if generation != self._told:
+            self._told = generation
+            child.send("change", features=settings.features, generation=generation)
+
     def _watch(self, child: Child, stopping: Callable[[], bool]) -> str:
         """Pass on what the process says, until its end or `stopping()`. Return why it must be killed, if so."""
         self._t_heard_ns = self._clock.now_ns()
@@ -102,22 +119,26 @@ class Life:
             for fd in (child.link.fileno(), child.output_fd, self._wake_fd):
                 selector.register(fd, selectors.EVENT_READ)
             while not stopping():
-                limit_ms = ALIVE_LIMIT_MS if self._t_up_ns else OPEN_LIMIT_MS
+                settled = self._t_up_ns and self.generation == self._told
+                limit_ms = ALIVE_LIMIT_MS if settled else OPEN_LIMIT_MS
                 left_ms = limit_ms - (self._clock.now_ns() - self._t_heard_ns) / NS_PER_MS
                 if left_ms <= 0:
                     return f"the camera process gave no sign of life for {limit_ms} ms: the producer hangs, killed"
                 ready = {key.fd for key, _ in selector.select(left_ms / 1000)}
+                if self._wake_fd in ready and not stopping():
+                    os.eventfd_read(self._wake_fd)
+                    self._pass_on_change(child)
                 if child.output_fd in ready and not self._print(child):
                     selector.unregister(child.output_fd)  # closed by the child: it would be ready for ever
                 try:
                     while (message := child.receive()) is not None:
                         self._t_heard_ns = self._clock.now_ns()
-                        self._hear(message)
+                        self._hear(message, child)
                 except EOFError:
                     return ""
         return ""
 
-    def _hear(self, message: Message) -> None:
+    def _hear(self, message: Message, child: Child) -> None:
         fields = message.fields
         match message.kind:
             case "alive":
@@ -127,6 +148,7 @@ class Life:
                     self._event("warning", "camera_logs_dropped", total=self._dropped_logs)
             case "opened":
                 self._up(message)
+                self._child = child
             case "log":
                 self._event(
                     fields["level"], fields["event"], **{"logger": fields["logger"], **fields["fields"]}
@@ -143,10 +165,12 @@ class Life:
             reader = RingReader.attach(fd)
         finally:
             os.close(fd)
-        self._t_up_ns = self._clock.now_ns()
+        self._t_up_ns = self._t_up_ns or self._clock.now_ns()
+        self.generation = message.fields["generation"]
+        self.counters = Counters()  # the process counts anew, too
         info = CameraInfo.from_json(message.fields["info"])
         self._event("info", "camera_up", **message.fields["info"])
-        self._hooks.on_up(self._generation, reader, info)
+        self._hooks.on_up(self.generation, reader, info)
 
     def _count(self, counters: Counters) -> None:
         """Keep the counters; where a frame was not as it should be, say so (at most once in 100 ms)."""
@@ -171,4 +195,4 @@ class Life:
             self._event("warning", "camera_output", line=line)
 
     def _event(self, level: str, name: str, /, **fields: Any) -> None:
-        self._hooks.on_event(CameraEvent(level, name, {"generation": self._generation, **fields}))
+        self._hooks.on_event(CameraEvent(level, name, {"generation": self.generation, **fields}))

@@ -1,7 +1,9 @@
 """The control socket between the station and the camera process: JSON messages, each whole or not at all, with descriptors.
 
-Station to camera: `open` (settings, generation), `list` (backend, producer), `stop`; the end of the socket means stop, too.
-Camera to station: `opened` (info; the ring's descriptor), `devices`, `alive` (counters), `log`, `error` (code, message).
+Station to camera: `open` (settings, generation), `change` (features, generation), `trigger`, `list` (backend, producer), `stop`; the
+end of the socket means stop, too.
+Camera to station: `opened` (generation, info; the ring's descriptor), also after each change; `devices`, `alive` (counters), `log`,
+`error` (code, message).
 """
 
 import array

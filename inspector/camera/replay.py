@@ -3,13 +3,16 @@
 The producer is a folder with one sub-folder of images per device (as for simcam), or with the images of its only device. They are
 played in the order of their names, round and round, at AcquisitionFrameRate, in any PixelFormat that the engine takes.
 
-It does not simulate triggers, exposure, time stamps of the device, transport (no frame is lost or comes late), nor a lost device;
+Triggered by software, it plays one image for each trigger instead.
+
+It does not simulate other triggers, exposure, time stamps of the device, transport (no frame is lost or comes late), nor a lost device;
 simcam does. What it does share with a real camera: an image that cannot be read is an incomplete frame, one of another size
 a frame of the wrong format.
 """
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -34,6 +37,7 @@ from inspector.pixels import KNOWN, PIXEL_FORMATS, PixelFormat, pixel_format
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm", ".ppm"}
 _RATE_MIN, _RATE_MAX = 0.1, 1000.0
+NEVER_NS = 1 << 62
 
 
 class ReplayCamera:
@@ -44,6 +48,7 @@ class ReplayCamera:
         self._clock = clock or SystemClock()
         self._features: dict[str, FeatureValue] = {"PixelFormat": "Mono8", "AcquisitionFrameRate": 10.0}
         self._paths: Iterator[Path] = iter(())
+        self._info: CameraInfo
         self._frame_id = 0
         self._next: NDArray[np.uint8] | NDArray[np.uint16] | None = (
             None  # read ahead, so that reading does not delay it
@@ -76,9 +81,10 @@ class ReplayCamera:
         height, width = self._next.shape[:2]
         self._format.line_bytes(width)  # FeatureError where the format cannot carry this width
         self._paths = itertools.cycle(paths)
-        return CameraInfo(
+        self._info = CameraInfo(
             devices[index], width, height, str(self._features["PixelFormat"]), dict(self._features)
         )
+        return self._info
 
     def _set(self, name: str, wanted: FeatureValue) -> None:
         if name not in self._features:
@@ -96,7 +102,7 @@ class ReplayCamera:
     def start(self) -> None:
         """Start to play: the first image is due at once."""
         self._next = self._read(next(self._paths))
-        self._t_due_ns = self._clock.now_ns()
+        self._t_due_ns = NEVER_NS if self._settings.software_trigger else self._clock.now_ns()
 
     def fetch(self, timeout_ms: int, take: Take) -> bool:
         """Wait until the next image is due, pass it on, and read the one after it."""
@@ -106,7 +112,10 @@ class ReplayCamera:
             return False
         sleep_ms(max(wait_ms, 0.0))
         self._frame_id += 1
-        self._t_due_ns += round(NS_PER_S / float(self._features["AcquisitionFrameRate"]))
+        if self._settings.software_trigger:
+            self._t_due_ns = NEVER_NS
+        else:
+            self._t_due_ns += round(NS_PER_S / float(self._features["AcquisitionFrameRate"]))
         image, name = self._next, self._format.name
         t_arrival_ns = self._clock.now_ns()
         if image is None:
@@ -128,6 +137,28 @@ class ReplayCamera:
         grey = self._format.channels == 1 and not self._format.bayer
         image = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | (0 if grey else cv2.IMREAD_COLOR_RGB))
         return None if image is None or image.dtype not in (np.uint8, np.uint16) else image
+
+    def trigger(self) -> None:
+        """Have the next image due now."""
+        self._t_due_ns = self._clock.now_ns()
+
+    def change(self, features: dict[str, FeatureValue]) -> CameraInfo:
+        """Set the features; they hold from the next image on."""
+        for name, wanted in features.items():
+            self._set(name, wanted)
+        self._next = self._read(next(self._paths))
+        if self._next is None:
+            raise CameraError("the next image cannot be read: replace or remove it")
+        height, width = self._next.shape[:2]
+        self._format.line_bytes(width)  # FeatureError where the format cannot carry this width
+        self._info = replace(
+            self._info,
+            width=width,
+            height=height,
+            pixel_format=self._format.name,
+            features=dict(self._features),
+        )
+        return self._info
 
     def probe(self) -> None:
         """Nothing to ask: a file does not fall off its cable."""

@@ -5,12 +5,15 @@ next one with growing pauses. Every start is a new generation with a new ring. A
 """
 
 import os
+import select
 import threading
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from inspector.camera.acquisition import Counters
-from inspector.camera.base import CameraSettings
+from inspector.camera.base import CameraSettings, FeatureValue
 from inspector.camera.life import CameraEvent, CameraHooks, Life
 from inspector.clock import Clock, SystemClock
 from inspector.config.schema import CameraConfig, resolve
@@ -30,6 +33,7 @@ def settings_of(config: CameraConfig, folder: Path, fifo_priority: int = 0) -> C
         ring_slots=config.ring_slots,
         silence_ms=config.silence_ms,
         fifo_priority=fifo_priority,
+        software_trigger=config.trigger == "software",
     )
 
 
@@ -58,6 +62,7 @@ class CameraProcess:
             config.restart_first_ms,
             max(config.restart_first_ms, config.restart_max_ms),
         )
+        self._lock = threading.Lock()  # around settings and generation
         self._stopping = threading.Event()
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._run, name="camera")
@@ -98,15 +103,46 @@ class CameraProcess:
         if self.error is not None:
             raise self.error
 
+    def change(self, features: Mapping[str, FeatureValue]) -> int:
+        """Have the camera set to these features, now and at each start; return the first generation that is. Any thread.
+
+        Returns at once. `on_up` tells of that generation, or a later one, when it is done.
+        """
+        with self._lock:
+            self.settings = replace(self.settings, features=dict(features))
+            self.generation += 1
+            generation = self.generation
+        os.eventfd_write(self._wake_fd, 1)
+        return generation
+
+    def trigger(self) -> None:
+        """Have the camera expose a frame now, where the configuration says that we trigger it. Any thread; lost where it is down."""
+        life = self._life
+        if life is not None:
+            life.trigger()
+
+    def _pause(self, pause_ms: float) -> bool:
+        """Wait so long; False where a change of features, or the stop, ended it: what failed may go well now."""
+        poll = select.poll()
+        poll.register(self._wake_fd, select.POLLIN)
+        if not poll.poll(pause_ms):
+            return True
+        os.eventfd_read(self._wake_fd)
+        return False
+
+    def _wanted(self) -> tuple[int, CameraSettings]:
+        with self._lock:
+            return self.generation, self.settings
+
     def _run(self) -> None:
         """Life after life, until stopped. The pause doubles after each one that was short, and starts anew after a long one."""
         pause_ms = self._first_ms
         try:
             while not self._stopping.is_set():
-                self.generation += 1
+                with self._lock:
+                    self.generation += 1
                 self._life = Life(
-                    self.generation,
-                    self.settings,
+                    self._wanted,
                     self._hooks,
                     self._clock,
                     doorbell_fd=self._doorbell_fd,
@@ -118,9 +154,8 @@ class CameraProcess:
                 if self._life.up_ms > self._max_ms:
                     pause_ms = self._first_ms
                 self._hooks.on_down(why)
-                fields = {"generation": self.generation, "why": why, "restart_in_ms": pause_ms}
+                fields = {"generation": self._life.generation, "why": why, "restart_in_ms": pause_ms}
                 self._hooks.on_event(CameraEvent("error", "camera_down", fields))
-                self._stopping.wait(pause_ms / 1000)
-                pause_ms = min(pause_ms * 2, self._max_ms)
+                pause_ms = min(pause_ms * 2, self._max_ms) if self._pause(pause_ms) else self._first_ms
         except BaseException as e:  # noqa: BLE001 - kept for the owner, who raises it in `stop`
             self.error = e

@@ -16,6 +16,7 @@ STATUS_MS_MAX = 500.0
 def contradictions(config: Config) -> Iterator[Finding]:
     """Yield each value that another value forbids, with its key."""
     yield from _recipes(config)
+    yield from _trigger(config)
     yield from _latencies(config)
     yield from _intervals(config)
     yield from _backoff(config)
@@ -111,6 +112,33 @@ def _recipes(config: Config) -> Iterator[Finding]:
                         "going back to another recipe sets it back to that"
                     ),
                 )
+
+
+def _trigger(config: Config) -> Iterator[Finding]:
+    camera = config.camera
+    if camera.trigger != "software":
+        return
+    if config.station.part_source != "plc_count":
+        yield (
+            ("camera", "trigger"),
+            "expected line, since without a part count (station.part_source) nothing says when, came software",
+        )
+    if camera.silence_ms is not None:
+        yield (
+            ("camera", "silence_ms"),
+            f"expected none with trigger: software, since such a camera is silent between parts, came {camera.silence_ms:g}",
+        )
+    wanted = {"TriggerMode": "On", "TriggerSource": "Software"} if camera.backend == "genicam" else {}
+    for recipe in config.all_recipes:
+        features = camera.features | recipe.features
+        for name, value in wanted.items():
+            came = features.get(name)
+            if str(came) != value and not (value == "On" and came is True):
+                yield (
+                    ("camera", "trigger"),
+                    f"expected {name}: {value} in camera.features with trigger: software, came {came or 'nothing'}",
+                )
+                return
 
 
 def _latencies(config: Config) -> Iterator[Finding]:

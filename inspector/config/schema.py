@@ -90,6 +90,7 @@ class CameraConfig(Section):
     features: dict[str, FeatureValue] = {}
     buffers: Annotated[int, Field(ge=3, le=256)] = 16  # announced to the producer
     ring_slots: Annotated[int, Field(ge=2, le=64)] = 8  # frames that may wait for the engine
+    trigger: Literal["line", "software"] = "line"  # software: Inspector triggers it when the PLC counts a part
     latency_ms: LatencyConfig = LatencyConfig()
     silence_ms: Annotated[float, Field(ge=10, le=3_600_000)] | None = (
         None  # no frame for so long = camera is lost

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from inspector.camera.acquisition import PROBE_NS, SLICE_MS, WRONG_FORMAT_MAX, Acquisition
-from inspector.camera.base import CameraInfo, DeviceInfo, RawFrame, Take
+from inspector.camera.acquisition import EXPECT_NS, PROBE_NS, SLICE_MS, WRONG_FORMAT_MAX, Acquisition
+from inspector.camera.base import CameraInfo, DeviceInfo, FeatureValue, RawFrame, Take
 from inspector.clock import NS_PER_MS, ManualClock
 from inspector.errors import CameraLostError
 from inspector.part import FrameStatus
@@ -24,6 +24,8 @@ class CardboardCamera:
         self.clock = clock
         self.deck: list[RawFrame | None] = []
         self.probes = 0
+        self.triggered_ns: list[int] = []
+        self.answers: list[RawFrame | None] = []  # laid before it by a trigger
 
     def open(self) -> CameraInfo:
         return CameraInfo(DeviceInfo("1", "", "", "", ""), WIDTH, HEIGHT, "Mono8", {})
@@ -38,6 +40,15 @@ class CardboardCamera:
             return False
         take(raw)
         return True
+
+    def trigger(self) -> None:
+        self.triggered_ns.append(self.clock.now_ns())
+        self.clock.advance_ms(0.5)
+        self.deck += self.answers
+        self.answers = []
+
+    def change(self, features: dict[str, FeatureValue]) -> CameraInfo:
+        raise NotImplementedError
 
     def probe(self) -> None:
         self.probes += 1
@@ -166,3 +177,41 @@ def test_the_loop_asks_whether_to_go_on_also_between_frames(bench: Bench) -> Non
     bench.camera.deck = [bench.raw(i) for i in range(100)]
     bench.loop.run(lambda: next(answers))
     assert bench.loop.counters.frames == 3
+
+
+def test_a_frame_that_nobody_triggered_is_fetched_before_the_trigger(bench: Bench) -> None:
+    """Else it would look as if it came of it."""
+    stray, mine = bench.raw(1), bench.raw(2)
+    bench.camera.deck, bench.camera.answers = [stray], [mine]
+    asked: list[int] = []
+
+    def wait_for_trigger(timeout_ms: int) -> bool:
+        asked.append(timeout_ms)
+        return len(asked) == 1
+
+    before_trigger: list[int] = []
+    trigger = bench.camera.trigger
+
+    def watched() -> None:
+        before_trigger.extend(frame.frame_id for frame in bench.reader.new_frames())
+        trigger()
+
+    bench.camera.trigger = watched  # type: ignore[method-assign]
+    left = iter([True] * 3)
+    bench.loop.run(lambda: next(left, False), wait_for_trigger)
+    assert before_trigger == [1]
+    assert [frame.frame_id for frame in bench.reader.new_frames()] == [2]
+    assert asked[:2] == [SLICE_MS, 0]  # after the trigger a frame is due, so that nothing else is waited for
+
+
+def test_a_camera_that_does_not_answer_a_trigger_is_not_waited_for_for_ever(bench: Bench) -> None:
+    asked: list[int] = []
+
+    def wait_for_trigger(timeout_ms: int) -> bool:
+        asked.append(timeout_ms)
+        bench.clock.advance_ms(timeout_ms)
+        return len(asked) == 1
+
+    bench.loop.run(lambda: bench.clock.now_ns() < 10**9 + 2 * EXPECT_NS, wait_for_trigger)
+    assert asked[1] == 0
+    assert asked[-1] == SLICE_MS
