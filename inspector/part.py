@@ -81,7 +81,7 @@ class Finding:
     """What the engine found in a frame; NaN, None and "" where there is nothing to say.
 
     `place` is where the frame is least like the good parts, (x, y) in pixels of the raw frame. `defect` is the known defect
-    it looks like most, with a `confidence` of 0 to 1.
+    that a frame above the threshold looks like most, with a `confidence` of 0 to 1.
     """
 
     score: float = float("nan")
@@ -103,6 +103,7 @@ class Deciding:
     recipe: int = 0  # 0 = none
     model_sha256: str = ""
     config_sha256: str = ""
+    defects: tuple[str, ...] = ()  # the names of those that the model knows
 
 
 NOBODY = Deciding()

@@ -33,6 +33,7 @@ def recipe_of(loaded: LoadedConfig, number: int, pack: Pack) -> PackedRecipe:
         recipe=number,
         model_sha256=pack.model_hash,
         config_sha256=loaded.sha256,
+        defects=pack.defects,
     )
     return PackedRecipe(deciding, loaded.config.camera.features | entry.features, pack=pack)
 

@@ -25,6 +25,7 @@ from inspector.engine.decoding import Samples
 from inspector.engine.place import IDENTITY, Affine, apply, compose, stretch
 from inspector.engine.preprocess import Geometry
 from inspector.errors import EngineError, EngineUnavailableError, GraphError, ScoreError
+from inspector.part import Deciding, Finding
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,14 @@ class Score:
         best = int(self.defects.argmax())
         confidence = float(self.defects[best])
         return (names[best], confidence) if confidence >= 1 - float(self.defects.sum()) else ("", math.nan)
+
+
+def finding_of(score: Score, deciding: Deciding, *, engine_ms: float) -> Finding:
+    """Return what the record says of a score. A defect is named only above the threshold. Cheap: the maximum of a small map."""
+    relative = score.value / deciding.threshold
+    x, y = score.oddest()
+    defect, confidence = score.named(deciding.defects) if relative > 1 else ("", math.nan)
+    return Finding(score.value, relative, engine_ms, (math.floor(x), math.floor(y)), defect, confidence)
 
 
 class Engine(Protocol):

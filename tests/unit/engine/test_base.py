@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from inspector.engine import base
-from inspector.engine.base import Score, check_contract, one_line, open_engine, to_score
+from inspector.engine.base import Score, check_contract, finding_of, one_line, open_engine, to_score
 from inspector.engine.preprocess import Geometry
 from inspector.errors import EngineError, EngineUnavailableError, GraphError, ScoreError
+from inspector.part import Deciding
 from tests.unit.engine.graphs import SmallGraph
 
 GEOMETRY = Geometry(1, 32, 48)
@@ -194,6 +195,18 @@ def test_the_oddest_place_is_the_centre_of_the_highest_cell_in_the_frame() -> No
     heatmap = np.zeros((4, 6), np.float32)
     heatmap[1, 5] = 2
     assert Score(2.0, heatmap, (20.0, 0.0, 100.0, 0.0, 10.0, 50.0)).oddest() == (210.0, 65.0)
+
+
+def test_a_defect_is_named_only_above_the_threshold() -> None:
+    deciding = Deciding(threshold=2.0, defects=("dent", "rust"))
+    confidences = np.array([0.75, 0.125], np.float32)
+    for value, named in ((2.0, ""), (2.5, "dent")):
+        finding = finding_of(
+            Score(value, np.ones((2, 2), np.float32), defects=confidences), deciding, engine_ms=5.0
+        )
+        assert (finding.score, finding.relative_score, finding.engine_ms) == (value, value / 2, 5.0)
+        assert (finding.place, finding.defect) == ((0, 0), named)
+        assert np.isnan(finding.confidence) == (not named)
 
 
 def test_vendor_messages_become_one_line() -> None:
