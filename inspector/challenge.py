@@ -109,6 +109,11 @@ class Challenge:
         """The parts so far of the challenge that runs."""
         return tuple(self._run.parts) if self._run else ()
 
+    @property
+    def begun(self) -> int | None:
+        """The ticket of the challenge that runs, or waits for the verdicts of its last parts."""
+        return self._run.ticket if self._run else None
+
     def reports(self) -> list[Report]:
         """Return the challenges that ended since the last call."""
         return [self._reports.popleft() for _ in range(len(self._reports))]

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from inspector import __version__
+from inspector import __version__, challenge_command
 from inspector.config import commands as config_commands
 from inspector.errors import ConfigError, FeatureError, HungError, InspectorError, ModelError, ProducerError
 from inspector.model import commands as model_commands
@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(run=_run)
     config_commands.register(commands, _check_pack)
     model_commands.register(commands)
+    challenge_command.register(commands)
     return parser
 
 

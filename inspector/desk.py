@@ -7,7 +7,7 @@
 Each call takes microseconds. New frames are taken from the ring by whoever comes first, so that the ledger knows of a frame
 also while the engine computes; verdicts leave through the PLC thread alone, in the order in which they became final.
 
-What is read without the lock (`_link_up`, `_engine_name`, `_simulated`, whether `_verdicts` is empty) is one reference, written
+What is read without the lock (`_plc.link_up`, `_engine_name`, `_simulated`, whether `_verdicts` is empty) is one reference, written
 whole: the reader sees the old value or the new one, and either was true a moment ago.
 """
 
@@ -25,29 +25,19 @@ from inspector.engine.worker import Job, Load
 from inspector.errors import CameraError, EngineError, FeatureError, RecipeError, SimulatedCameraError
 from inspector.jobs import Jobs
 from inspector.ledger import Ledger
+from inspector.notes import tell
 from inspector.open_part import Note
 from inspector.panel import Panel
 from inspector.part import Finding, Outcome, Reason, Verdict
 from inspector.plc.registers import Control, Flag, Status
+from inspector.plc_watch import PlcWatch
 from inspector.recorder.client import Recorder
 from inspector.recorder.handler import as_extra
 from inspector.ring import RingReader
+from inspector.safeguards import Progress, Safeguards
 from inspector.service.tally import Tally
 
 log = logging.getLogger(__name__)
-
-LEVELS = {
-    "in_step": logging.INFO,
-    "recipe_asked_for": logging.INFO,
-    "recipe_active": logging.INFO,
-    "recipe_refused": logging.ERROR,
-}  # of notes; the others are warnings
-
-
-def _tell(notes: list[Note]) -> None:
-    """Log what the ledger and the change of recipe have to say."""
-    for note in notes:
-        log.log(LEVELS.get(note.event, logging.WARNING), note.event, extra=dict(note.fields))
 
 
 class Desk:
@@ -57,6 +47,7 @@ class Desk:
         self,
         ledger: Ledger,
         changeover: Changeover,
+        safeguards: Safeguards,
         *,
         tally: Tally,
         recorder: Recorder,
@@ -69,19 +60,20 @@ class Desk:
         self.refused_feature = ""  # what the camera said to the configuration: no restart of it mends that
         self._ledger = ledger
         self._changeover = changeover
+        self._safeguards = safeguards
         self._tally = tally
         self._recorder = recorder
         self._clock = clock
         self._simulated = simulated
         self._simulated_allowed = simulated_allowed
         self._lock = threading.Lock()
-        self._panel = Panel(ledger, tally, changeover)
+        self._panel = Panel(ledger, tally, changeover, safeguards)
+        self._plc = PlcWatch(self._panel, tally)
+        self._recipe = 0  # the one that was active last
         self._jobs = Jobs()
         self._camera_was_up = False
         self._camera_down_why = ""  # logged as an error already
         self._verdicts: list[Verdict] = []
-        self._link_up = False
-        self._link_seen = True  # so that the first failure is logged, and only the first
         self._engine_name = ""
         self._engine_failed_why = ""  # logged as an error already
 
@@ -109,7 +101,7 @@ class Desk:
             self._file(self._ledger.on_camera_up(generation))
             self._changeover.camera_up(generation)
             notes = self._proceed()
-        _tell(notes)
+        tell(notes)
 
     def on_down(self, why: str) -> None:
         """Take note that no frame will come any more."""
@@ -161,7 +153,7 @@ class Desk:
             told = why == self._engine_failed_why  # the same again at each attempt to open it
             log.log(logging.INFO if told else logging.ERROR, "engine_failed", extra={"why": why})
         self._engine_failed_why = "" if ready else why
-        _tell(notes)
+        tell(notes)
         self.wake_plc()
 
     def next_job(self) -> Job | None:
@@ -193,6 +185,7 @@ class Desk:
             now_ns = self._clock.now_ns()
             self._take_frames()
             self._file(self._ledger.on_tick(now_ns))
+            self._safeguards.on_tick(faults=self._panel.own_fault, t_ns=now_ns)
             self._drop_decided_jobs()
 
     def next_expiry_ns(self) -> int | None:
@@ -206,6 +199,7 @@ class Desk:
         """Take a read of the control block, after the frames that came before it."""
         with self._lock:
             self._take_frames()
+            self._safeguards.on_control(control)
             self._changeover.ask(control.recipe_request)
             if self._changeover.refused:
                 self._panel.fault("recipe", RecipeError.code)
@@ -214,28 +208,49 @@ class Desk:
             self._file(
                 self._ledger.on_control(
                     control.part_count,
-                    enabled=enabled,
+                    enabled=enabled and not self._safeguards.rejecting,
                     t_sent_ns=t_sent_ns,
                     t_received_ns=t_received_ns,
                     plc_restarted=plc_restarted,
                 )
             )
-            notes = self._proceed()
-        _tell(notes)
+            self._safeguards.on_counted()
+            notes = self._proceed() + self._plc.on_enable(enable=control.enable)
+        tell(notes)
+        self._safeguards.tell()
 
     def on_link_up(self) -> None:
         """Take note that the PLC answers."""
-        self._link_up = self._link_seen = True
-        log.info("link_up")
+        with self._lock:
+            notes = self._plc.on_link_up(self._clock.now_ns())
+        tell(notes)
 
     def on_link_down(self, why: str) -> None:
         """Take note that the PLC does not answer; logged when it begins."""
         with self._lock:
             self._take_frames()
-            self._file(self._ledger.on_link_down(self._clock.now_ns()))
-        if self._link_seen:
-            log.error("link_down", extra={"why": why})
-        self._link_up = self._link_seen = False
+            now_ns = self._clock.now_ns()
+            self._file(self._ledger.on_link_down(now_ns))
+            notes = self._plc.on_link_down(why, now_ns)
+        tell(notes)
+        self._safeguards.tell()
+
+    def on_heartbeat(self, *, beats: bool, still_ms: float) -> None:
+        """Take note that the PLC's heartbeat has stopped, or goes on after so long."""
+        with self._lock:
+            notes = self._plc.on_heartbeat(beats=beats, still_ms=still_ms, t_ns=self._clock.now_ns())
+        tell(notes)
+
+    def on_foreign_writer(self, *, present: bool) -> None:
+        """Take note that somebody else writes our blocks in the PLC, or no longer does."""
+        with self._lock:
+            notes = self._plc.on_foreign_writer(present=present)
+        tell(notes)
+
+    def on_unconfirmed(self, part_id: int) -> None:
+        """Take note that a rejected part was not seen to leave the line."""
+        with self._lock:
+            self._safeguards.on_unconfirmed(part_id)
 
     def take_verdicts(self) -> list[Verdict]:
         """Return the verdicts that became final since the last call."""
@@ -253,6 +268,8 @@ class Desk:
 
     def on_written(self, verdict: Verdict, t_written_ns: int | None) -> None:
         """Record a verdict and what decided it (I6). `t_written_ns` is None where the PLC never got it."""
+        with self._lock:
+            self._safeguards.on_verdict(verdict, acknowledged=t_written_ns is not None)
         deciding, finding = verdict.deciding, verdict.finding
         self._recorder.record(
             "verdict",
@@ -272,7 +289,9 @@ class Desk:
             model=deciding.model_sha256,
             config=deciding.config_sha256,
             simulated=self._simulated,
+            expected=verdict.expected,
         )
+        self._safeguards.tell()
 
     def status(self, heartbeat: int) -> Status:
         """Return the status block as it is now."""
@@ -304,10 +323,11 @@ class Desk:
     def summary(self) -> str:
         """Return one line for `systemctl status`."""
         with self._lock:
-            return self._panel.summary(link_up=self._link_up)
+            return self._panel.summary(link_up=self._plc.link_up)
 
     def closing(self) -> dict[str, int | str]:
         """Return what the last line of the log says: the totals, and what belonged to no part or came too late (I3)."""
+        self._safeguards.tell()
         totals = self._tally.totals()
         return {
             "summary": self.summary(),
@@ -320,7 +340,25 @@ class Desk:
     def close(self) -> None:
         """Reject what is open: the station goes."""
         with self._lock:
+            self._safeguards.stop()
             self._file(self._ledger.on_stop(self._clock.now_ns()))
+
+    # -- whoever asks for a challenge (requests.Desk) ----------------------------------------------
+
+    def ask_challenge(self, asked_by: str) -> int | None:
+        """Ask for a challenge; return its ticket, None where one runs already."""
+        with self._lock:
+            return self._safeguards.ask(asked_by)
+
+    def withdraw_challenge(self, ticket: int) -> None:
+        """Take note that nobody waits for it any more."""
+        with self._lock:
+            self._safeguards.withdraw(ticket)
+
+    def challenge_progress(self, ticket: int) -> Progress:
+        """Say how far it is."""
+        with self._lock:
+            return self._safeguards.progress(ticket)
 
     # -- behind the lock --------------------------------------------------------------------------
 
@@ -341,8 +379,12 @@ class Desk:
     def _proceed(self) -> list[Note]:
         """Go on with a change of recipe, if there is one; return what is to be logged, once the lock is free."""
         self._changeover.proceed(self._clock.now_ns())
-        if self._changeover.active is not None:
+        active = self._changeover.active
+        if active is not None:
             self._panel.well("engine")  # one that could not be opened is no longer wanted
+            if self._recipe not in {0, active.number}:
+                self._safeguards.on_recipe()
+            self._recipe = active.number
         return self._ledger.notes() + self._changeover.notes()
 
     def _file(self, verdicts: list[Verdict]) -> None:

@@ -8,13 +8,18 @@ from inspector.errors import UNCODED, error_number
 from inspector.ledger import Ledger
 from inspector.part import Reason
 from inspector.plc.registers import State, Status
+from inspector.safeguards import Safeguards
 from inspector.service.tally import Tally
+
+LINK, HEARTBEAT, FOREIGN_WRITER = "link", "heartbeat", "foreign writer"  # sources of faults
+_OF_THE_PLC = {LINK, HEARTBEAT}
 
 
 class Panel:
     """The faults by source, the oldest first, since the others may come of it."""
 
-    def __init__(self, ledger: Ledger, tally: Tally, changeover: Changeover) -> None:
+    def __init__(self, ledger: Ledger, tally: Tally, changeover: Changeover, safeguards: Safeguards) -> None:
+        self._safeguards = safeguards
         self._ledger = ledger
         self._tally = tally
         self._changeover = changeover
@@ -29,18 +34,32 @@ class Panel:
         """Show no fault of this source any more."""
         self._faults.pop(source, None)
 
+    @property
+    def own_fault(self) -> bool:
+        """Whether something of the station itself, not of the PLC, is as it should not be."""
+        return any(source not in _OF_THE_PLC for source in self._faults)
+
     def status(self, heartbeat: int, *, simulated: bool) -> Status:
         """Return the status block: counters over all runs of the station, states as they are now."""
-        totals, active = self._tally.totals(), self._changeover.active
-        state = State.ONLINE
-        state |= State.READY if self._ledger.ready else State(0)
-        state |= State.BUSY if self._ledger.waiting else State(0)
-        state |= State.FAULT if self._faults else State(0)
-        state |= State.SIMULATED if simulated else State(0)
+        totals, active, guards = self._tally.totals(), self._changeover.active, self._safeguards
+        code = next(iter(self._faults.values()), 0) or (
+            error_number(guards.latched_code) if guards.latched_code else 0
+        )
+        shown = {
+            State.ONLINE: True,
+            State.READY: self._ledger.ready and FOREIGN_WRITER not in self._faults,
+            State.BUSY: self._ledger.waiting > 0,
+            State.FAULT: bool(code),
+            State.SIMULATED: simulated,
+            State.LINE_STOP: guards.line_stop,
+            State.CHALLENGE_DUE: guards.challenge_due,
+            State.CHALLENGE: guards.challenge_running,
+        }
+        state = State(sum(bit for bit, on in shown.items() if on))
         return Status(
             heartbeat=heartbeat,
             state=state,
-            error_code=next(iter(self._faults.values()), 0),
+            error_code=code,
             active_recipe=active.number if active else 0,
             parts=totals.parts,
             rejects=totals.rejects,
@@ -53,4 +72,5 @@ class Panel:
         """Return one line for `systemctl status`."""
         totals = self._tally.totals()
         ready, link = "ready" if self._ledger.ready else "not ready", "up" if link_up else "down"
-        return f"{ready}, PLC {link}, {totals.parts} parts, {totals.rejects} rejected"
+        stop = ", line stop" if self._safeguards.line_stop else ""
+        return f"{ready}, PLC {link}{stop}, {totals.parts} parts, {totals.rejects} rejected"

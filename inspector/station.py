@@ -31,7 +31,10 @@ from inspector.plc.roles import open_plc, where
 from inspector.recipes import PackedRecipe, open_recipe, recipes_of
 from inspector.recorder.client import Recorder
 from inspector.recorder.handler import routed_logging
+from inspector.requests import Requests, socket_path
+from inspector.safeguards import MAGIC, NUMBERS, Safeguards, safeguards_of
 from inspector.service import realtime
+from inspector.service.kept import KeptNumbers
 from inspector.service.lock import StationLock
 from inspector.service.notify import Notifier
 from inspector.service.stop import StopSignals
@@ -61,7 +64,9 @@ def run(loaded: LoadedConfig) -> None:
         realtime.use_cpus(config.realtime.cpus, recorder.pid)  # what is started from now on inherits them
         tally = Tally.open(state / f"{config.station.name}.tally")
         held.callback(tally.close)
-        station = Station(loaded, recipes, tally, recorder, clock)
+        latched = KeptNumbers.open(state / f"{config.station.name}.stops", MAGIC, NUMBERS)
+        held.callback(latched.close)
+        station = Station(loaded, recipes, tally, latched, recorder=recorder, clock=clock)
         log.info("station_starting", extra=_identity(loaded, recipes))
         try:
             with station:
@@ -83,6 +88,8 @@ class Station:
         loaded: LoadedConfig,
         recipes: dict[int, PackedRecipe],
         tally: Tally,
+        latched: KeptNumbers,
+        *,
         recorder: Recorder,
         clock: SystemClock,
     ) -> None:
@@ -94,11 +101,13 @@ class Station:
         self._t_tidied_ns = clock.now_ns()
         self._notifier = Notifier.from_environment()
         self._doorbell_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        ledger = _ledger(_rules(loaded), tally.totals())
+        safeguards = safeguards_of(config, latched)
+        ledger = _ledger(_rules(loaded), tally.totals(), safeguards)
         changeover = Changeover(recipes, config.model.recipe, ledger, keep_warm=config.model.keep_warm)
         self.desk = Desk(
             ledger,
             changeover,
+            safeguards,
             tally=tally,
             recorder=recorder,
             clock=clock,
@@ -119,6 +128,7 @@ class Station:
             self._doorbell_fd,
             clock,
         )
+        self._requests = Requests(socket_path(loaded), self.desk)
         self._camera = CameraProcess(
             config.camera,
             self.desk,
@@ -136,6 +146,7 @@ class Station:
         part's way: no more frames, no more scores, the last verdicts out.
         """
         with ExitStack() as running:
+            running.callback(self._requests.close)
             running.callback(os.close, self._doorbell_fd)
             running.callback(self._notifier.close)
             self._plc.start()
@@ -159,6 +170,7 @@ class Station:
                 raise FeatureError(self.desk.refused_feature)
             self._raise_if_hanging()
             self._recorder.ensure_alive()
+            self._requests.look()
             if not settled and self.desk.engine_ready:
                 settled = True
                 realtime.prepare_process(self._realtime)
@@ -226,6 +238,7 @@ def _rules(loaded: LoadedConfig) -> Rules:
     )
 
 
-def _ledger(rules: Rules, before: Totals) -> Ledger:
+def _ledger(rules: Rules, before: Totals, safeguards: Safeguards) -> Ledger:
     """Return a ledger that goes on where an earlier run of the station, if there was one, left off."""
-    return Ledger(rules, before.last_part_id if before.parts else None, before.undecided)
+    last_part_id = before.last_part_id if before.parts else None
+    return Ledger(rules, last_part_id, before.undecided, safeguards.expectation)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from inspector.clock import Clock
+from inspector.clock import NS_PER_MS, Clock
 from inspector.errors import HungError
 from inspector.part import Reason, Verdict
 from inspector.plc.registers import WORD_MAX, Control, Flag, Status
@@ -30,6 +30,12 @@ class Desk(Protocol):
     def on_link_down(self, why: str) -> None:
         """Take note that the PLC does not answer; also called for each attempt that fails."""
 
+    def on_heartbeat(self, *, beats: bool, still_ms: float) -> None:
+        """Take note that the PLC's heartbeat has stopped, or goes on after so long. Once for each."""
+
+    def on_foreign_writer(self, *, present: bool) -> None:
+        """Take note that somebody else writes our blocks in the PLC, or no longer does. Once for each."""
+
     def on_tick(self) -> None:
         """Take new frames, and decide the parts whose time is up."""
 
@@ -45,6 +51,9 @@ class Desk(Protocol):
     def on_written(self, verdict: Verdict, t_written_ns: int | None) -> None:
         """Take note that the PLC acknowledged a verdict, or (None) that it never did. Exactly once for each verdict."""
 
+    def on_unconfirmed(self, part_id: int) -> None:
+        """Take note that a rejected part was not seen to leave the line, or cannot have been (direct mode)."""
+
     def status(self, heartbeat: int) -> Status:
         """Return the status block as it is now."""
 
@@ -54,12 +63,17 @@ class Desk(Protocol):
 
 @dataclass(slots=True)
 class Heartbeats:
-    """Ours, which skips 0 so that a PLC that lost its memory is known by it, and when the PLC's last changed."""
+    """Ours, which skips 0 so that a PLC that lost its memory is known by it, and the PLC's."""
 
+    timeout_ms: float  # the PLC's stands still for longer: it does not beat
+    tell: Callable[
+        [bool, float], None
+    ]  # whether it beats, and for how long it stood still; once for each change
     ours: int = 0
     acknowledged: int = 0
     plc: int | None = None
     t_plc_changed_ns: int = 0
+    silent: bool = False
 
     def next(self) -> int:
         """Return ours, one further."""
@@ -68,9 +82,26 @@ class Heartbeats:
 
     def heard(self, value: int, t_ns: int) -> None:
         """Take the PLC's."""
-        if value != self.plc:
-            self.plc = value
-            self.t_plc_changed_ns = t_ns
+        if value == self.plc:
+            return
+        if self.silent:
+            self.silent = False
+            self.tell(True, (t_ns - self.t_plc_changed_ns) / NS_PER_MS)
+        self.plc = value
+        self.t_plc_changed_ns = t_ns
+
+    def beats(self, t_ns: int) -> bool:
+        """Return whether the PLC's beats."""
+        still_ms = (t_ns - self.t_plc_changed_ns) / NS_PER_MS
+        if still_ms > self.timeout_ms and not self.silent:
+            self.silent = True
+            self.tell(False, still_ms)
+        return not self.silent
+
+    def link_was_down(self) -> None:
+        """Give the PLC's heartbeat its time again, unless it had stopped before: what it did meanwhile nobody saw."""
+        if not self.silent:
+            self.plc = None
 
 
 class PlcThread(ABC):
@@ -132,6 +163,9 @@ class PlcThread(ABC):
             self.error = error
         finally:
             self._close()
+
+    def _tell_heartbeat(self, beats: bool, still_ms: float) -> None:
+        self._desk.on_heartbeat(beats=beats, still_ms=still_ms)
 
     def _alive(self) -> int:
         """Return the time, and leave it for the watchdog."""

@@ -22,7 +22,9 @@ from inspector.errors import PlcError
 from inspector.part import PART_ID_MAX, Outcome, Reason, Verdict, part_distance
 from inspector.plc.base import LONGEST_SLEEP_MS, Desk, Heartbeats, PlcThread
 from inspector.plc.client import PlcConnection
+from inspector.plc.direct import gate_of
 from inspector.plc.registers import RegisterMap, State, encode_result, encode_status
+from inspector.plc.writers import ForeignWriter
 
 
 class PlcLink(PlcThread):
@@ -48,7 +50,9 @@ class PlcLink(PlcThread):
             None  # the last one: without an acknowledgement the PLC may have it all the same
         )
         self._newest_part = 0  # of the last verdict taken
-        self._beats = Heartbeats()
+        self._gate = gate_of(config.direct, desk, clock, config.registers.word_order)
+        self._beats = Heartbeats(config.heartbeat_timeout_ms, self._tell_heartbeat)
+        self._foreign = ForeignWriter()
         self._plc_restarted = False  # the PLC has lost its memory, and the desk was not told yet
         self._t_read_ns = self._t_status_ns = self._t_retry_ns = 0  # when each is due
         self._retry_ms = config.reconnect_first_ms
@@ -67,8 +71,11 @@ class PlcLink(PlcThread):
             self._connect(now_ns)
         try:
             self._write_verdicts()
-            if self._connection is not None and self._alive() >= self._t_status_ns:
-                self._write_status(self._connection)
+            if self._connection is not None:
+                self._gate.act(self._connection)
+                if self._alive() >= self._t_status_ns:
+                    self._look_for_foreign_writers(self._connection)
+                    self._write_status(self._connection)
             woken = self._wait()
             if self._connection is not None and (woken or self._alive() >= self._t_read_ns):
                 self._desk.on_tick()
@@ -81,9 +88,8 @@ class PlcLink(PlcThread):
         """Wait until woken, or until the next thing is due; return whether woken."""
         connected = self._connection is not None
         t_next_ns = min(self._t_read_ns, self._t_status_ns) if connected else self._t_retry_ns
-        expiry_ns = self._desk.next_expiry_ns()
-        if expiry_ns is not None:
-            t_next_ns = min(t_next_ns, expiry_ns)
+        for t_ns in (self._desk.next_expiry_ns(), self._gate.next_ns() if connected else None):
+            t_next_ns = t_next_ns if t_ns is None else min(t_next_ns, t_ns)
         wait_ms = min(max(0.0, (t_next_ns - self._clock.now_ns()) / NS_PER_MS), LONGEST_SLEEP_MS)
         if not self._poll.poll(wait_ms):
             return False
@@ -96,13 +102,13 @@ class PlcLink(PlcThread):
         control = connection.read_control()
         t_received_ns = self._clock.now_ns()
         self._beats.heard(control.plc_heartbeat, t_received_ns)
-        beat_age_ms = (t_received_ns - self._beats.t_plc_changed_ns) / NS_PER_MS
+        beats = self._beats.beats(t_received_ns)
         plc_restarted, self._plc_restarted = self._plc_restarted, False
         self._desk.on_control(
             control,
             t_sent_ns=t_sent_ns,
             t_received_ns=t_received_ns,
-            enabled=control.enable and beat_age_ms <= self._config.heartbeat_timeout_ms,
+            enabled=control.enable and beats and not self._foreign.present,
             plc_restarted=plc_restarted,
         )
 
@@ -115,6 +121,7 @@ class PlcLink(PlcThread):
         for slot, taken in list(self._unwritten.items()):
             verdict, t_written_ns = self._withdrawn_if_late(taken), None
             if self._still_matters(verdict):
+                self._gate.take(verdict)
                 self._sent = self._unwritten[slot] = verdict
                 self._connection.write_slot(verdict.part_id, encode_result(verdict, flags))
                 t_written_ns = self._alive()
@@ -166,6 +173,14 @@ class PlcLink(PlcThread):
         connection.write_status(encode_status(status, self._map.word_order))
         self._beats.acknowledged = beat
 
+    def _look_for_foreign_writers(self, connection: PlcConnection) -> None:
+        """Read back, at times, what was written last: another station may have the same addresses."""
+        if self._beats.acknowledged and self._foreign.due(self._alive()):
+            heartbeat = connection.read_status()[0]
+            mine = self._beats.acknowledged, self._beats.ours
+            if self._foreign.found(heartbeat, mine, self._alive()):
+                self._desk.on_foreign_writer(present=self._foreign.present)
+
     # -- the link ---------------------------------------------------------------------------------
 
     def _connect(self, now_ns: int) -> None:
@@ -181,6 +196,8 @@ class PlcLink(PlcThread):
                 register_map=self._map,
             )
             self._compare_memory(connection)
+            self._beats.link_was_down()
+            self._foreign.connected()
             self._write_status(connection)
             self._read_control(connection)
         except PlcError as error:
@@ -204,6 +221,7 @@ class PlcLink(PlcThread):
 
     def _lose(self, error: PlcError) -> None:
         self._close()
+        self._gate.lose()
         self._desk.on_link_down(str(error))
         self._t_retry_ns = self._clock.now_ns() + round(self._retry_ms * NS_PER_MS)
         self._retry_ms = min(self._retry_ms * 2, self._config.reconnect_max_ms)
@@ -221,6 +239,7 @@ class PlcLink(PlcThread):
     def _say_goodbye(self) -> None:
         if self._connection is not None:
             with contextlib.suppress(PlcError):  # we leave; without an answer the PLC sees our heartbeat stop
+                self._gate.leave(self._connection)
                 self._write_verdicts()
                 self._write_status(self._connection, leaving=True)
 

@@ -58,7 +58,7 @@ class ServedLink(PlcThread):
         self._plc: Peer | None = None
         self._asking: Peer | None = None  # whose request is being answered, and when it came
         self._t_asked_ns = 0
-        self._beats = Heartbeats()
+        self._beats = Heartbeats(config.heartbeat_timeout_ms, self._tell_heartbeat)
         self._enabled = False  # as the desk was told
         self._t_evidence_ns = 0  # begin of the last write that showed the count
         self._count_is_known = (
@@ -202,6 +202,7 @@ class ServedLink(PlcThread):
         """Where that was the PLC: forget what it could release by (server.Handler)."""
         if peer is self._plc:
             self._plc = None
+            self._beats.link_was_down()
             self._enabled = False
             self._memory.forget()
             self._vision.clear()
@@ -210,7 +211,7 @@ class ServedLink(PlcThread):
     def _report(self, t_received_ns: int) -> None:
         control = self._memory.control
         self._beats.heard(control.plc_heartbeat, t_received_ns)
-        self._enabled = control.enable and not self._is_silent(t_received_ns)
+        self._enabled = self._beats.beats(t_received_ns) and control.enable
         self._acknowledged_part = control.part_count
         self._desk.on_control(
             control,
@@ -220,14 +221,10 @@ class ServedLink(PlcThread):
             plc_restarted=False,
         )
 
-    def _is_silent(self, now_ns: int) -> bool:
-        """Return whether the PLC's heartbeat stands still."""
-        return now_ns - self._beats.t_plc_changed_ns > self._config.heartbeat_timeout_ms * NS_PER_MS
-
     def _disable_if_silent(self) -> None:
         """Tell the desk when the heartbeat stops: there is no write by which it would hear of it."""
         now_ns = self._clock.now_ns()
-        if self._enabled and self._is_silent(now_ns):
+        if self._enabled and not self._beats.beats(now_ns):
             self._report(now_ns)
 
     # -- the end ----------------------------------------------------------------------------------

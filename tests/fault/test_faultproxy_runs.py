@@ -56,6 +56,15 @@ class Desk:
         """Count it."""
         self.lost += 1
 
+    def on_heartbeat(self, **_changes: Any) -> None:
+        """Not needed."""
+
+    def on_foreign_writer(self, **_changes: Any) -> None:
+        """Not needed."""
+
+    def on_unconfirmed(self, part_id: int) -> None:
+        """Not needed."""
+
     def on_tick(self) -> None:
         """Not needed."""
 

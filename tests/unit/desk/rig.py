@@ -7,18 +7,22 @@ from typing import Any, cast
 import numpy as np
 
 from inspector.camera.base import CameraInfo, DeviceInfo
+from inspector.challenge import ChallengeRules
 from inspector.changeover import Changeover, Features, Recipe
 from inspector.clock import NS_PER_MS, ManualClock
 from inspector.desk import Desk
 from inspector.engine.base import Score
 from inspector.engine.worker import Job
 from inspector.handshake import Timing
+from inspector.interlock import StopRules
 from inspector.ledger import Ledger
 from inspector.open_part import Rules
 from inspector.part import Deciding, FrameStatus, Reason
 from inspector.plc.registers import Control
 from inspector.recorder.client import Recorder
 from inspector.ring import RingReader, RingWriter
+from inspector.safeguards import MAGIC, NUMBERS, Safeguards
+from inspector.service.kept import KeptNumbers
 from inspector.service.tally import Tally
 
 DECIDING = Deciding(threshold=2.0, recipe=3, model_sha256="a1b2c3d4" + "0" * 56, config_sha256="c" * 64)
@@ -55,17 +59,25 @@ class Rig:
         by_frames: bool = False,
         features: dict[int, Features] | None = None,
         lag_ms: float = 0.0,
+        stops: StopRules | None = None,
+        reject_parts: bool = False,
     ) -> None:
         """`decidings`: of each recipe, `features` of those that the camera is set for; recipe 3 is the first."""
         self.clock = ManualClock(10**12)
         self.tally = Tally.open(folder / "t.tally")
         self.recorder = FakeRecorder()
+        kept = KeptNumbers.open(folder / "t.stops", MAGIC, NUMBERS)
+        self.safeguards = Safeguards(
+            stops or StopRules(), ChallengeRules(at_start=False), kept, reject_parts=reject_parts
+        )
+        self._kept = kept
         self.ledger = Ledger(
             Rules(
                 budget_ns=100 * NS_PER_MS,
                 timing=Timing(0, 20 * NS_PER_MS, count_lag_ns=round(lag_ms * NS_PER_MS)),
                 part_source="frame_id" if by_frames else "plc_count",
-            )
+            ),
+            expectation=self.safeguards.expectation,
         )
         recipes = [Recipe(d, (features or {}).get(d.recipe, {})) for d in decidings or (DECIDING,)]
         self.changeover = Changeover({r.number: r for r in recipes}, 3, self.ledger, keep_warm=2)
@@ -74,6 +86,7 @@ class Rig:
         self.desk = Desk(
             self.ledger,
             self.changeover,
+            self.safeguards,
             tally=self.tally,
             recorder=cast("Recorder", self.recorder),
             clock=self.clock,
@@ -100,6 +113,7 @@ class Rig:
         for writer in self._writers:
             os.close(writer.fd)
         self.tally.close()
+        self._kept.close()
 
     # -- the camera -------------------------------------------------------------------------------
 
@@ -125,12 +139,12 @@ class Rig:
 
     # -- the PLC ----------------------------------------------------------------------------------
 
-    def read(self, *, new_parts: int = 0, enabled: bool = True, recipe: int = 0) -> None:
+    def read(self, *, new_parts: int = 0, enabled: bool = True, recipe: int = 0, **control: Any) -> None:
         self.count += new_parts
         t_sent_ns = self.clock.now_ns()
         self.clock.advance_ms(0.1)
         self.desk.on_control(
-            Control(enable=enabled, part_count=self.count, recipe_request=recipe),
+            Control(enable=enabled, part_count=self.count, recipe_request=recipe, **control),
             t_sent_ns=t_sent_ns,
             t_received_ns=self.clock.now_ns(),
             enabled=enabled,

@@ -142,6 +142,7 @@ def test_the_record_of_a_verdict_names_what_decided(ready: Rig) -> None:
         "model": "a1b2c3d4" + "0" * 56,
         "config": "c" * 64,
         "simulated": False,
+        "expected": None,
     }
 
 

@@ -27,6 +27,9 @@ class FakeDesk:
         self.written: list[tuple[Verdict, int | None]] = []
         self.ups = 0
         self.downs: list[str] = []
+        self.heartbeats: list[tuple[bool, float]] = []  # whether it beats, and how long it stood still
+        self.foreign: list[bool] = []
+        self.unconfirmed: list[int] = []
         self.ticks = 0
         self.expiry_ns: int | None = None
         self.fails: Exception | None = None
@@ -40,6 +43,15 @@ class FakeDesk:
 
     def on_link_down(self, why: str) -> None:
         self._note(lambda: self.downs.append(why))
+
+    def on_heartbeat(self, *, beats: bool, still_ms: float) -> None:
+        self._note(lambda: self.heartbeats.append((beats, still_ms)))
+
+    def on_foreign_writer(self, *, present: bool) -> None:
+        self._note(lambda: self.foreign.append(present))
+
+    def on_unconfirmed(self, part_id: int) -> None:
+        self._note(lambda: self.unconfirmed.append(part_id))
 
     def on_tick(self) -> None:
         if self.fails is not None:

@@ -8,7 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from inspector.plc.registers import Control, RegisterMap, Status, decode_status, encode_control
+from inspector.plc.registers import (
+    CONTROL_WORDS,
+    STATUS_WORDS,
+    Control,
+    RegisterMap,
+    Status,
+    decode_status,
+    encode_control,
+)
 
 PATIENCE_S = 20.0  # a test that waits longer has failed
 READ, WRITE = 3, 16
@@ -94,7 +102,7 @@ class ScriptedPlc:
     def set_control(self, control: Control) -> None:
         """Write the control block, as the PLC's program does."""
         with self._changed:
-            self.words[300:306] = encode_control(control)
+            self.words[300 : 300 + CONTROL_WORDS] = encode_control(control)
 
     def slot(self, part_id: int) -> list[int]:
         """Return the eight words of the part's slot."""
@@ -103,7 +111,7 @@ class ScriptedPlc:
 
     def status(self) -> Status:
         """Return the status block that stands in the registers."""
-        return decode_status(self.words[200:212])
+        return decode_status(self.words[200 : 200 + STATUS_WORDS])
 
     def writes(self, address: int) -> list[tuple[int, ...]]:
         """Return what was written to `address` so far."""

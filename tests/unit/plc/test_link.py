@@ -8,8 +8,9 @@ from inspector.clock import NS_PER_MS
 from inspector.part import Outcome, Reason
 from inspector.plc.base import Heartbeats
 from inspector.plc.registers import State
+from inspector.plc.writers import FIRST_CHECKS, ForeignWriter
 from tests.unit.plc.link_rig import ENABLED, FAR_MS, FakeDesk, Link, clock, configured, linked, verdict, words
-from tests.unit.plc.scripted import PATIENCE_S, Request, ScriptedPlc
+from tests.unit.plc.scripted import PATIENCE_S, Bend, Request, ScriptedPlc, honest
 
 # -- verdicts -------------------------------------------------------------------------------------
 
@@ -202,6 +203,79 @@ def test_a_plc_that_is_not_enabled_does_not_enable(plc: ScriptedPlc, desk: FakeD
     assert not desk.controls[0]["enabled"]
 
 
+def test_a_heartbeat_that_stops_is_told_once_and_again_when_it_goes_on(
+    plc: ScriptedPlc, desk: FakeDesk
+) -> None:
+    with linked(plc, desk, poll_ms=2.0, heartbeat_timeout_ms=60.0):
+        desk.wait_for(lambda: len(desk.heartbeats) == 1)
+        plc.wait_for_requests(20)
+        plc.set_control(replace(ENABLED, plc_heartbeat=2))
+        desk.wait_for(lambda: len(desk.heartbeats) == 2)
+    (stopped, still_ms), (goes_on, stood_ms) = desk.heartbeats
+    assert (stopped, goes_on) == (False, True)
+    assert 60 < still_ms < stood_ms
+
+
+def test_a_link_that_was_down_gives_the_heartbeat_its_time_again() -> None:
+    told: list[tuple[bool, float]] = []
+    beats = Heartbeats(100.0, lambda beats, still_ms: told.append((beats, still_ms)))
+    ms = NS_PER_MS
+    beats.heard(7, 0)
+    beats.link_was_down()
+    beats.heard(7, 500 * ms)  # it may have gone on, and round
+    assert beats.beats(600 * ms)
+    assert not beats.beats(601 * ms)
+    beats.link_was_down()
+    beats.heard(7, 900 * ms)  # it had stopped before, and there is no sign of it
+    assert not beats.beats(900 * ms)
+    beats.heard(8, 1000 * ms)
+    assert beats.beats(1000 * ms)
+    assert told == [(False, 101.0), (True, 500.0)]
+
+
+# -- another station at our addresses -------------------------------------------------------------
+
+
+def test_another_writer_of_the_status_block_disables_until_it_has_gone(
+    plc: ScriptedPlc, desk: FakeDesk
+) -> None:
+    with linked(plc, desk, poll_ms=2.0, status_ms=3.0):
+        plc.wait_for(lambda: len(plc.writes(200)) > FIRST_CHECKS)
+        assert (desk.foreign, desk.controls[-1]["enabled"]) == ([], True)
+        plc.bend = overwritten(plc)
+        desk.wait_for(lambda: desk.foreign == [True])
+        desk.wait_for(lambda: not desk.controls[-1]["enabled"])
+        plc.bend = honest
+        desk.wait_for(lambda: desk.foreign == [True, False])
+        desk.wait_for(lambda: desk.controls[-1]["enabled"])
+
+
+def overwritten(plc: ScriptedPlc) -> Bend:
+    """Return what another station does: right after our status comes its own."""
+
+    def bend(request: Request, answer: bytes) -> bytes:
+        if request.address == plc.map.status_address and request.words:
+            plc.words[plc.map.status_address] = 40_000
+        return answer
+
+    return bend
+
+
+def test_who_looks_and_when() -> None:
+    foreign, s = ForeignWriter(), 1_000_000_000
+    for n in range(FIRST_CHECKS):
+        assert foreign.due(n)
+        assert not foreign.found(7, (7, 8), n)
+    assert not foreign.due(s // 2)
+    assert foreign.due(2 * s)
+    assert not foreign.found(9, (7, 8), 2 * s)  # a write that came twice, perhaps
+    assert foreign.due(2 * s + 1)  # so look again at once
+    assert not foreign.found(0, (7, 8), 2 * s + 1)  # a PLC that clears the word
+    assert not foreign.due(2 * s + 2)
+    foreign.connected()
+    assert foreign.due(2 * s + 2)
+
+
 # -- status and heartbeat -------------------------------------------------------------------------
 
 
@@ -214,7 +288,7 @@ def test_the_status_is_written_with_every_heartbeat(plc: ScriptedPlc, desk: Fake
 
 
 def test_the_heartbeat_leaves_out_zero() -> None:
-    beats = Heartbeats(ours=65_534)
+    beats = Heartbeats(1000.0, lambda *_: None, ours=65_534)
     assert [beats.next(), beats.next()] == [65_535, 1]
 
 
