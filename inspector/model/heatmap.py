@@ -4,6 +4,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.engine.base import Score
+from inspector.engine.place import compose, invert, shift
+
 _STRENGTH = 0.6  # of the colour at twice the threshold and above
 
 
@@ -24,3 +27,23 @@ def overlay(image: NDArray[np.uint8], heatmap: NDArray[np.float32], threshold: f
         mixed, outlines, -1, (255, 255, 255), max(1, min(height, width) // 256)
     )
     return drawn
+
+
+def in_frame(score: Score, width: int, height: int) -> NDArray[np.float32]:
+    """Return the heat map in pixels of the raw frame, float32 (height, width): linear between cells, 0 where none looks."""
+    rows, columns = score.heatmap.shape
+    to_cells = invert(score.cells_to_frame)
+    # OpenCV counts from the centre of the first pixel, we from its corner.
+    matrix = np.array(compose(compose(shift(-0.5, -0.5), to_cells), shift(0.5, 0.5))).reshape(2, 3)
+    warped: NDArray[np.float32] = cv2.warpAffine(
+        score.heatmap,
+        matrix,
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    a, b, c, d, e, f = to_cells
+    x, y = np.arange(width)[None, :] + 0.5, np.arange(height)[:, None] + 0.5
+    column, row = a * x + b * y + c, d * x + e * y + f
+    inside = (column >= 0) & (column <= columns) & (row >= 0) & (row <= rows)
+    return np.where(inside, warped, np.float32(0))

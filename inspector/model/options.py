@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 # name -> (module, class), as in engine/base.py. Imported only when asked for.
 METHODS = {
@@ -15,7 +16,38 @@ BACKBONES = {
     "lite0": ("inspector.model.lite", "lite0"),
     "lite2": ("inspector.model.lite", "lite2"),
 }
+IMPORTED = "imported"  # the method of a network that scores by itself; see imported.py
 MAXIMUM = math.inf  # the pooling exponent of a plain maximum
+
+
+@dataclass(frozen=True, slots=True)
+class FrameOptions:
+    """How a frame is looked at; see framing.py. Nothing chosen: the whole of it, scaled to the area of `FitOptions.sizes`.
+
+    `roi` is (x, y, width, height) in pixels; `mask` a picture that is black, or polygons of, what is ignored. `scale` is pixels of the
+    graph's input for one of the frame, `tile` (side, overlap) in pixels of the input; each takes the place of the sizes. `align` is
+    how far a part may lie from the pose of `reference`, in pixels and degrees. `bits` of images of 16, None: found from them.
+    """
+
+    roi: tuple[int, int, int, int] | None = None
+    mask: Path | None = None
+    scale: float | None = None
+    tile: tuple[int, int] | None = None
+    align: tuple[float, float] | None = None
+    reference: Path | None = None
+    bits: int | None = None
+
+    @property
+    def fixed(self) -> str:
+        """Which of these need frames of one size, for a message; empty where none does."""
+        chosen = {
+            "--roi": self.roi,
+            "--mask": self.mask,
+            "--scale": self.scale,
+            "--tiles": self.tile,
+            "--align": self.align,
+        }
+        return ", ".join(name for name, value in chosen.items() if value is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +56,7 @@ class FitOptions:
 
     `sizes`: one branch for each; its input has the area of a square of this side. `taps`: the backbone's values that are compared,
     one tuple for all branches or one for each; empty takes the backbone's own. `pooling`: the exponent of the power mean that makes
-    a score of the heat map, MAXIMUM for its maximum.
+    a score of the heat map, MAXIMUM for its maximum. `network` and its `output` ("" finds them) are for the method IMPORTED alone.
     """
 
     false_reject_rate: float = 0.01
@@ -35,6 +67,9 @@ class FitOptions:
     method: str = "nearest"
     pooling: float = MAXIMUM
     backbone: str = "lite0"
+    network: Path | None = None
+    output: str = ""
+    frame: FrameOptions = FrameOptions()
 
 
 def pooling_name(pooling: float) -> str | float:

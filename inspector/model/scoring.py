@@ -10,7 +10,8 @@ import onnx
 from inspector.engine.base import Engine, Score, open_engine
 from inspector.engine.openvino import OpenVinoHead
 from inspector.engine.preprocess import Geometry
-from inspector.model.images import read_image
+from inspector.errors import EngineInputError, ImagesError
+from inspector.model.images import read_frame
 
 
 @contextmanager
@@ -33,9 +34,12 @@ def compiled_head(model: onnx.ModelProto) -> Iterator[OpenVinoHead]:
 
 
 def score_files(engine: Engine, paths: Iterable[Path], channels: int) -> Iterator[Score]:
-    """Yield the engine's answer to each image file, in order."""
+    """Yield the engine's answer to each image file, in order. Raises ImagesError that names one that does not fit."""
     for path in paths:
-        yield engine.score(read_image(path, channels))
+        try:
+            yield engine.score(read_frame(path, channels))
+        except EngineInputError as error:
+            raise ImagesError(f"{path}: {error}; or leave the image out") from error
 
 
 @contextmanager
