@@ -52,6 +52,15 @@ class PlainPlc:
         self._set(replace(self._control, part_count=part_id))
         return part_id
 
+    def set(self, **control: bool | int) -> None:
+        """Set these words of the control block."""
+        self._set(replace(self._control, **control))  # type: ignore[arg-type]  # names are the fields'
+
+    def forget_status(self) -> None:
+        """Clear the status block, so that a test sees what is written from now on."""
+        first = self._map.status_address
+        self._words[first : first + STATUS_WORDS] = [0] * STATUS_WORDS
+
     @property
     def status(self) -> Status:
         """The status block as it stands; zeros before it was written."""

@@ -110,6 +110,13 @@ def _parser() -> argparse.ArgumentParser:
         help="how long the network may hold a call: a PASS that comes later than that after its deadline was sent too late",
     )
     add(
+        "--clear-after-ms",
+        type=float,
+        default=500.0,
+        metavar="MS",
+        help="after so long somebody empties the bin and clears the fault of a line that was stopped",
+    )
+    add(
         "--linger",
         type=float,
         default=0.0,
@@ -141,6 +148,8 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     check_budget(arguments.budget_ms, least_ms, arguments.slots)
     if not 0 <= arguments.held_ms <= HELD_MAX_MS:
         raise InputError(f"expected --held-ms from 0 to {HELD_MAX_MS}, got {arguments.held_ms:g}")
+    if not arguments.clear_after_ms >= 0:
+        raise InputError(f"expected --clear-after-ms of zero or more, got {arguments.clear_after_ms:g}")
     if arguments.parts is not None and arguments.parts < 1:
         raise InputError(f"expected --parts to be at least 1, got {arguments.parts}")
     if not 1 <= arguments.first_part_id <= 65535:
@@ -156,6 +165,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         faults=read_faults(arguments.faults) if arguments.faults else (),
         ready_timeout_s=arguments.ready_timeout,
         settle_timeout_s=arguments.settle_timeout,
+        clear_after_ms=arguments.clear_after_ms,
     )
 
 

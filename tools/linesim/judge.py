@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from inspector.part import Outcome, Reason
-from inspector.plc.registers import Status
+from inspector.plc.registers import Flag, Status
 
 NO_SCORE = 0xFFFF
 SCORE_TOLERANCE = 0.01  # of one image, shown twice, scored twice: threads may add in another order
@@ -37,6 +37,7 @@ class Part:
     reason: str = ""  # upper case: the station's word; lower case: the PLC's own
     link_lost: bool = False  # there was a moment without any connection before its verdict
     double: bool = False
+    challenge: bool = False  # a known part of a challenge
     mixed_up: bool = False  # its score is another image's
     gone_with_plc: bool = False  # the PLC forgot that it counted it, and nobody had read the count
 
@@ -66,6 +67,9 @@ class Tally:
     late_passes: int = 0  # I3: a PASS that was sent after its deadline
     mixed_up: int = 0  # I4
     repeats: int = 0  # the same verdict written again: harmless
+    challenge_parts: int = 0
+    challenge_escapes: int = 0  # known bad parts of a challenge that were released
+    unmarked: int = 0  # parts of a challenge whose verdict does not say so
     link_lost: int = 0  # parts whose link was down before their verdict
     gone_with_plc: int = 0  # counted by a PLC that lost its memory before anybody read the count
 
@@ -91,6 +95,7 @@ class Judge:
         self._close(self._owners[slot])
         self._owners[slot] = part
         self.tally.parts += 1
+        self.tally.challenge_parts += part.challenge
         self.tally.good += part.good
         self.tally.bad += not part.good
 
@@ -113,6 +118,7 @@ class Judge:
                 self.tally.late_passes += 1
                 self._first.setdefault("late_passes", part)
             self._compare_score(part)
+            self._look_for_the_mark(part)
         elif tuple(words[1:3]) == part.words[1:3]:
             self.tally.repeats += 1
         elif not part.double:
@@ -128,6 +134,9 @@ class Judge:
             part.reason = Reason.NONE.name
             self.tally.released += 1
             self.tally.released_bad += not part.good
+            if part.challenge and not part.good:
+                self.tally.challenge_escapes += 1
+                self._first.setdefault("challenge_escapes", part)
             if not (in_time and part.passed) or part.mixed_up:
                 self.tally.wrong_releases += 1
                 self._first.setdefault("wrong_releases", part)
@@ -207,6 +216,8 @@ class Judge:
             "foreign": "I3: {n} verdicts for a part that was over or never counted",
             "late_passes": "I3: {n} PASSes sent after the deadline",
             "mixed_up": "I4: {n} parts with the score of another image",
+            "challenge_escapes": "challenge: {n} known bad parts were released",
+            "unmarked": "challenge: {n} parts whose verdict is not marked as one of a challenge",
         }
         lines = []
         for name, text in said.items():
@@ -224,6 +235,12 @@ class Judge:
             part.mixed_up = True
             self.tally.mixed_up += 1
             self._first.setdefault("mixed_up", part)
+
+    def _look_for_the_mark(self, part: Part) -> None:
+        """See that a part of a challenge is marked. After an outage the station may not know that there was one."""
+        if part.challenge and not part.words[6] & Flag.CHALLENGE and not part.link_lost:
+            self.tally.unmarked += 1
+            self._first.setdefault("unmarked", part)
 
     def _in_order(self) -> list[Part]:
         return sorted((part for part in self._owners if part is not None), key=lambda part: part.index)

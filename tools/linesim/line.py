@@ -14,6 +14,7 @@ from inspector.plc.registers import State, Status, releases
 from tools.linesim.conveyor import NS_PER_S, InputError, Item, deal, spacings_ns
 from tools.linesim.faults import CameraSocket, Fault, by_part
 from tools.linesim.judge import Judge, Part
+from tools.linesim.people import Challenges, Operator
 from tools.linesim.plc import Plc
 
 HEARTBEAT_S = 0.1
@@ -34,6 +35,7 @@ class Plan:
     faults: Sequence[Fault] = ()
     ready_timeout_s: float = 30.0
     settle_timeout_s: float = 5.0
+    clear_after_ms: float = 500.0  # until somebody looks after a line that stopped
 
     @property
     def budget_ns(self) -> int:
@@ -56,6 +58,8 @@ class Line:
         self.uncounted = 0  # parts that passed while the PLC had no power
         self.lags_ns = array("q")  # how late this process itself was at each trigger and gate
         self.problems: list[str] = []  # I5, after `run`
+        self.operator = Operator(plc, tell, plan.clear_after_ms)
+        self._challenges = Challenges(plc, plan.items)
         self._faults = by_part(plan.faults)
         self._waiting: deque[Part] = deque()  # for the gate, in the order of their deadlines
         self._pause_ns = 0
@@ -129,8 +133,11 @@ class Line:
         t_next = time.monotonic_ns()
         t_last = t_next - least_ns
         for index, item in zip(count(1), items, strict=False):
+            t_ns = time.monotonic_ns()
             for fault in self._faults.get(index, ()):
                 await self._do(fault)
+            await self.operator.attend(self._stopped_within)
+            self._pause_ns += time.monotonic_ns() - t_ns  # for as long as the belt stood
             t_next += next(gaps) + self._pause_ns
             self._pause_ns = 0
             # Absolute schedule, but a stall of this machine must not push two parts into each other.
@@ -141,15 +148,18 @@ class Line:
             self.lags_ns.append(t_last - due)
             if self.plc.powered:
                 self._count(index, item)
+                self._challenges.counted()
             else:
                 self.uncounted += 1
 
     def _count(self, index: int, item: Item) -> None:
         """Do what the PLC does when its sensor sees a part: clear its slot, count it, trigger the camera."""
         self._decide_due(time.monotonic_ns())
+        item, challenge = self._challenges.next(item)
         part_id, t_ns = self.plc.count_part()
         self.camera.send(f"pulse image={item.image}")
         part = Part(index, part_id, item.image, item.good, t_ns, t_ns + self.plan.budget_ns)
+        part.challenge = challenge
         part.link_lost = not self.plc.connected
         self.judge.counted(part)
         self._waiting.append(part)
@@ -183,6 +193,14 @@ class Line:
             self.camera.send(" ".join(fault.words))
         elif fault.target == "line":
             self._pause_ns += round(fault.ms * 1e6)
+        elif fault.target == "challenge":
+            await self._until(lambda: not self._waiting or self.stopping, 60)  # on an empty line
+            await self._challenges.begin(fault.words, self._stopped_within)
+        elif fault.text == "plc bin full":
+            self.plc.set_control(dataclasses.replace(self.plc.control, bin_full=True))
+        elif fault.text == "plc unconfirmed":
+            unconfirmed = (self.plc.control.unconfirmed_rejects + 1) & 0xFFFF
+            self.plc.set_control(dataclasses.replace(self.plc.control, unconfirmed_rejects=unconfirmed))
         elif fault.target == "plc" and self.plc.powered:
             self._decide_due(time.monotonic_ns())
             await self.plc.power_off()
@@ -269,6 +287,10 @@ class Line:
                 return False
             await asyncio.sleep(POLL_S)
         return True
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        """Wait for so long or for the stop; return whether it was the stop."""
+        return await self._stopped_before(time.monotonic_ns() + round(seconds * NS_PER_S))
 
     async def _stopped_before(self, t_ns: int) -> bool:
         """Wait until `t_ns` or the stop, whichever comes first; return whether it was the stop."""

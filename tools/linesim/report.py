@@ -58,6 +58,9 @@ def result(line: Line, judge: Judge) -> dict[str, Any]:
         "repeats": tally.repeats,
         "link_lost": tally.link_lost,
         "gone_with_plc": tally.gone_with_plc,
+        "challenge_parts": tally.challenge_parts,
+        "challenge_escapes": tally.challenge_escapes,
+        "line_stops": line.operator.stops,
         "uncounted": line.uncounted,
         "lost_pulses": line.camera.failures,
         "own_lag_ms": spread_ms(line.lags_ns),
@@ -87,6 +90,10 @@ def summary(result: dict[str, Any]) -> Table:
         "trigger to slot": _spread(result["trigger_to_slot_ms"]),
         "this process late by": _spread(result["own_lag_ms"]),
     }
+    if result["line_stops"]:
+        rows["line stops"] = str(result["line_stops"])
+    if result["challenge_parts"]:
+        rows["parts of challenges"] = str(result["challenge_parts"])
     if result["uncounted"]:
         rows["passed a dead PLC"] = str(result["uncounted"])
     for name, text in rows.items():
@@ -149,5 +156,6 @@ class PartLog:
             "link_lost": part.link_lost,
             "double": part.double,
             "mixed_up": part.mixed_up,
+            "challenge": part.challenge,
         }
         self._file.write(json.dumps(entry, separators=(",", ":")) + "\n")
