@@ -224,7 +224,8 @@ class ServedLink(PlcThread):
     def _disable_if_silent(self) -> None:
         """Tell the desk when the heartbeat stops: there is no write by which it would hear of it."""
         now_ns = self._clock.now_ns()
-        if self._enabled and not self._beats.beats(now_ns):
+        beats = self._plc is None or self._beats.beats(now_ns)
+        if self._enabled and not beats:
             self._report(now_ns)
 
     # -- the end ----------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ class PyModbusTcpServer:
                     units.add(srv_info.recv_frame.mbap.unit_id)
                 return super().get_holding_registers(address, number, srv_info)
 
-        self._bank = Bank(h_regs_size=400)
+        self._bank = Bank(h_regs_size=400, coils_size=400, d_inputs_size=400)
         self._server = ModbusServer("127.0.0.1", 0, no_block=True, data_bank=self._bank)
         self._server.start()
         assert self._server._evt_running.wait(PATIENCE_S)
@@ -101,6 +101,12 @@ class PyModbusTcpServer:
 
     def write(self, address: int, words: Sequence[int]) -> None:
         assert self._bank.set_holding_registers(address, list(words))
+
+    def coil(self, address: int) -> bool:
+        return bool(self._bank.get_coils(address)[0])
+
+    def set_input(self, address: int, *, on: bool) -> None:
+        assert self._bank.set_discrete_inputs(address, [on])
 
     def close(self) -> None:
         self._server.stop()
@@ -122,6 +128,12 @@ class ProgramServer:
 
     def write(self, address: int, words: Sequence[int]) -> None:
         self._program.ask("write", address, *words)
+
+    def coil(self, address: int) -> bool:
+        return self._program.ask("coils", address, 1) == [1]
+
+    def set_input(self, address: int, *, on: bool) -> None:
+        self._program.ask("inputs", address, int(on))
 
     def close(self) -> None:
         self._program.close()

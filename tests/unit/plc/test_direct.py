@@ -52,8 +52,7 @@ class Bench:
         self.clock = ManualClock()
         self.plc = FakeConnection()
         self.desk = FakeDesk()
-        self.unconfirmed: list[int] = []
-        self.desk.on_unconfirmed = self.unconfirmed.append  # type: ignore[method-assign]
+        self.unconfirmed = self.desk.unconfirmed
         self.gate = DirectGate(9, DirectConfig(**config), self.desk, self.clock, "high_first")
         self.at(0)
 

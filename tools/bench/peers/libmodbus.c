@@ -1,10 +1,11 @@
 /* A Modbus TCP server and client on libmodbus, for tests and benchmarks: a peer that shares no line with Inspector.
  *
- *   libmodbus server UNIT WORDS          says "port N"; on its input: "read ADDRESS COUNT", "write ADDRESS WORD..."
+ *   libmodbus server UNIT WORDS          says "port N"; on its input: "read ADDRESS COUNT", "write ADDRESS WORD...",
+ *                                        "coils ADDRESS COUNT", "inputs ADDRESS BIT..."
  *   libmodbus client HOST PORT UNIT      on its input: "fc1 ADDRESS COUNT" ... "fc16 ADDRESS WORD...", "time3 TIMES ADDRESS COUNT"
  *
  * Each line of input is answered by one line: "ok WORD...", "exception CODE" or "error TEXT". time3 reads so many times and
- * answers with each round trip in nanoseconds. The server holds WORDS holding registers and remembers the unit ids it was asked
+ * answers with each round trip in nanoseconds. The server holds WORDS registers, coils and inputs, and remembers the unit ids it was asked
  * for ("units"). Both end with their input.
  */
 #include <errno.h>
@@ -74,6 +75,15 @@ static void serve_line(modbus_mapping_t *memory)
         for (int i = 1; i < count; i++)
             words[values[0] + i - 1] = (uint16_t)values[i];
         say("ok");
+    } else if (strcmp(line, "coils") == 0 && count == 2) {
+        static uint16_t bits[MOST];
+        for (int i = 0; i < values[1]; i++)
+            bits[i] = memory->tab_bits[values[0] + i];
+        say_words(bits, (int)values[1]);
+    } else if (strcmp(line, "inputs") == 0 && count > 1) {
+        for (int i = 1; i < count; i++)
+            memory->tab_input_bits[values[0] + i - 1] = values[i] != 0;
+        say("ok");
     } else if (strcmp(line, "units") == 0) {
         printf("ok");
         for (int unit = 0; unit < 256; unit++)
@@ -88,7 +98,7 @@ static void serve_line(modbus_mapping_t *memory)
 static int serve(int words)
 {
     modbus_t *context = modbus_new_tcp("127.0.0.1", 0);
-    modbus_mapping_t *memory = modbus_mapping_new(0, 0, words, 0);
+    modbus_mapping_t *memory = modbus_mapping_new(words, words, words, 0);
     int listener = modbus_tcp_listen(context, 8);
     if (memory == NULL || listener < 0)
         return 1;

@@ -13,6 +13,8 @@ function refusal(code) {
 
 function serve(unit, count) {
     const words = new Array(count).fill(0);
+    const coils = new Array(count).fill(false);
+    const inputs = new Array(count).fill(false);
     const units = new Set();
     const within = (address) => {
         if (address >= count) throw refusal(2);
@@ -22,6 +24,10 @@ function serve(unit, count) {
         getHoldingRegister: (address, unitId) => {
             units.add(unitId);
             return words[within(address)];
+        },
+        getDiscreteInput: (address) => inputs[within(address)],
+        setCoil: (address, value) => {
+            coils[within(address)] = value;
         },
         setRegister: (address, value, unitId) => {
             units.add(unitId);
@@ -36,7 +42,11 @@ function serve(unit, count) {
         const [command, ...numbers] = line.split(" ");
         const [address, ...values] = numbers.map(Number);
         if (command === "read") say(["ok", ...words.slice(address, address + values[0])].join(" "));
-        else if (command === "units") say(["ok", ...units].join(" "));
+        else if (command === "coils") say(["ok", ...coils.slice(address, address + values[0]).map(Number)].join(" "));
+        else if (command === "inputs") {
+            values.forEach((value, i) => (inputs[address + i] = value !== 0));
+            say("ok");
+        } else if (command === "units") say(["ok", ...units].join(" "));
         else {
             values.forEach((value, i) => (words[address + i] = value));
             say("ok");
