@@ -144,14 +144,17 @@ def _add_tiles(nodes: Nodes, spec: ModelSpec, branch: Branch, tile: Tile, image:
     piece = Branch(side, side, spec.backbone.taps(names, (side, side)))
     corners, places = sources(tile, branch.height, branch.width, side // piece.grid[0])
     channels = max(spec.channels, len(spec.backbone.pixels.mean))
-    begin = nodes.constant("corners", corners)
     shape = (piece.cells, piece.depth)
+    axes = nodes.constant("axes", np.array([2, 3], np.int64))
+    # Cut beforehand: TensorRT takes no slice whose place is the run's own.
+    cuts = [
+        nodes.add("Slice", image, nodes.constant("from", corner), nodes.constant("to", corner + side), axes)
+        for corner in corners
+    ]
+    pieces = nodes.add("Concat", *cuts, axis=0)
 
     def body(inner: Nodes, number: str) -> str:
-        first = inner.add("Gather", begin, number, axis=0)
-        last = inner.add("Add", first, inner.constant("side", np.array([side, side], np.int64)))
-        axes = inner.constant("axes", np.array([2, 3], np.int64))
-        cut = inner.add("Slice", image, first, last, axes)
+        cut = inner.add("Gather", pieces, number, axis=0)
         cut = inner.add(
             "Reshape", cut, inner.constant("piece", np.array([1, channels, side, side], np.int64))
         )

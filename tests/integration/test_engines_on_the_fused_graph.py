@@ -21,6 +21,7 @@ from inspector.model.options import METHODS
 from inspector.model.positions import GatheredPositions
 from inspector.model.progress import uncounted
 from inspector.model.spec import model_spec
+from inspector.model.tiling import Tile
 from inspector.model.training import Gathered
 from inspector.model.whitening import Moments, whitening
 
@@ -105,3 +106,37 @@ def test_two_scales_become_a_plan(rtx: Any, tmp_path: Path) -> None:
 def test_turing_has_no_float32_products(graph: Path, rtx: Any) -> None:
     with pytest.raises(GraphError, match="FP32 GEMM is not supported"):
         build_plan(rtx, graph, graph.read_bytes(), "sm75")
+
+
+@pytest.fixture(scope="module")
+def tiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A graph of 3 x 2 tiles whose lower right corner is masked."""
+    rng = np.random.default_rng(13)
+    watched = np.ones((96, 128), np.bool_)
+    watched[70:, 90:] = False
+    spec = replace(model_spec(lite0(), 1, [(96, 128)], tile=Tile(64, 32)), watched=watched)
+    white = whitening(Moments.of(rng.normal(size=(1000, DEPTH)).astype(np.float32)))
+    bank = Bank(rng.normal(size=(50, DEPTH)).astype(np.float32), np.full(50, 2, np.float32))
+    path = tmp_path_factory.mktemp("tiled") / "graph.onnx"
+    path.write_bytes(fused_graph(spec, Detector((NearestHead(white, bank),))).SerializeToString())
+    return path
+
+
+def test_tiles_in_a_loop_and_a_mask_agree_with_the_reference_evaluator(tiled: Path) -> None:
+    image = np.random.default_rng(4).integers(0, 256, (96, 128), np.uint8)
+    evaluator = onnx.reference.ReferenceEvaluator(str(tiled))
+    score, heatmap = (
+        np.asarray(o) for o in evaluator.run(["score", "heatmap"], {"image": image[None, ..., None]})
+    )
+    engine = open_engine("openvino", tiled, Geometry(1, 96, 128))
+    answer = engine.score(image)
+    engine.close()
+    assert answer.value == pytest.approx(score.item(), rel=1e-4)
+    np.testing.assert_allclose(answer.heatmap, heatmap[0], rtol=1e-3, atol=1e-4)
+    assert answer.heatmap[5, 7] == 0
+
+
+def test_tiles_in_a_loop_and_a_mask_become_a_plan(tiled: Path, rtx: Any) -> None:
+    plan = build_plan(rtx, tiled, tiled.read_bytes(), "sm86")
+    assert plan.inputs == {"image": ("uint8", (1, 96, 128, 1))}
+    assert plan.outputs == {"score": ("float32", (1,)), "heatmap": ("float32", (1, 6, 8))}
