@@ -11,6 +11,8 @@ from inspector.config.loading import LoadedConfig
 from inspector.safeguards import Progress, described, part_described
 from inspector.service.local_socket import Listener
 
+BUSY = "another challenge runs; wait until it is over"
+
 
 def socket_path(loaded: LoadedConfig) -> Path:
     """Return where the daemon of this configuration listens."""
@@ -45,6 +47,7 @@ class Requests:
     def look(self) -> None:
         """Take what commands ask, and tell them what has become of it."""
         message = self._listener.receive()
+        self._listener.turn_away({"said": "refused", "why": BUSY})
         if message is not None and self._ticket is None:
             self._take(message.get("do"))
         elif not self._listener.connected:
@@ -59,7 +62,7 @@ class Requests:
     def _take(self, wanted: object) -> None:
         ticket = self._desk.ask_challenge(self._listener.who) if wanted == "challenge" else None
         if ticket is None:
-            why = "another challenge runs" if wanted == "challenge" else f"this station knows no {wanted}"
+            why = BUSY if wanted == "challenge" else f"this station knows no {wanted}"
             self._listener.send({"said": "refused", "why": why})
             self._listener.hang_up()
             return

@@ -22,7 +22,7 @@ RIGHTS = 0o600  # the daemon's own user, and root
 
 
 class Listener:
-    """The daemon's end: one command at a time, the next one waits in the queue. One thread; nothing here waits."""
+    """The daemon's end: one command at a time. One thread; nothing here waits."""
 
     def __init__(self, path: Path) -> None:
         """Listen at `path`. Hold the StationLock: what stands there was left by a daemon that died. Raises ServiceError."""
@@ -62,6 +62,14 @@ class Listener:
             self.hang_up()
             return None
         return message
+
+    def turn_away(self, message: Message) -> None:
+        """Tell a second command why it cannot be heard, and hang up on it."""
+        if self._peer is not None:
+            with contextlib.suppress(OSError):  # there is none, or it has gone already
+                other, _ = self._socket.accept()
+                with other:
+                    other.send(json.dumps(message).encode())
 
     @property
     def connected(self) -> bool:

@@ -137,11 +137,14 @@ def test_a_command_that_is_interrupted_ends_its_challenge(stand: Stand) -> None:
         command = [sys.executable, "-m", "inspector", "challenge", str(daemon.config)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment()) as process:
             wait_for(lambda: State.CHALLENGE in plc.status.state, "the challenge to begin")
-            second = inspector("challenge", daemon.config, "--timeout", 0.5)
+            second = inspector("challenge", daemon.config)
             process.send_signal(signal.SIGINT)
             assert process.wait(10) == 130
         wait_for(lambda: State.CHALLENGE not in plc.status.state, "the challenge to end")
-        assert second.returncode == 1
+        assert (second.returncode, second.stderr) == (
+            1,
+            "SVC-001: the station refused: another challenge runs; wait until it is over\n",
+        )
         entry = daemon.wait_for("challenge")
     assert (entry["result"], entry["parts"]) == ("void", [])
 

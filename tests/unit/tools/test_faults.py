@@ -20,6 +20,14 @@ def test_faults_are_read_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "do", ["plc bin full", "plc unconfirmed", "challenge bad good bad", "challenge good"]
+)
+def test_what_a_line_can_play_beside_faults(do: str) -> None:
+    (fault,) = parse_faults([{"at_part": 1, "do": do}], "list")
+    assert fault.text == do
+
+
+@pytest.mark.parametrize(
     "do",
     [
         "",
@@ -31,6 +39,10 @@ def test_faults_are_read_in_order(tmp_path: Path) -> None:
         "line pause 0",
         "plc down 5 keep",
         "moon fall 1",
+        "plc bin",
+        "plc unconfirmed 1",
+        "challenge",
+        "challenge bad ugly",
     ],
 )
 def test_an_unknown_fault_is_refused_by_entry(do: str) -> None:

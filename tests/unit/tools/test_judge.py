@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from inspector.part import Outcome, Reason
-from inspector.plc.registers import State, Status
+from inspector.plc.registers import Flag, State, Status
 from tools.linesim.judge import HELD_NS, NO_SCORE, Judge, Part
 
 SLOTS = 4
@@ -176,3 +176,42 @@ def test_counters_are_compared_by_growth_and_wrap() -> None:
     assert bench.judge.miscounts(before, status(parts=1, rejects=8)) == [
         "I5: the station's counter lost grew by 0, seen in the slots: 1"
     ]
+
+
+# -- challenges ------------------------------------------------------------------------------------
+
+
+def marked(part: Part, outcome: int, reason: int) -> list[int]:
+    slot_words = words(part.part_id, outcome, reason)
+    slot_words[6] = Flag.CHALLENGE
+    return slot_words
+
+
+def test_a_known_bad_part_that_is_released_breaks_a_promise_and_an_ordinary_one_does_not() -> None:
+    bench = Bench()
+    for index, challenge in ((1, False), (2, True)):
+        part = bench.count(index, good=False)
+        part.challenge = challenge
+        slot_words = marked(part, Outcome.PASS, Reason.NONE)
+        bench.write(part, slot_words)
+        bench.gate(part, released=True, slot_words=slot_words)
+    assert (bench.tally.released_bad, bench.tally.challenge_escapes) == (2, 1)
+    bench.judge.end()
+    assert bench.judge.broken_promises() == ["challenge: 1 known bad parts were released, first at part 2"]
+
+
+@pytest.mark.parametrize(("link_lost", "unmarked"), [(False, 1), (True, 0)])
+def test_a_part_of_a_challenge_must_be_marked_unless_the_station_was_away(
+    link_lost: bool, unmarked: int
+) -> None:
+    bench = Bench()
+    part = bench.count(1, good=False)
+    part.challenge, part.link_lost = True, link_lost
+    bench.write(part, words(1, Outcome.REJECT, Reason.SCORE))
+    assert bench.tally.unmarked == unmarked
+
+
+def test_parts_of_challenges_are_counted_when_they_are_counted() -> None:
+    bench = Bench()
+    bench.judge.counted(Part(1, 1, "a", False, 0, 100, challenge=True))
+    assert bench.tally.challenge_parts == 1
