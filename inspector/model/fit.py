@@ -25,10 +25,11 @@ from inspector.model.defects import DefectImages, list_defects, require_no_copie
 from inspector.model.folds import Folds, choose_folds
 from inspector.model.framing import Framing, plan
 from inspector.model.images import list_images, read_frame, survey
+from inspector.model.imported import ImportedModel, fit_imported
 from inspector.model.learning import Point, learning_curve
 from inspector.model.likeness import to_sheet
 from inspector.model.methods.base import method_named
-from inspector.model.options import FitOptions
+from inspector.model.options import IMPORTED, FitOptions
 from inspector.model.pack import CALIBRATION, GRAPH, THUMBNAILS, Pack, check_target, save_pack
 from inspector.model.patches import PatchModel, fit_patches
 from inspector.model.progress import Progress, silent
@@ -99,7 +100,7 @@ def fit(
     exposure = Exposure(float(model.grey.min()), float(model.grey.max()), limit=threshold.value)
     graph, kept = model.fused(exposure, progress)
 
-    warnings = (*found.warnings, *framing.warnings(), *threshold.warnings)
+    warnings = (*found.warnings, *model.warnings, *framing.warnings(), *threshold.warnings)
     references = _references(paths, scores, graph, model.geometry)
     facts = {
         **_what(options, model, kept, exposure),
@@ -146,8 +147,14 @@ def _check(options: FitOptions) -> None:
 
 def _model(
     options: FitOptions, framing: Framing, paths: Sequence[Path], folds: Folds, progress: Progress
-) -> PatchModel:
+) -> PatchModel | ImportedModel:
     """Choose spec and method, and pass over the images."""
+    if options.method == IMPORTED:
+        return fit_imported(options, framing, paths, progress)
+    if options.network is not None:
+        raise ModelError(
+            f"expected --method {IMPORTED} beside --network {options.network}, got {options.method}; leave out one of them"
+        )
     backbone = open_backbone(options.backbone)
     spec = model_spec(
         backbone,
@@ -162,7 +169,9 @@ def _model(
     return fit_patches(spec, method, paths, folds, seed=options.seed, progress=progress)
 
 
-def _what(options: FitOptions, model: PatchModel, kept: int, exposure: Exposure) -> dict[str, object]:
+def _what(
+    options: FitOptions, model: PatchModel | ImportedModel, kept: int, exposure: Exposure
+) -> dict[str, object]:
     """Return the manifest's entries about the model."""
     size = model.geometry
     return {

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inspector.model.console import add_json, progress_bars, show_table, write_json
-from inspector.model.options import BACKBONES, MAXIMUM, METHODS, FitOptions, FrameOptions
+from inspector.model.options import BACKBONES, IMPORTED, MAXIMUM, METHODS, FitOptions, FrameOptions
 
 if TYPE_CHECKING:
     from inspector.model.fit import FitResult
@@ -40,9 +40,21 @@ def add(fit: argparse.ArgumentParser) -> None:
     )
     fit.add_argument(
         "--method",
-        choices=list(METHODS),
+        choices=[*METHODS, IMPORTED],
         default=defaults.method,
-        help="how a patch is compared (default: %(default)s)",
+        help="how a patch is compared, or a network that scores by itself (default: %(default)s)",
+    )
+    fit.add_argument(
+        "--network",
+        type=Path,
+        metavar="FILE.onnx",
+        help="that network: it maps one image, values 0 to 1, to a score or a map",
+    )
+    fit.add_argument(
+        "--output",
+        default="",
+        metavar="NAME",
+        help="its output to use, where it has several that could be it",
     )
     fit.add_argument(
         "--false-reject-rate",
@@ -69,7 +81,7 @@ def add(fit: argparse.ArgumentParser) -> None:
         "--backbone",
         default=defaults.backbone,
         metavar="NAME",
-        help=f"the pretrained network: {', '.join(BACKBONES)} (default: %(default)s)",
+        help=f"the pretrained network: {', '.join(BACKBONES)}, or an ONNX file (default: %(default)s)",
     )
     fit.add_argument(
         "--taps",
@@ -144,15 +156,19 @@ def run_fit(args: argparse.Namespace) -> int:
     from inspector.model.fit import fit
 
     options = FitOptions(
-        args.false_reject_rate,
-        args.bank,
-        args.size,
-        args.taps,
-        args.seed,
-        args.method,
-        args.pooling,
-        args.backbone,
-        FrameOptions(args.roi, args.mask, args.scale, args.tiles, args.align, args.reference, args.bits),
+        false_reject_rate=args.false_reject_rate,
+        bank=args.bank,
+        sizes=args.size,
+        taps=args.taps,
+        seed=args.seed,
+        method=args.method,
+        pooling=args.pooling,
+        backbone=args.backbone,
+        network=args.network,
+        output=args.output,
+        frame=FrameOptions(
+            args.roi, args.mask, args.scale, args.tiles, args.align, args.reference, args.bits
+        ),
     )
     out = args.out or Path("models") / args.good.resolve().name
     with progress_bars() as progress:

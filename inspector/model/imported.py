@@ -5,7 +5,7 @@ anomalib's exports among them. What the network saw when it was trained is not k
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from inspector.engine.preprocess import Geometry
-from inspector.errors import NetworkError, ScoreError
-from inspector.model.images import read_image
-from inspector.model.network import STANDARD, Network
+from inspector.engine.preprocess import Geometry, to_input
+from inspector.errors import EngineInputError, ImagesError, ModelError, NetworkError, ScoreError
+from inspector.model.defects import DefectImages
+from inspector.model.framing import Framing
+from inspector.model.images import read_frame
+from inspector.model.network import STANDARD, Network, read_network
 from inspector.model.onnx_nodes import Nodes
+from inspector.model.options import MAXIMUM, FitOptions
 from inspector.model.progress import Progress, counter
 from inspector.model.score_nodes import Exposure, add_exposure
 from inspector.model.scoring import compiled
@@ -112,6 +115,13 @@ class ImportedModel:
         del folds, progress
         return Shown(self.scores - _offset(self.scores), np.empty((len(paths), 0)))
 
+    def met(self, images: DefectImages, progress: Progress) -> "ImportedModel":
+        """Refuse: there are no features to know defects by."""
+        del images, progress
+        raise ModelError(
+            "expected no --defects with --method imported, which has no features to know them by; choose another method"
+        )
+
     def settled(self, good: Shown, rate: float) -> "ImportedModel":
         """Return it as it is: it knows no defects."""
         del good, rate
@@ -147,9 +157,45 @@ def _offset(scores: NDArray[np.float64]) -> float:
 
 
 def fit_imported(
+    options: FitOptions, framing: Framing, paths: Sequence[Path], progress: Progress
+) -> ImportedModel:
+    """Score every good image. Raises NetworkError where the network gives no finite or no differing scores, ModelError for options."""
+    if options.network is None:
+        raise ModelError(
+            "expected --network FILE.onnx beside --method imported, there is none; name the network"
+        )
+    frame = options.frame
+    fitted_here = {
+        "--mask": frame.mask,
+        "--tiles": frame.tile,
+        "--scale": frame.scale,
+        "--taps": options.taps or None,
+        "--pooling": None if options.pooling == MAXIMUM else options.pooling,
+    }
+    for name, value in fitted_here.items():
+        if value is not None:
+            raise ModelError(
+                f"expected no {name} with --method imported, which takes the network as it is; leave it out"
+            )
+    network = read_network(options.network)
+    return score_good(network, _geometry(network, framing.geometry), options.output, paths, progress)
+
+
+def _geometry(network: Network, planned: Geometry) -> Geometry:
+    """Return the planned input in the network's own size and colours: frames fill it, as they did where it was trained."""
+    return replace(
+        planned,
+        channels=min(planned.channels, network.input.channels),
+        height=network.input.height or planned.height,
+        width=network.input.width or planned.width,
+        picture=None,
+    )
+
+
+def score_good(
     network: Network, geometry: Geometry, output: str, paths: Sequence[Path], progress: Progress
 ) -> ImportedModel:
-    """Score every good image. Raises NetworkError where the network gives no finite or no differing scores."""
+    """Return the network with its answers to the good images; `output` is the one to use, "" finds them. Raises NetworkError."""
     size = geometry.height, geometry.width
     chosen = choose_outputs(network.path, network.shapes(size), output)
     scores, grey = np.empty(len(paths)), np.empty(len(paths))
@@ -159,14 +205,16 @@ def fit_imported(
         with compiled(imported_graph(network, geometry, chosen), geometry) as engine:
             for index, path in enumerate(paths):
                 where = path.name
-                image = read_image(path, geometry.channels)
-                grey[index], scores[index] = image.mean(), engine.score(image).value
+                prepared = to_input(read_frame(path, geometry.channels), geometry)
+                grey[index], scores[index] = prepared.mean(), engine.score_prepared(prepared).value
                 advance(1)
     except ScoreError as error:
         raise NetworkError(
             f"{network.path}: expected a finite number for each image, {where} has none ({error}); "
             "export the network before its scores are normalised, or choose another --output"
         ) from error
+    except EngineInputError as error:
+        raise ImagesError(f"{where}: {error}; or leave the image out") from error
     if np.ptp(scores) == 0:
         raise NetworkError(
             f"{network.path}: expected scores that differ, all good images have {scores[0]:.4g}; choose another --output"

@@ -94,6 +94,14 @@ class Backbone(_Strict):
     sha256: Sha256
 
 
+class ImportedNetwork(_Strict):
+    """The network of the method `imported`: its file and that one's SHA-256, and the outputs that are used."""
+
+    name: str
+    sha256: Sha256
+    outputs: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
 class BranchInput(_Strict):
     """One pass through the backbone: its input in pixels, and the taps that are compared."""
 
@@ -156,6 +164,28 @@ class KnownDefects(_Strict):
     confusion: tuple[tuple[int, ...], ...]
 
 
+class TriedModel(_Strict):
+    """What tuning tried: the time of an image on the machine that fitted (p50), and the AUROC by kind of synthetic defect.
+
+    `auroc` is None where the time was over the budget.
+    """
+
+    method: str
+    sizes: tuple[int, ...]
+    taps: tuple[tuple[str, ...], ...]
+    pooling: Literal["max"] | float
+    engine_ms: float
+    auroc: dict[str, Rate] | None
+    chosen: bool
+
+
+class TuningRecord(_Strict):
+    """What was tried, in order; `budget_ms` None: as slow as may be."""
+
+    budget_ms: float | None
+    tried: tuple[TriedModel, ...]
+
+
 class Reference(_Strict):
     """A good image as the graph sees it, and the score that the graph gave it in float32."""
 
@@ -171,7 +201,8 @@ class Manifest(_Strict):
     method: str
     input: InputGeometry
     frame: FrameEntry
-    backbone: Backbone
+    backbone: Backbone | None
+    network: ImportedNetwork | None = None
     branches: tuple[BranchInput, ...]
     pooling: Literal["max"] | float
     bank: Annotated[int, Field(ge=0)]  # what the method keeps of the good parts: entries, directions
@@ -180,6 +211,7 @@ class Manifest(_Strict):
     false_reject_rate: Rate
     held_out: HeldOut
     defects: KnownDefects | None = None
+    tuning: TuningRecord | None = None
     images: Annotated[int, Field(ge=1)]
     seed: int
     warnings: tuple[str, ...]

@@ -9,20 +9,22 @@ import onnx
 from numpy.typing import NDArray
 
 from inspector.engine.preprocess import Geometry
+from inspector.model.backbone import open_backbone
 from inspector.model.collect import collect
 from inspector.model.defects import DefectImages
 from inspector.model.detector import fit_detector
 from inspector.model.evidence import ground
 from inspector.model.folds import Folds
+from inspector.model.framing import Framing
 from inspector.model.graph import fused_graph
 from inspector.model.known import Known, meet
 from inspector.model.methods.base import Method
-from inspector.model.options import pooling_name
+from inspector.model.options import FitOptions, pooling_name
 from inspector.model.progress import Advance, Progress, counter
 from inspector.model.score_nodes import Exposure
 from inspector.model.scoring import compiled, score_files
 from inspector.model.settling import Shown
-from inspector.model.spec import ModelSpec
+from inspector.model.spec import ModelSpec, model_spec
 from inspector.model.training import Collected
 
 
@@ -39,6 +41,11 @@ class PatchModel:
     def geometry(self) -> Geometry:
         """Of the graph's input."""
         return self.spec.geometry
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know of it: nothing."""
+        return ()
 
     @property
     def grey(self) -> NDArray[np.float64]:
@@ -120,6 +127,19 @@ class PatchModel:
     @property
     def _steps(self) -> int:
         return self.method.steps * len(self.spec.branches)
+
+
+def spec_for(options: FitOptions, framing: Framing) -> ModelSpec:
+    """Return the spec of what these options ask for, on frames as planned for their sizes. Raises ModelError, WeightsError."""
+    spec = model_spec(
+        open_backbone(options.backbone),
+        framing.geometry.channels,
+        framing.sizes,
+        options.taps,
+        options.pooling,
+        tile=framing.tile,
+    )
+    return replace(spec, framing=framing.geometry, watched=framing.watched)
 
 
 def fit_patches(

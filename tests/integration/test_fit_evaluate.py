@@ -13,6 +13,7 @@ from inspector.model.commands import register
 from inspector.model.fit import fit
 from inspector.model.images import read_image
 from inspector.model.pack import load_pack
+from tests.support.networks import detector
 from tests.support.plates import blocked, part, scratched, write
 
 SMALL = ["--size", "96", "--bank", "150"]
@@ -200,3 +201,34 @@ def test_options_out_of_range_are_one_line(plates: Path, tmp_path: Path, argumen
     with pytest.raises(InspectorError) as caught:
         inspector("fit", "--good", plates / "fit", "--out", tmp_path / "pack", *SMALL, *arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_a_network_of_somebody_else_is_fitted_and_measured(plates: Path, tmp_path: Path) -> None:
+    network = detector(tmp_path / "net.onnx")
+    pack, out = tmp_path / "pack", tmp_path / "fit.json"
+    arguments = ["--method", "imported", "--network", network, "--output", "anomaly_map", "--size", "96"]
+    assert inspector("fit", "--good", plates / "fit", "--out", pack, *arguments, "--json", out) == 0
+    report, manifest = json.loads(out.read_text()), load_pack(pack).manifest
+    assert (report["method"], report["bank"]) == ("imported", 0)
+    assert manifest.backbone is None
+    assert manifest.network is not None
+    assert manifest.network.outputs == ("anomaly_map",)
+    assert any("trained on these very images" in warning for warning in manifest.warnings)
+    measured = tmp_path / "evaluate.json"
+    folders = ["--good", plates / "good", "--bad", plates / "bad" / "scratch"]
+    assert inspector("evaluate", pack, *folders, "--engine", "openvino", "--json", measured) == 0
+    assert json.loads(measured.read_text())["auroc"] > 0.9, "a bright scratch is far from grey"
+
+
+def test_other_methods_scales_and_poolings_make_a_pack(plates: Path, tmp_path: Path) -> None:
+    pack, out = tmp_path / "pack", tmp_path / "evaluate.json"
+    arguments = ["--method", "gaussian-position", "--size", "96,64", "--taps", "4,7/7", "--pooling", "16"]
+    assert inspector("fit", "--good", plates / "fit", "--out", pack, *arguments) == 0
+    manifest = load_pack(pack).manifest
+    assert (manifest.method, manifest.pooling) == ("gaussian-position", 16.0)
+    assert [(b.height, b.width, b.taps) for b in manifest.branches] == [
+        (96, 96, ("4", "7")),
+        (64, 64, ("7",)),
+    ]
+    inspector("evaluate", pack, "--good", plates / "good", "--bad", plates / "bad", "--json", out)
+    assert json.loads(out.read_text())["auroc"] > 0.9

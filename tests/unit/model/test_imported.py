@@ -1,5 +1,6 @@
 """A network that scores by itself runs behind our contract, with a threshold from the user's own good parts."""
 
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -8,10 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from inspector.engine.preprocess import Geometry
-from inspector.errors import NetworkError
+from inspector.errors import ModelError, NetworkError
+from inspector.model.framing import Framing
 from inspector.model.images import read_image
-from inspector.model.imported import Chosen, choose_outputs, fit_imported, imported_graph
+from inspector.model.imported import Chosen, choose_outputs, fit_imported, imported_graph, score_good
 from inspector.model.network import read_network
+from inspector.model.options import FitOptions, FrameOptions
 from inspector.model.progress import silent
 from inspector.model.score_nodes import Exposure
 from inspector.model.scoring import compiled
@@ -81,7 +84,7 @@ def test_the_good_parts_are_scored_and_the_threshold_can_be_positive(
 ) -> None:
     """A likelihood is below 0; relative to a threshold it must not be."""
     network = read_network(networks.detector(tmp_path / "net.onnx", factor=-1.0))
-    model = fit_imported(network, GREY, "", images, silent)
+    model = score_good(network, GREY, "", images, silent)
     scores = model.held_out(images, None, silent).scores
     assert scores.min() > 0
     assert (np.diff(scores) < 0).all(), "the order is kept"
@@ -95,7 +98,7 @@ def test_the_good_parts_are_scored_and_the_threshold_can_be_positive(
 
 def test_positive_scores_stay_as_they_are(tmp_path: Path, images: list[Path]) -> None:
     network = read_network(networks.detector(tmp_path / "net.onnx"))
-    scores = fit_imported(network, GREY, "", images, silent).held_out(images, None, silent).scores
+    scores = score_good(network, GREY, "", images, silent).held_out(images, None, silent).scores
     np.testing.assert_allclose(scores, [2 * abs((140 + 10 * i) / 255 - 0.5) for i in range(6)], rtol=1e-4)
 
 
@@ -111,7 +114,7 @@ def test_scores_that_are_none_are_told(
 ) -> None:
     network = read_network(networks.detector(tmp_path / "net.onnx", factor=factor))
     with pytest.raises(NetworkError, match=message) as caught:
-        fit_imported(network, GREY, "", images, silent)
+        score_good(network, GREY, "", images, silent)
     assert "\n" not in str(caught.value)
 
 
@@ -153,3 +156,32 @@ def test_outputs_that_cannot_be_used_are_told(
 ) -> None:
     with pytest.raises(NetworkError, match=message):
         choose_outputs(Path("net.onnx"), shapes, wanted)
+
+
+FRAMING = Framing(GREY, ((64, 96),))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (FitOptions(), "expected --network FILE.onnx beside --method imported"),
+        (FitOptions(network=Path("n.onnx"), pooling=8.0), "expected no --pooling"),
+        (FitOptions(network=Path("n.onnx"), taps=(("4",),)), "expected no --taps"),
+        (FitOptions(network=Path("n.onnx"), frame=FrameOptions(mask=Path("m.png"))), "expected no --mask"),
+    ],
+)
+def test_options_that_belong_to_other_methods_are_told(options: FitOptions, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        fit_imported(options, FRAMING, [], silent)
+
+
+def test_frames_fill_an_input_of_fixed_sides(tmp_path: Path, images: list[Path]) -> None:
+    path = networks.detector(tmp_path / "net.onnx", image=("batch", 3, 32, 32))
+    planned = Framing(Geometry(3, 64, 96, picture=(90, 64)), ((64, 96),))
+    model = fit_imported(FitOptions(network=path), planned, images, silent)
+    assert model.geometry == Geometry(3, 32, 32)
+    assert model.facts()["network"] == {
+        "name": "net.onnx",
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "outputs": ("anomaly_map", "pred_score"),
+    }
