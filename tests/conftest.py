@@ -80,7 +80,7 @@ class Stand:
     """A test stand: one daemon in one folder, on simcam, and the lines it works for."""
 
     def __init__(self, folder: Path, simcam: Path, pack: Path) -> None:
-        self.folder, self.pack, self._simcam = folder, pack, simcam
+        self.folder, self.pack, self.producer = folder, pack, simcam
         self._daemons: list[Daemon] = []
 
     def line(
@@ -106,7 +106,7 @@ class Stand:
         self, port: int, *, environment: dict[str, str] | None = None, **sections: dict[str, object]
     ) -> Daemon:
         """Return a daemon, not yet started."""
-        config = write_config(self.folder, producer=self._simcam, pack=self.pack, port=port, **sections)
+        config = write_config(self.folder, producer=self.producer, pack=self.pack, port=port, **sections)
         daemon = Daemon(config, {"SIMCAM_ROOT": str(self.folder / "cameras"), **(environment or {})})
         self._daemons.append(daemon)
         return daemon

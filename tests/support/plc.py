@@ -29,6 +29,7 @@ class PlainPlc:
     def __init__(self, port: int = 0) -> None:
         """Port 0 takes a free one."""
         self.port = port
+        self.beating = True
         self.verdicts: list[dict[str, int]] = []  # every slot that was written, in order
         self._map = RegisterMap()
         self._words = [0] * max(block.stop for block in self._map.blocks().values())
@@ -81,7 +82,8 @@ class PlainPlc:
         self._set(self._control)
         self._listening.set()
         while not self._over.is_set():
-            self._set(replace(self._control, plc_heartbeat=(self._control.plc_heartbeat + 1) & 0xFFFF))
+            if self.beating:
+                self._set(replace(self._control, plc_heartbeat=(self._control.plc_heartbeat + 1) & 0xFFFF))
             await asyncio.sleep(BEAT_S)
         await server.shutdown()  # type: ignore[no-untyped-call]  # pymodbus
 
