@@ -1,13 +1,13 @@
 """Fits a model on good parts: `fit` is the table of contents, and each step has its room.
 
-images -> survey (images.py) -> batches (batches.py) -> folds (folds.py) -> spec (spec.py) -> features (patches.py, collect.py)
+images -> survey (images.py) -> batches (batches.py) -> folds (folds.py) -> tuning, where asked for (tune.py) -> spec (spec.py) -> features (patches.py, collect.py)
 -> known defects (known.py) -> held-out models and their scores (methods/) -> threshold (calibrate.py) -> final graph (graph.py) -> references -> pack (pack.py)
 """
 
 import json
 import resource
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from inspector.clock import NS_PER_S, SystemClock, utc_label
 from inspector.engine.preprocess import Geometry, to_input
 from inspector.errors import ModelError
-from inspector.model.backbone import open_backbone
 from inspector.model.batches import Batches, find_batches
 from inspector.model.calibrate import Threshold, check_number, check_rate, choose_threshold
 from inspector.model.defects import DefectImages, list_defects, require_no_copies
@@ -31,12 +30,12 @@ from inspector.model.likeness import to_sheet
 from inspector.model.methods.base import method_named
 from inspector.model.options import IMPORTED, FitOptions
 from inspector.model.pack import CALIBRATION, GRAPH, THUMBNAILS, Pack, check_target, save_pack
-from inspector.model.patches import PatchModel, fit_patches
+from inspector.model.patches import PatchModel, fit_patches, spec_for
 from inspector.model.progress import Progress, silent
 from inspector.model.proportions import CONFIDENCE
 from inspector.model.score_nodes import Exposure
 from inspector.model.scoring import compiled
-from inspector.model.spec import model_spec
+from inspector.model.tune import Tuning, check_tuning, tune
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,7 @@ class FitResult:
     bank: int
     threshold: float
     warnings: tuple[str, ...]
+    tuning: Tuning | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return the figures under their published names."""
@@ -66,16 +66,20 @@ def fit(
     *,
     defects: Path | None = None,
     defect_masks: Path | None = None,
+    tune_within_ms: float | None = None,
 ) -> FitResult:
     """Fit on all images below `good` and write the pack `out`. Raises ImagesError, ModelError, PackError.
 
     The threshold comes from models that were fitted without the images they judge; the pack's model is fitted on all.
     `defects`: examples of known ones in sub-folders, with their masks in the same places below `defect_masks`.
+    `tune_within_ms`: choose sizes, taps, method and pooling anew, whose time for an image is at most this (infinite: no limit).
     """
     options = options or FitOptions()
     clock = SystemClock()
     started_ns = clock.now_ns()
     _check(options)
+    if tune_within_ms is not None:
+        check_tuning(options, tune_within_ms)
     check_target(out)
     examples = _defects(defects, defect_masks)
     paths = list_images(good)
@@ -84,6 +88,10 @@ def fit(
     check_number(found.different)
     batches = find_batches(paths, good, found.thumbnails)
     folds = choose_folds(batches, np.random.default_rng(options.seed))
+    tuning = None
+    if tune_within_ms is not None:
+        tuning = tune(paths, folds, options, found, budget_ms=tune_within_ms, progress=progress)
+        options = tuning.chosen.candidate
     framing = plan(options.frame, found, paths, options.sizes)
     model = _model(options, framing, paths, folds, progress)
 
@@ -107,6 +115,7 @@ def fit(
         **framing.facts(),
         **_worth(options, batches, folds, threshold, curve),
         "defects": model.known_facts(without.value, threshold.value),
+        "tuning": tuning and tuning.facts(),
         "images": len(paths),
         "warnings": warnings,
         "references": [{"file": name, "score": score} for name, (_, score) in references.items()],
@@ -121,7 +130,9 @@ def fit(
     pack = save_pack(out, facts, files)
     seconds = (clock.now_ns() - started_ns) / NS_PER_S
     peak_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return FitResult(pack, len(paths), seconds, peak_rss_mb, options.method, kept, threshold.value, warnings)
+    return FitResult(
+        pack, len(paths), seconds, peak_rss_mb, options.method, kept, threshold.value, warnings, tuning
+    )
 
 
 def _defects(folder: Path | None, masks: Path | None) -> DefectImages | None:
@@ -155,16 +166,7 @@ def _model(
         raise ModelError(
             f"expected --method {IMPORTED} beside --network {options.network}, got {options.method}; leave out one of them"
         )
-    backbone = open_backbone(options.backbone)
-    spec = model_spec(
-        backbone,
-        framing.geometry.channels,
-        framing.sizes,
-        options.taps,
-        options.pooling,
-        tile=framing.tile,
-    )
-    spec = replace(spec, framing=framing.geometry, watched=framing.watched)
+    spec = spec_for(options, framing)
     method = method_named(options.method, bank=options.bank, seed=options.seed)
     return fit_patches(spec, method, paths, folds, seed=options.seed, progress=progress)
 

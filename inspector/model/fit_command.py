@@ -1,12 +1,15 @@
 """The command `inspector fit`: arguments in, pack, table and JSON out."""
 
 import argparse
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inspector.errors import ModelError
 from inspector.model.console import add_json, progress_bars, show_table, write_json
 from inspector.model.options import BACKBONES, IMPORTED, MAXIMUM, METHODS, FitOptions, FrameOptions
+from inspector.model.tune_table import show_tuning
 
 if TYPE_CHECKING:
     from inspector.model.fit import FitResult
@@ -147,6 +150,17 @@ def add(fit: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of everything random (default: %(default)s)",
     )
+    fit.add_argument(
+        "--tune",
+        action="store_true",
+        help="choose size, taps, method and pooling by trials on synthetic defects, laid on the images of good parts",
+    )
+    fit.add_argument(
+        "--budget-ms",
+        type=float,
+        metavar="MS",
+        help="time that scoring an image may take on this machine, for --tune (default: any)",
+    )
     add_json(fit)
     fit.set_defaults(run=run_fit)
 
@@ -172,10 +186,28 @@ def run_fit(args: argparse.Namespace) -> int:
     )
     out = args.out or Path("models") / args.good.resolve().name
     with progress_bars() as progress:
-        result = fit(args.good, out, options, progress, defects=args.defects, defect_masks=args.defect_masks)
+        result = fit(
+            args.good,
+            out,
+            options,
+            progress,
+            defects=args.defects,
+            defect_masks=args.defect_masks,
+            tune_within_ms=_tune_within_ms(args),
+        )
+    if result.tuning is not None:
+        show_tuning(result.tuning)
     _show_fit(result)
     write_json(args.json, result.as_json())
     return 0
+
+
+def _tune_within_ms(args: argparse.Namespace) -> float | None:
+    if args.tune:
+        return math.inf if args.budget_ms is None else float(args.budget_ms)
+    if args.budget_ms is not None:
+        raise ModelError("expected --tune beside --budget-ms, it is not there; only tuning keeps a budget")
+    return None
 
 
 def _sizes(text: str) -> tuple[int, ...]:

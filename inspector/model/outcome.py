@@ -41,11 +41,11 @@ class Outcome:
 
 
 def outcome(scores: NDArray[np.float64], kind_of: NDArray[np.int64]) -> Outcome:
-    """Return what these scores (n,) tell apart; `kind_of` (n,) is -1 for good images.
+    """Return what these scores (n,) tell apart; `kind_of` (n,) is -1 for good images, whose scores may be NaN: not judged.
 
     All held-out good images are taken together, so that a model that a new batch unsettles is worth less.
     """
-    good = np.sort(scores[kind_of < 0])
+    good = np.sort(scores[(kind_of < 0) & ~np.isnan(scores)])
     bad = scores[kind_of >= 0]
     above = (np.searchsorted(good, bad, "left") + np.searchsorted(good, bad, "right")) / (2 * len(good))
     return Outcome(above, kind_of[kind_of >= 0])

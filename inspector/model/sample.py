@@ -1,6 +1,5 @@
 """What tuning judges by: a sample of the good images, and synthetic defects laid on some of them."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.engine.resize import resize
-from inspector.model.images import read_image
+from inspector.engine.preprocess import to_input
+from inspector.errors import EngineInputError, ImagesError
+from inspector.model.folds import Folds
+from inspector.model.framing import Framing
+from inspector.model.images import read_frame
 from inspector.model.progress import Advance
 from inspector.model.synthetic import KINDS, lay
 
@@ -17,30 +19,30 @@ Image = NDArray[np.uint8]
 
 GOOD = 200  # good images, at most
 EACH = 24  # defects of each kind
-GROUPS = 3  # parts of the sample that are held out in turn
-_SIDE = 576  # images are first reduced to the area of a square of this side: 1.5 times the largest input that is tried
+JUDGED = 4  # folds whose images are judged, and so models that are fitted for a trial
+SIDE = 576  # images are first brought to the area of a square of this side: 1.5 times the largest input that is tried
+_TRIES = 10  # to lay a defect where it can be seen
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Good images first, then images with a defect; each is held out with its group, and so is whatever was laid on it.
+    """Good images first, then images with a defect.
 
-    `kind_of` is the defect's number in KINDS, -1 for none.
+    `kind_of` (images,) is the defect's number in KINDS, -1 for none. `fold_of` (images,) is the fold in which an image is judged, -1
+    for good ones that are only fitted on. As in Folds, `group_of` (good,) are good images that are left out together, and `barred`
+    (folds, groups) what the model of a fold must not see.
     """
 
     images: tuple[Image, ...]
-    group_of: NDArray[np.int64]
     kind_of: NDArray[np.int64]
+    fold_of: NDArray[np.int64]
+    group_of: NDArray[np.int64]
+    barred: NDArray[np.bool_]
 
     @property
     def good(self) -> int:
         """How many images are good."""
-        return int((self.kind_of < 0).sum())
-
-    @property
-    def groups(self) -> int:
-        """How many groups there are."""
-        return int(self.group_of.max()) + 1
+        return len(self.group_of)
 
 
 def drawn(paths: Sequence[Path]) -> int:
@@ -48,30 +50,70 @@ def drawn(paths: Sequence[Path]) -> int:
     return min(GOOD, len(paths))
 
 
-def draw(
-    paths: Sequence[Path], fold_of: NDArray[np.int64], channels: int, seed: int, advance: Advance
-) -> Sample:
-    """Return the same sample for the same images and seed. A group is one fold or several whole ones. Raises ImagesError."""
+def draw(paths: Sequence[Path], folds: Folds, framing: Framing, seed: int, advance: Advance) -> Sample:
+    """Return the same sample for the same images and seed. Raises ImagesError for images that cannot be read.
+
+    `framing` says what of an image a model sees, and how large the sample's images are (SIDE); defects are laid on that, where
+    they can be seen.
+    """
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(paths), drawn(paths), replace=False))
-    group_of = np.unique(fold_of[chosen] % GROUPS, return_inverse=True)[1]
+    groups, group_of = np.unique(folds.group_of[chosen], return_inverse=True)
+    sizes = np.bincount(folds.fold_of[chosen], minlength=folds.count)
+    judged = np.argsort(-sizes, kind="stable")[: min(JUDGED, int((sizes > 0).sum()))]
+    number = np.full(folds.count, -1)
+    number[judged] = np.arange(len(judged))
+    fold_of = number[folds.fold_of[chosen]]
+
+    width, height = framing.geometry.filled
     good = []
     for index in chosen:
-        good.append(_reduced(read_image(paths[int(index)], channels)))
+        good.append(_framed(paths[int(index)], framing)[:height, :width])
         advance(1)
-    images, groups, kinds = list(good), list(group_of), [-1] * len(good)
-    for kind, name in enumerate(KINDS):
-        for under in rng.choice(len(good), EACH, replace=len(good) < EACH):
+    watched = np.ones((height, width), np.bool_)
+    if framing.watched is not None:
+        watched = framing.watched[:height, :width]
+    laid, under = _defects(good, np.flatnonzero(fold_of >= 0), watched, rng)
+    return Sample(
+        (*good, *laid),
+        np.concatenate([np.full(len(good), -1), np.repeat(np.arange(len(KINDS)), EACH)]),
+        np.concatenate([fold_of, fold_of[under]]),
+        group_of.reshape(-1).astype(np.int64),
+        folds.barred[np.ix_(judged, groups)],
+    )
+
+
+def _defects(
+    good: Sequence[Image], judged: NDArray[np.int64], watched: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[list[Image], list[int]]:
+    """Lay EACH defects of every kind on judged images; return them, and on which image each lies."""
+    laid, under = [], []
+    for kind in KINDS:
+        for index in rng.choice(judged, EACH, replace=len(judged) < EACH).tolist():
             donor = good[int(rng.integers(len(good)))]
-            images.append(lay(name, good[int(under)], donor, rng))
-            groups.append(group_of[under])
-            kinds.append(kind)
-    return Sample(tuple(images), np.array(groups, np.int64), np.array(kinds, np.int64))
+            laid.append(_laid(kind, good[index], donor, watched, rng))
+            under.append(index)
+    return laid, under
 
 
-def _reduced(image: Image) -> Image:
-    height, width = image.shape[:2]
-    factor = _SIDE / math.sqrt(height * width)
-    if factor >= 1:
-        return image
-    return resize(image, round(height * factor), round(width * factor)).astype(np.uint8, copy=False)
+def _framed(path: Path, framing: Framing) -> Image:
+    """Return what a model sees of the image, (H, W) or (H, W, 3)."""
+    try:
+        seen = to_input(read_frame(path, framing.geometry.channels), framing.geometry)[0]
+    except EngineInputError as error:
+        raise ImagesError(f"{path}: {error}; or leave the image out") from error
+    picture: Image = seen[:, :, 0] if seen.shape[2] == 1 else seen
+    return picture
+
+
+def _laid(
+    kind: str, image: Image, donor: Image, watched: NDArray[np.bool_], rng: np.random.Generator
+) -> Image:
+    """Lay a defect where something is watched; where little is, the last try stays as it fell."""
+    laid = image
+    for _ in range(_TRIES):
+        laid = lay(kind, image, donor, rng)
+        changed = laid != image if image.ndim == 2 else (laid != image).any(axis=2)
+        if (changed & watched).sum() * 2 >= max(1, changed.sum()):
+            break
+    return laid

@@ -1,6 +1,6 @@
 """One trial of the tuning: models that saw nothing of one group of the sample score that group, with and without defects."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,18 +8,16 @@ from numpy.typing import NDArray
 
 from inspector.clock import NS_PER_MS, SystemClock
 from inspector.engine.base import Score
-from inspector.model.backbone import Backbone
 from inspector.model.collect import gather
 from inspector.model.detector import fit_detector
 from inspector.model.graph import features_graph, fused_graph, head_graph, split_features
-from inspector.model.images import input_size
 from inspector.model.methods.base import Method, method_named
 from inspector.model.options import FitOptions
 from inspector.model.outcome import Outcome, outcome
 from inspector.model.progress import Advance, uncounted
 from inspector.model.sample import Sample
 from inspector.model.scoring import compiled, compiled_head
-from inspector.model.spec import ModelSpec, model_spec
+from inspector.model.spec import ModelSpec
 from inspector.model.training import Collected
 
 BANK = 1000  # patches that a trial's models keep: they rank candidates as the full bank does, in a third of the time
@@ -46,9 +44,10 @@ class Trial:
 class Rig:
     """Runs trials on one sample, with the features of what it looked at last, for all taps at once. One thread."""
 
-    def __init__(self, sample: Sample, backbone: Backbone, channels: int, aspect: float) -> None:
+    def __init__(self, sample: Sample, spec_of: Callable[[FitOptions], ModelSpec]) -> None:
+        """`spec_of` plans a candidate for whole frames; the sample's images have been through roi and alignment already."""
         self.sample = sample
-        self._backbone, self._channels, self._aspect = backbone, channels, aspect
+        self._spec_of = spec_of
         self._seen: tuple[ModelSpec, list[Features]]
 
     def look(self, candidates: Sequence[FitOptions], advance: Advance) -> None:
@@ -74,7 +73,7 @@ class Rig:
         collected = gather(
             spec,
             (Score(0.0, row) for row in rows[: self.sample.good]),
-            self.sample.group_of[: self.sample.good],
+            self.sample.group_of,
             seed=candidate.seed,
             positions=method.positions,
             advance=uncounted,
@@ -86,24 +85,25 @@ class Rig:
         return Trial(candidate, milliseconds, outcome(scores, self.sample.kind_of))
 
     def _spec(self, candidate: FitOptions) -> ModelSpec:
-        sizes = [input_size(self._aspect, pixels) for pixels in candidate.sizes]
-        return model_spec(self._backbone, self._channels, sizes, candidate.taps, candidate.pooling)
+        spec = self._spec_of(candidate)
+        seen = replace(spec.geometry, roi=None, frame=None, aspect=None, alignment=None)
+        return replace(spec, framing=seen)
 
     def _scores(
         self, spec: ModelSpec, method: Method, collected: Collected, rows: Sequence[NDArray[np.float32]]
     ) -> NDArray[np.float64]:
-        """Return each image's score by the model that was fitted without its group."""
+        """Return each image's score by the model of its fold, NaN for those that are only fitted on."""
         scores = np.full(len(rows), np.nan)
-        for group in range(self.sample.groups):
+        for fold, barred in enumerate(self.sample.barred):
             trainings = [
                 replace(
                     training, candidates=training.candidates[:: 1 + len(training.candidates) // _CANDIDATES]
                 )
-                for training in collected.without(np.arange(self.sample.groups) == group)
+                for training in collected.without(barred)
             ]
             detector = fit_detector(spec, method, trainings, uncounted)
             with compiled_head(head_graph(spec, detector)) as engine:
-                for index in np.flatnonzero(self.sample.group_of == group).tolist():
+                for index in np.flatnonzero(self.sample.fold_of == fold).tolist():
                     scores[index] = engine.score(rows[index]).value
         return scores
 

@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from inspector.errors import ModelError
 from inspector.model.backbone import open_backbone
+from inspector.model.folds import Folds
+from inspector.model.framing import plan
 from inspector.model.images import Survey
 from inspector.model.options import MAXIMUM, FitOptions, pooling_name
+from inspector.model.patches import spec_for
 from inspector.model.progress import Progress, counter, silent
-from inspector.model.sample import draw, drawn
+from inspector.model.sample import SIDE, draw, drawn
+from inspector.model.spec import ModelSpec
 from inspector.model.trials import Rig, Trial
 
 SIZES = (96, 160, 256, 384)  # each 1.5 times the one before; what lies between is tried next to the best
@@ -62,23 +63,29 @@ class Tuning:
 
 def tune(
     paths: Sequence[Path],
-    fold_of: NDArray[np.int64],
-    found: Survey,
+    folds: Folds,
     options: FitOptions,
+    found: Survey,
     *,
     budget_ms: float = math.inf,
     progress: Progress = silent,
 ) -> Tuning:
-    """Try candidates on the good images; `fold_of` (n,) says which of them are held out together.
+    """Try candidates on the good images; `folds` says which of them are held out together.
 
     The same images and seed give the same figures, but for the times: near the budget they may decide otherwise on another day.
     Raises ImagesError, and ModelError where nothing keeps the budget.
     """
-    check_budget(budget_ms)
+    check_tuning(options, budget_ms)
     backbone = open_backbone(options.backbone)
-    sample = draw(paths, fold_of, found.channels, options.seed, counter(progress, "sample", drawn(paths)))
+
+    def spec_of(candidate: FitOptions) -> ModelSpec:
+        framing = plan(candidate.frame, found, paths, candidate.sizes)
+        return spec_for(candidate, framing)
+
+    framing = plan(options.frame, found, paths, (SIDE,))
+    sample = draw(paths, folds, framing, options.seed, counter(progress, "sample", drawn(paths)))
+    search = _Search(Rig(sample, spec_of), budget_ms, progress)
     everywhere, at_best = _TAPS.get(backbone.name, ((backbone.default_taps,), ()))
-    search = _Search(Rig(sample, backbone, found.channels, found.aspect), budget_ms, progress)
     plain = replace(options, method="nearest", pooling=MAXIMUM)
 
     for size in SIZES:
@@ -91,10 +98,22 @@ def tune(
     return Tuning(tuple(search.trials), search.best(), budget_ms)
 
 
-def check_budget(budget_ms: float) -> None:
-    """Raise ModelError for a budget that is none."""
+def check_tuning(options: FitOptions, budget_ms: float) -> None:
+    """Raise ModelError for a budget that is none, or where something is chosen already that tuning would choose."""
     if not budget_ms > 0:
-        raise ModelError(f"expected a time budget above 0 ms, got {budget_ms}; leave it out to have none")
+        raise ModelError(f"expected a time budget above 0 ms, got {budget_ms:g}; leave it out to have none")
+    plain = FitOptions()
+    chosen = {
+        "--size": options.sizes != plain.sizes,
+        "--taps": options.taps != plain.taps,
+        "--method": options.method != plain.method,
+        "--pooling": options.pooling != plain.pooling,
+        "--scale": options.frame.scale is not None,
+        "--tiles": options.frame.tile is not None,
+    }
+    if any(chosen.values()):
+        names = ", ".join(name for name, is_chosen in chosen.items() if is_chosen)
+        raise ModelError(f"expected --tune to choose, {names} chose already; leave out one of the two")
 
 
 class _Search:

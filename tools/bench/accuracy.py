@@ -17,17 +17,19 @@ from numpy.typing import NDArray
 
 from inspector.clock import NS_PER_MS, SystemClock
 from inspector.errors import ImagesError, InspectorError
-from inspector.model.backbone import open_backbone
+from inspector.model.batches import find_batches
 from inspector.model.collect import collect
 from inspector.model.console import write_json
 from inspector.model.detector import fit_detector
+from inspector.model.folds import choose_folds
+from inspector.model.framing import plan
 from inspector.model.graph import fused_graph
-from inspector.model.images import batch_of, input_size, list_images, read_image, survey
+from inspector.model.images import batch_of, list_images, read_frame, survey
 from inspector.model.methods.base import method_named
 from inspector.model.options import METHODS, FitOptions, pooling_name
+from inspector.model.patches import spec_for
 from inspector.model.progress import uncounted
 from inspector.model.scoring import compiled
-from inspector.model.spec import model_spec
 from inspector.model.tune import tune
 
 SIZES = (96, 160, 256, 384)
@@ -38,12 +40,12 @@ _QUICK = 60  # images of each kind
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What is fitted on, and what is told apart; `group_of` says which images of `fit` are held out together by tuning."""
+    """What is fitted on, below the folder `root`, and what is told apart."""
 
     name: str
     seed: int
+    root: Path
     fit: list[Path]
-    group_of: NDArray[np.int64]
     good: list[Path]
     bad: list[Path]
 
@@ -58,12 +60,11 @@ class Measured:
 
 
 def tiles(folder: Path, seeds: Sequence[int]) -> Iterator[Split]:
-    """Yield the magnetic tiles; exposures, which their names begin with, are what tuning holds out together."""
+    """Yield the magnetic tiles, once for each seed: the split is always the same, banks are not."""
     fit, good = list_images(folder / "train" / "good"), list_images(folder / "test" / "good")
     bad = [path for path in list_images(folder / "test") if batch_of(path, folder / "test") != "good"]
-    _, exposure = np.unique([path.name.partition("_")[0] for path in fit], return_inverse=True)
     for seed in seeds:
-        yield Split("magnetic tiles", seed, fit, exposure.astype(np.int64), good, bad)
+        yield Split("magnetic tiles", seed, folder / "train" / "good", fit, good, bad)
 
 
 def solar(kind: str, seeds: Sequence[int]) -> Iterator[Split]:
@@ -79,19 +80,17 @@ def solar(kind: str, seeds: Sequence[int]) -> Iterator[Split]:
             cells[probability].append(data / name)
     good, bad = cells["0.0"], cells["1.0"]
     for seed in seeds:
-        rng = np.random.default_rng(seed)
-        order = rng.permutation(len(good))
+        order = np.random.default_rng(seed).permutation(len(good))
         size = round(_FIT_SHARE * len(good))
         fit = [good[int(index)] for index in np.sort(order[:size])]
         rest = [good[int(index)] for index in np.sort(order[size:])]
-        yield Split(f"solar {kind}", seed, fit, rng.permutation(size) % 5, rest, bad)
+        yield Split(f"solar {kind}", seed, data, fit, rest, bad)
 
 
 def measure(split: Split, options: FitOptions) -> Measured:
     """Fit on the split's good images and score the others."""
     found = survey(split.fit)
-    sizes = [input_size(found.aspect, pixels) for pixels in options.sizes]
-    spec = model_spec(open_backbone(options.backbone), found.channels, sizes, options.taps, options.pooling)
+    spec = spec_for(options, plan(options.frame, found, split.fit, options.sizes))
     method = method_named(options.method, bank=options.bank, seed=options.seed)
     collected = collect(
         spec,
@@ -103,9 +102,9 @@ def measure(split: Split, options: FitOptions) -> Measured:
     )
     graph = fused_graph(spec, fit_detector(spec, method, collected.without(None), uncounted))
     clock, took, scores = SystemClock(), [], []
-    with compiled(graph, spec.geometry) as engine:
+    with compiled(graph, replace(spec.geometry, aspect=None)) as engine:
         for path in (*split.good, *split.bad):
-            image = read_image(path, spec.channels)
+            image = read_frame(path, spec.channels)
             started_ns = clock.now_ns()
             scores.append(engine.score(image).value)
             took.append((clock.now_ns() - started_ns) / NS_PER_MS)
@@ -146,9 +145,15 @@ def rows_of(split: Split, *, quick: bool, tuned: bool) -> Iterator[dict[str, obj
     for what, options in candidates(quick=quick):
         yield row_of(split, what, replace(options, seed=split.seed))
     if tuned:
-        options = FitOptions(seed=split.seed)
-        chosen = tune(split.fit, split.group_of, survey(split.fit), options).chosen.candidate
-        yield row_of(split, "tuned", chosen)
+        yield row_of(split, "tuned", chosen_for(split))
+
+
+def chosen_for(split: Split) -> FitOptions:
+    """Return what tuning chooses from the split's good images."""
+    found = survey(split.fit)
+    batches = find_batches(split.fit, split.root, found.thumbnails)
+    folds = choose_folds(batches, np.random.default_rng(split.seed))
+    return tune(split.fit, folds, FitOptions(seed=split.seed), found).chosen.candidate
 
 
 def row_of(split: Split, what: str, options: FitOptions) -> dict[str, object]:
@@ -179,7 +184,6 @@ def quickly(split: Split) -> Split:
     return replace(
         split,
         fit=split.fit[:: steps[0]],
-        group_of=split.group_of[:: steps[0]],
         good=split.good[:: steps[1]],
         bad=split.bad[:: steps[2]],
     )
