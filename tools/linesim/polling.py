@@ -19,7 +19,7 @@ from tools.linesim.conveyor import InputError
 from tools.linesim.plc import Plc
 
 RETRY_S = 0.05  # between attempts to reach the station
-ANSWER_S = 1.0
+ANSWER_S = 0.2  # a PLC that waits longer learns too late that its link is down: parts go on coming
 READ_SLOTS = 15  # in one request: 125 words at most
 HEARTBEAT = next(field.offset for field in STATUS if field.name == "heartbeat")
 
