@@ -69,6 +69,9 @@ class Listener:
             with contextlib.suppress(OSError):  # there is none, or it has gone already
                 other, _ = self._socket.accept()
                 with other:
+                    other.setblocking(False)
+                    with contextlib.suppress(BlockingIOError):
+                        other.recv(LARGEST)  # what it asks: left unread, it would be told of a reset and nothing else
                     other.send(json.dumps(message).encode())
 
     @property
@@ -124,11 +127,9 @@ class Caller:
         self._socket.close()
 
     def send(self, message: Message) -> None:
-        """Say something. Raises NotRunningError where the daemon has gone."""
-        try:
+        """Say something. Where the daemon has hung up, what it said before is still to be received."""
+        with contextlib.suppress(BrokenPipeError):
             self._socket.send(json.dumps(message).encode())
-        except OSError as error:
-            raise NotRunningError("the daemon ended; see its log") from error
 
     def receive(self, timeout_s: float) -> Message | None:
         """Return what the daemon says next, None where it says nothing for so long. Raises NotRunningError where it has gone."""

@@ -123,9 +123,14 @@ def test_a_second_command_is_turned_away_and_disturbs_nothing(
         caller.send({"do": "challenge"})
         requests.look()
         assert heard(caller) == {"said": "asked"}
-        with Caller(path) as second:
-            requests.look()
-            assert heard(second) == {"said": "refused", "why": BUSY}
+        for asks_early in (True, False):
+            with Caller(path) as second:
+                if asks_early:
+                    second.send({"do": "challenge"})
+                requests.look()
+                if not asks_early:
+                    second.send({"do": "challenge"})
+                assert heard(second) == {"said": "refused", "why": BUSY}
         requests.look()
         desk.progress = Progress(begun=True, parts=(), report=None)
         requests.look()
