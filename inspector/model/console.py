@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,15 +49,22 @@ def progress_bars() -> "Iterator[Progress]":
         yield report
 
 
-def show_table(title: str, rows: list[tuple[str, str]], warnings: tuple[str, ...]) -> None:
-    """Print rows of label and value, and the warnings."""
+def show_table(title: str, rows: Sequence[tuple[str, ...]], warnings: Sequence[str]) -> None:
+    """Print rows of a label and one or more values, and the warnings."""
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
     table = Table(title=title, title_justify="left", show_header=False)
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    Console().print(table)
+    show_warnings(warnings)
+
+
+def show_warnings(warnings: Sequence[str]) -> None:
+    """Print warnings, one line each."""
+    from rich.console import Console
+
+    console = Console()
     for warning in warnings:
         console.print(f"[yellow]warning:[/yellow] {warning}", highlight=False)

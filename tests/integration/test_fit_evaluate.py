@@ -77,7 +77,7 @@ def test_evaluate_tells_bad_from_good(plates: Path, fitted: Path, capsys: pytest
     assert inspector("evaluate", fitted, *folders, "--engine", "openvino", "--json", out) == 0
     report = json.loads(out.read_text())
     names = {"auroc", "auroc_pixel", "false_reject_rate", "recall", "recall_by_defect", "engine_ms", "engine"}
-    assert set(report) == names
+    assert names < set(report)
     assert report["auroc"] > 0.98
     assert report["auroc_pixel"] > 0.9
     assert report["recall"] > 0.9
@@ -87,8 +87,8 @@ def test_evaluate_tells_bad_from_good(plates: Path, fitted: Path, capsys: pytest
     assert report["engine"] == "openvino"
     shown = capsys.readouterr().out
     assert "AUROC" in shown
-    assert "bad parts rejected: scratch" in shown
-    assert f"{report['recall']:.2%}" in shown
+    assert "- scratch" in shown
+    assert f"{report['recall']:.1%}" in shown
 
 
 def test_without_masks_no_pixel_figure(plates: Path, fitted: Path) -> None:
