@@ -1,26 +1,28 @@
 """What examples of known defects look like to the model: their defective patches, and the evidence by models that did not see them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.engine.base import Score
+from inspector.engine.base import Engine, Score
 from inspector.engine.place import Affine, compose, stretch
 from inspector.model.defects import DefectImages, Example, read_mask
 from inspector.model.evidence import Evidence, Ground, Patches, fit_evidence
-from inspector.model.graph import evidence_graph, features_graph, head_graph, split_features
+from inspector.model.graph import evidence_graph, head_graph, split_features
 from inspector.model.images import read_image
 from inspector.model.likeness import families, thumbnail
 from inspector.model.methods.base import Detector
 from inspector.model.progress import Advance
-from inspector.model.scoring import compiled, compiled_head
+from inspector.model.scoring import compiled_head, score_files
 from inspector.model.spec import ModelSpec
 
-# Without a mask, the oddest patches of an image stand for its defect. 3 to 15 did about as well on magnetic tiles.
-ODDEST = 6
+# Without a mask, the oddest patches of an image stand for its defect; in some rounds more, those most like the class. On magnetic
+# tiles with deep taps that finds all that masks find; with shallow ones the oddest are the defect already.
+ODDEST, MOST_ALIKE = 15, 8
+_ROUNDS = 3
 MOST_PATCHES = 64  # of one example, the oddest under its mask: more say nothing new, and memory stays bounded
 _COVERED = (
     0.25  # share of a cell under the mask that makes it defective; half the highest share for what is smaller
@@ -62,52 +64,109 @@ class Looked:
         return np.asarray(out & kind)
 
 
-def look(spec: ModelSpec, detector: Detector, images: DefectImages, advance: Advance) -> Looked:
-    """Pass once over the examples: score them by the model of the good parts alone, and take their defective patches."""
-    scores, patches, thumbnails = [], [], []
-    with compiled_head(head_graph(spec, detector)) as head:
-        for example, image, features in _features(spec, images.examples):
+@dataclass(frozen=True, slots=True)
+class Eye:
+    """What looks at images: the spec, and a warm engine of its features_graph."""
+
+    spec: ModelSpec
+    engine: Engine
+
+    def features(self, examples: Sequence[Example]) -> Iterator[Score]:
+        """Yield what the features graph hands out for each example."""
+        yield from score_files(self.engine, [example.path for example in examples], self.spec.channels)
+
+
+def look(
+    eye: Eye, detector: Detector, images: DefectImages, grounds: Sequence[Ground], advance: Advance
+) -> Looked:
+    """Score the examples by the model of the good parts alone, and take their defective patches; `advance` counts `passes` over them."""
+    scores, patches = [], []
+    with compiled_head(head_graph(eye.spec, detector)) as head:
+        for example, features in zip(images.examples, eye.features(images.examples), strict=True):
             answer = head.score(features.heatmap)
-            mask = None if example.mask is None else read_mask(example.mask, image.shape[:2])
-            cells = _cells(spec, mask, answer.heatmap, features)
-            branches = split_features(spec, features.heatmap)
-            patches.append(tuple(part[chosen] for part, chosen in zip(branches, cells, strict=True)))
+            patches.append(_patches(eye.spec, example, answer.heatmap, features, ODDEST))
             scores.append(answer.value)
-            thumbnails.append(thumbnail(image))
             advance(1)
-    kinds = np.array([example.kind for example in images.examples])
-    return Looked(images.names, np.array(scores), tuple(patches), kinds, families(np.stack(thumbnails)))
+    looked = Looked(
+        images.names,
+        np.array(scores),
+        tuple(patches),
+        np.array([example.kind for example in images.examples]),
+        families(np.stack([thumbnail(read_image(example.path, 1)) for example in images.examples])),
+    )
+    for _ in range(passes(images) - 1):
+        looked = _looked_again(eye, looked, images.examples, grounds, advance)
+    return looked
+
+
+def passes(images: DefectImages) -> int:
+    """Return how often `look` goes over the examples."""
+    return 1 if all(example.mask is not None for example in images.examples) else 1 + _ROUNDS
 
 
 def held_out_evidence(
-    spec: ModelSpec, looked: Looked, examples: Sequence[Example], grounds: Sequence[Ground], advance: Advance
+    eye: Eye, looked: Looked, examples: Sequence[Example], grounds: Sequence[Ground], advance: Advance
 ) -> NDArray[np.float64]:
     """Return each example's evidence for each class, float64 (m, k), by a model that saw neither it nor its like."""
-    known = len(looked.names)
-    found = np.empty((len(examples), known))
-    for start in range(0, len(examples), _AT_ONCE):
-        some = range(start, min(start + _AT_ONCE, len(examples)))
-        models = [looked.fit(grounds, looked.left_out_with(index)) for index in some]
-        with compiled_head(evidence_graph(spec, _side_by_side(models))) as head:
-            for place, (_, _, features) in enumerate(_features(spec, [examples[index] for index in some])):
-                of_all = head.score(features.heatmap).heatmap[0]
-                found[start + place] = of_all[place * known : (place + 1) * known]
-                advance(1)
+    found = np.empty((len(examples), len(looked.names)))
+    out = [looked.left_out_with(index) for index in range(len(examples))]
+    for index, (planes, _) in enumerate(_held_out_planes(eye, looked, examples, grounds, out)):
+        found[index] = planes.max(axis=(1, 2))
+        advance(1)
     return found
 
 
-def _features(
-    spec: ModelSpec, examples: Sequence[Example]
-) -> Iterator[tuple[Example, NDArray[np.uint8], Score]]:
-    """Yield each example, its image, and what the features graph hands out."""
-    with compiled(features_graph(spec), spec.geometry) as engine:
-        for example in examples:
-            image = read_image(example.path, spec.channels)
-            yield example, image, engine.score(image)
+def _looked_again(
+    eye: Eye, looked: Looked, examples: Sequence[Example], grounds: Sequence[Ground], advance: Advance
+) -> Looked:
+    """Take patches anew where there is no mask: those that look most like what the other examples of the class have in common.
+
+    The oddest patches of an image are not always its defect (multiple-instance learning: Andrews et al., NIPS 2002).
+    """
+    patches = []
+    out = [np.arange(len(examples)) == index for index in range(len(examples))]
+    for example, (planes, features) in zip(
+        examples, _held_out_planes(eye, looked, examples, grounds, out), strict=True
+    ):
+        patches.append(_patches(eye.spec, example, planes[example.kind], features, MOST_ALIKE))
+        advance(1)
+    return replace(looked, patches=tuple(patches))
+
+
+def _held_out_planes(
+    eye: Eye,
+    looked: Looked,
+    examples: Sequence[Example],
+    grounds: Sequence[Ground],
+    out: Sequence[NDArray[np.bool_]],
+) -> Iterator[tuple[NDArray[np.float32], Score]]:
+    """Yield each example's evidence [k, rows, columns] by a model without the examples in its entry of `out`, and its features."""
+    known = len(looked.names)
+    for start in range(0, len(examples), _AT_ONCE):
+        some = range(start, min(start + _AT_ONCE, len(examples)))
+        models = _side_by_side([looked.fit(grounds, out[index]) for index in some])
+        with compiled_head(evidence_graph(eye.spec, models)) as head:
+            for place, features in enumerate(eye.features([examples[index] for index in some])):
+                planes = head.score(features.heatmap).heatmap.reshape(-1, known, *eye.spec.grid)
+                yield planes[place], features
+
+
+def _patches(
+    spec: ModelSpec, example: Example, heatmap: NDArray[np.float32], features: Score, most: int
+) -> Patches:
+    """Return the features [cells, depth] of each branch's defective cells: under the mask, or without one the `most` odd ones."""
+    mask = None if example.mask is None else read_mask(example.mask, read_image(example.path, 1).shape)
+    cells = _cells(spec, mask, heatmap, features, most)
+    branches = split_features(spec, features.heatmap)
+    return tuple(part[chosen] for part, chosen in zip(branches, cells, strict=True))
 
 
 def _cells(
-    spec: ModelSpec, mask: NDArray[np.bool_] | None, heatmap: NDArray[np.float32], features: Score
+    spec: ModelSpec,
+    mask: NDArray[np.bool_] | None,
+    heatmap: NDArray[np.float32],
+    features: Score,
+    most: int,
 ) -> list[NDArray[np.int64]]:
     """Return the numbers of each branch's defective cells, the oddest first."""
     chosen = []
@@ -116,7 +175,7 @@ def _cells(
         odd = cv2.resize(heatmap, (columns, rows), interpolation=cv2.INTER_LINEAR).ravel()
         order = np.argsort(-odd, kind="stable")
         if mask is None:
-            chosen.append(order[:ODDEST])
+            chosen.append(order[:most])
             continue
         to_frame = compose(
             _input_to_frame(spec, features), stretch((columns, rows), (spec.width, spec.height))
@@ -125,7 +184,7 @@ def _cells(
         watched = spec.cells(branch.grid)
         covered = (covered if watched is None else covered * watched).ravel()
         if not covered.any():
-            chosen.append(order[:ODDEST])  # the defect is outside what the model looks at
+            chosen.append(order[:most])  # the defect is outside what the model looks at
             continue
         defective = covered >= min(_COVERED, float(covered.max()) / 2)
         chosen.append(order[defective[order]][:MOST_PATCHES])

@@ -57,13 +57,14 @@ def head_graph(spec: ModelSpec, detector: Detector) -> onnx.ModelProto:
 
 
 def evidence_graph(spec: ModelSpec, evidence: Evidence) -> onnx.ModelProto:
-    """Return a head_graph of nothing but evidence: the highest for each class, [1, 1, k], in the place of the heat map."""
+    """Return a head_graph of nothing but evidence: that of all k classes and places, [1, k * rows, columns], in the place of the heat map."""
     nodes = Nodes()
     known = add_evidence(nodes, spec, evidence, _add_kept(nodes, spec))
-    shape = nodes.constant("row", np.array([1, 1, -1], np.int64))
-    nodes.add("Reshape", nodes.add("ReduceMax", known, axes=[2, 3], keepdims=0), shape, output="heatmap")
+    rows, columns = spec.grid
+    size = 1, len(evidence.names) * rows, columns
+    nodes.add("Reshape", known, nodes.constant("size", np.array(size, np.int64)), output="heatmap")
     nodes.add("ReduceMax", "heatmap", axes=[1, 2], keepdims=0, output="score")
-    outputs: dict[str, tuple[int, ...]] = {"score": (1,), "heatmap": (1, 1, len(evidence.names))}
+    outputs: dict[str, tuple[int, ...]] = {"score": (1,), "heatmap": size}
     return nodes.model("evidence", {"features": features_shape(spec)}, outputs)
 
 

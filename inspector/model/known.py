@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 
 from inspector.model.defects import DefectImages
 from inspector.model.evidence import Evidence, Ground
-from inspector.model.examples import Looked, held_out_evidence, look
+from inspector.model.examples import Eye, Looked, held_out_evidence, look, passes
+from inspector.model.graph import features_graph
 from inspector.model.methods.base import Detector
 from inspector.model.progress import Progress, counter
+from inspector.model.scoring import compiled
 from inspector.model.settling import Shown, confidences, confusion, named, settle
 from inspector.model.spec import ModelSpec
 
@@ -65,7 +67,10 @@ def meet(
 ) -> Known:
     """Look at the examples by the model of the good parts, `detector` and `grounds` of all of them, and hold each of them out."""
     count = len(images.examples)
-    looked = look(spec, detector, images, counter(progress, "known defects", count))
-    advance = counter(progress, "held-out defects", count)
-    evidence = held_out_evidence(spec, looked, images.examples, grounds, advance)
+    with compiled(features_graph(spec), spec.geometry) as engine:
+        eye = Eye(spec, engine)
+        advance = counter(progress, "known defects", count * passes(images))
+        looked = look(eye, detector, images, grounds, advance)
+        advance = counter(progress, "held-out defects", count)
+        evidence = held_out_evidence(eye, looked, images.examples, grounds, advance)
     return Known(images, looked, Shown(looked.scores, evidence), looked.fit(grounds))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from inspector.engine.base import Score
 from inspector.model.bank import build_bank
 from inspector.model.evidence import Evidence, Settled, fit_evidence, ground
 from inspector.model.graph import evidence_graph, features_graph, fused_graph, head_graph, split_features
@@ -119,6 +120,11 @@ def knowing(spec: ModelSpec, rows: Sequence[NDArray[np.float32]]) -> Detector:
     return Detector(tuple(heads), scales, fit_evidence(("bright", "dark"), grounds, examples))
 
 
+def top(score: Score) -> NDArray[np.float32]:
+    """The highest evidence for each of two classes, of an evidence_graph of one branch or two."""
+    return np.asarray(score.heatmap.reshape(2, -1).max(axis=1))
+
+
 def settled(detector: Detector, limits: tuple[float, float] = (20, 30)) -> Detector:
     assert detector.evidence is not None
     worth = Settled(np.array(limits, np.float32), unit=2.0, slope=0.01, none=30.0)
@@ -148,7 +154,7 @@ def test_the_graph_says_what_the_arithmetic_says(spec: ModelSpec, images: list[N
             answer = engine.score(image)
             assert answer.defects is not None
             np.testing.assert_allclose(answer.defects, expected, rtol=1e-3, atol=1e-3)
-            np.testing.assert_allclose(alone.score(row).heatmap[0], expected, rtol=1e-3, atol=1e-3)
+            np.testing.assert_allclose(top(alone.score(row)), expected, rtol=1e-3, atol=1e-3)
             assert answer.value == pytest.approx(float(answer.heatmap.max())), (
                 "not settled: worth nothing yet"
             )
@@ -179,7 +185,7 @@ def test_confidences_are_a_softmax_over_the_classes_and_none(images: list[NDArra
     evidence = detector.evidence
     assert evidence is not None
     with compiled_head(evidence_graph(ONE, evidence)) as head:
-        shown = [head.score(row).heatmap[0] for row in rows]
+        shown = [top(head.score(row)) for row in rows]
     with compiled_head(head_graph(ONE, settled(detector))) as head:
         found = [head.score(row).defects for row in rows]
     for of_image, shares in zip(shown, found, strict=True):

@@ -32,11 +32,11 @@ def test_good_parts_hardly_reach_the_limits(good: Shown) -> None:
     kinds = np.array([0, 0, 0, 1, 1, 1])
     examples = examples_at((9, 2), (8, 2), (10, 3), (2, 9), (2, 8), (1, 10))
     settled = settle(evidence(2), good, examples, kinds, 0.05)
-    highest = good.evidence.max(axis=0)
-    assert (settled.limits > highest).all()
-    assert (settled.limits < 3 * highest).all()
+    over = ((good.evidence / settled.limits).max(axis=1) > 1).mean()
+    assert 0 < over <= 0.05 / 4
+    assert (settled.limits < 1.5 * good.evidence.max(axis=0)).all()
     assert settled.unit == pytest.approx(np.quantile(good.scores, 0.95), rel=0.01)
-    assert (good.joined(settled) > settled.unit).mean() == (good.scores > settled.unit).mean()
+    assert (good.joined(settled) > settled.unit).mean() <= 0.05 * 1.25
     assert (examples.joined(settled) > settled.unit).all()
 
 
