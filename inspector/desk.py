@@ -20,15 +20,16 @@ from inspector.camera.base import CameraInfo
 from inspector.camera.life import CameraEvent
 from inspector.changeover import Changeover
 from inspector.clock import Clock
-from inspector.engine.base import Score
+from inspector.engine.base import Score, finding_of
 from inspector.engine.worker import Job, Load
+from inspector.entry import entry_of
 from inspector.errors import CameraError, EngineError, FeatureError, RecipeError, SimulatedCameraError
 from inspector.jobs import Jobs
 from inspector.ledger import Ledger
 from inspector.notes import tell
 from inspector.open_part import Note
 from inspector.panel import Panel
-from inspector.part import Finding, Outcome, Reason, Verdict
+from inspector.part import Outcome, Reason, Verdict
 from inspector.plc.registers import Control, Flag, Status
 from inspector.plc_watch import PlcWatch
 from inspector.recorder.client import Recorder
@@ -57,6 +58,7 @@ class Desk:
     ) -> None:
         """`simulated_allowed`: the PLC may be told verdicts about images of a simulated camera (I7)."""
         self.wake_plc: Callable[[], None] = lambda: None
+        self.trigger_camera: Callable[[], None] = lambda: None
         self.refused_feature = ""  # what the camera said to the configuration: no restart of it mends that
         self._ledger = ledger
         self._changeover = changeover
@@ -102,6 +104,7 @@ class Desk:
             self._changeover.camera_up(generation)
             notes = self._proceed()
         tell(notes)
+        self.wake_plc()
 
     def on_down(self, why: str) -> None:
         """Take note that no frame will come any more."""
@@ -164,7 +167,7 @@ class Desk:
 
     def on_score(self, job: Job, score: Score, *, engine_ms: float) -> None:
         """Take a score; the verdict, if it became final, goes to the PLC at once."""
-        finding = Finding(score.value, score.value / job.deciding.threshold, engine_ms)
+        finding = finding_of(score, job.deciding, engine_ms=engine_ms)
         with self._lock:
             self._jobs.done(job)
             self._file(self._ledger.on_score(job.frame, finding, self._clock.now_ns()))
@@ -214,6 +217,8 @@ class Desk:
                     plc_restarted=plc_restarted,
                 )
             )
+            if self._ledger.take_shot(self._clock.now_ns()):
+                self.trigger_camera()
             self._safeguards.on_counted()
             notes = self._proceed() + self._plc.on_enable(enable=control.enable)
         tell(notes)
@@ -270,33 +275,18 @@ class Desk:
         """Record a verdict and what decided it (I6). `t_written_ns` is None where the PLC never got it."""
         with self._lock:
             self._safeguards.on_verdict(verdict, acknowledged=t_written_ns is not None)
-        deciding, finding = verdict.deciding, verdict.finding
-        self._recorder.record(
-            "verdict",
-            part_id=verdict.part_id,
-            outcome=verdict.outcome.name,
-            reason=verdict.reason.name,
-            score=finding.score,
-            relative_score=finding.relative_score,
-            frame_id=verdict.frame_id,
-            engine_ms=finding.engine_ms,
-            t_trigger_ns=verdict.t_trigger_ns,
-            t_deadline_ns=verdict.t_deadline_ns,
-            t_decided_ns=verdict.t_decided_ns,
-            t_written_ns=t_written_ns,
-            threshold=deciding.threshold,
-            recipe=deciding.recipe,
-            model=deciding.model_sha256,
-            config=deciding.config_sha256,
-            simulated=self._simulated,
-            expected=verdict.expected,
-        )
+        self._recorder.record("verdict", **entry_of(verdict, t_written_ns, simulated=self._simulated))
         self._safeguards.tell()
 
     def status(self, heartbeat: int) -> Status:
         """Return the status block as it is now."""
         with self._lock:
             return self._panel.status(heartbeat, simulated=self._simulated)
+
+    def news(self) -> object:
+        """Return what the PLC should hear of at once when it changes: the recipe, and whether parts can pass."""
+        with self._lock:
+            return self._changeover.active, self._ledger.ready
 
     def flags(self) -> Flag:
         """Return the flags that every verdict carries."""

@@ -7,6 +7,10 @@ its arrival fits p's window and neither that of p - 1 nor that of p + 1. So a tr
 many, or both, does not shift a verdict to the neighbour. The price: parts that follow each other closer than the spread of
 the latency (and the time between two reads) are rejected, since no time can tell their frames apart.
 
+Where we trigger the camera ourselves, a part's window is the moment of our command: the frames belong to our commands in their order,
+and a frame without one is in doubt. The part must still be before the camera then, for latency_max after it was counted and as long
+again for the frame; that the next one was not there yet is certain by a read after the frame that does not count it.
+
 In step the two get on an empty line: the count stood still and no frame came for longer than `latency_max`. The next
 frame then shows the next part. This first one is certain only when its time is over and no other frame came in it: one that
 was late beyond all measure, on a line that only looked empty, would stand for it, and its own would follow.
@@ -18,6 +22,7 @@ frames come later than stated by about the time from part to part: then each one
 too short is the one error of a configuration that can release the wrong part.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
 from inspector.part import Frame, next_part_id, part_distance
@@ -37,6 +42,9 @@ class Timing:
     latency_min_ns: int  # trigger to arrival of the frame, at least
     latency_max_ns: int  # and at most
     count_lag_ns: int = 0  # trigger to count, at most; 0 where the PLC itself triggers the camera
+    by_command: bool = (
+        False  # we trigger the camera, for parts already counted; the latency counts from our command
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,9 @@ class Handshake:
         self.count = last_part_id
         self.in_step = False
         self._t_read_ns = NEVER
-        self._windows: dict[int, Window] = {}
+        self._counted: dict[int, Window] = {}  # when each part was counted, oldest first
+        self._windows = {} if timing.by_command else self._counted  # when its picture was triggered
+        self._commanded: deque[int] = deque()  # parts whose frame has not come yet
         self._t_in_step_ns = NEVER
         self._next_part = 0
         self._first_part = 0  # since in step
@@ -91,21 +101,29 @@ class Handshake:
             anew = not 0 <= step <= PLAUSIBLE_STEP or (plc_restarted and count < step)
             restarted = plc_restarted or anew
             if restarted:
+                self._counted.clear()
                 self._windows.clear()
             first, new = (0, count if count <= PLAUSIBLE_STEP else 0) if anew else (self.count, step)
             after_ns = t_sent_ns if self._t_read_ns == NEVER else self._t_read_ns - self._timing.count_lag_ns
             window = Window(after_ns, t_received_ns)
             parts = [next_part_id(first, i) for i in range(1, new + 1)]
-            self._windows.update(dict.fromkeys(parts[-REMEMBERED:], window))
-            while len(self._windows) > REMEMBERED:
-                del self._windows[next(iter(self._windows))]
+            self._counted.update(dict.fromkeys(parts[-REMEMBERED:], window))
+            for windows in (self._counted, self._windows):
+                while len(windows) > REMEMBERED:
+                    del windows[next(iter(windows))]
         self.count = count
         self._t_read_ns = t_sent_ns
         return parts, restarted
 
     def window(self, part_id: int) -> Window | None:
-        """Return when that part was triggered, None where it was not counted (or long ago)."""
-        return self._windows.get(part_id)
+        """Return when that part was counted, None where it was not (or long ago)."""
+        return self._counted.get(part_id)
+
+    def commanded(self, part_id: int, t_ns: int) -> None:
+        """Take note that we trigger the camera for this part now."""
+        self._windows[part_id] = Window(t_ns, t_ns)
+        self._commanded.append(part_id)
+        self._first_part = self._first_part or part_id
 
     def overdue(self, frame: Frame) -> bool:
         """Return whether the last read must have shown this frame's part, had there been one."""
@@ -122,12 +140,13 @@ class Handshake:
         """Stop matching until the line was empty once."""
         self.in_step = False
         self._quiet_since_ns = None
+        self._commanded.clear()
 
     def watch_for_an_empty_line(self, t_sent_ns: int, t_received_ns: int) -> bool:
         """After a read, get in step if count and camera were quiet long enough; return whether this read did it."""
         if self.in_step:
             return False
-        newest = self._windows.get(self.count or 0)
+        newest = self._counted.get(self.count or 0)
         if self._quiet_since_ns is None or (newest and newest.before_ns > self._quiet_since_ns):
             self._quiet_since_ns = t_received_ns
             return False
@@ -136,7 +155,8 @@ class Handshake:
             return False
         self.in_step = True
         self._t_in_step_ns = t_sent_ns - self._timing.count_lag_ns
-        self._next_part = self._first_part = next_part_id(self.count or 0)
+        self._next_part = next_part_id(self.count or 0)
+        self._first_part = 0 if self._timing.by_command else self._next_part
         self._next_frame_id = None
         return True
 
@@ -157,9 +177,10 @@ class Handshake:
             return Placement(repeated=True)
         if step > PLAUSIBLE_GAP:
             return Placement(doubt=f"the frame id jumped by {step}")
-        part_id = next_part_id(self._next_part, step)
         self._next_frame_id = frame.frame_id + 1
-        self._next_part = next_part_id(part_id)
+        part_id = self._part_of(step)
+        if not part_id:
+            return Placement(doubt=f"frame {frame.frame_id} came without a command")
         if frame.t_arrival_ns <= self._t_in_step_ns:
             return Placement(doubt=f"frame {frame.frame_id} is from before the line was empty")
         window = self._windows.get(part_id)
@@ -170,6 +191,16 @@ class Handshake:
             return Placement(doubt=f"frame {frame.frame_id} came at no time for part {part_id}")
         return Placement(part_id, skipped=step)
 
+    def _part_of(self, step: int) -> int:
+        """Return the part of the frame that comes `step` after the expected one; 0 where it was not commanded."""
+        if not self._timing.by_command:
+            part_id = next_part_id(self._next_part, step)
+            self._next_part = next_part_id(part_id)
+            return part_id
+        for _ in range(min(step, len(self._commanded))):
+            self._commanded.popleft()
+        return self._commanded.popleft() if self._commanded else 0
+
     def certain(self, frame: Frame, part_id: int) -> bool | None:
         """Return whether the frame shows that part and no other; None while the next read may still tell."""
         window = self._windows.get(part_id)
@@ -179,14 +210,31 @@ class Handshake:
             return False
         if part_id == self._first_part and self._t_read_ns <= window.before_ns + self._timing.latency_max_ns:
             return None
-        previous = self._windows.get(next_part_id(part_id, -1))
+        previous, following = self._neighbours(part_id)
         if previous and frame.t_arrival_ns <= previous.before_ns + self._timing.latency_max_ns:
             return False
-        following = self._windows.get(next_part_id(part_id))
+        if (
+            self._timing.by_command
+        ):  # the next part may stand before the camera without a command, but not without a count
+            if following and frame.t_arrival_ns > following.after_ns + self._timing.latency_min_ns:
+                return False
+            following, latency_min_ns = self._counted.get(next_part_id(part_id)), 0
+        else:
+            latency_min_ns = self._timing.latency_min_ns
         following_after_ns = following.after_ns if following else self._t_read_ns - self._timing.count_lag_ns
-        if frame.t_arrival_ns <= following_after_ns + self._timing.latency_min_ns:
+        if frame.t_arrival_ns <= following_after_ns + latency_min_ns:
             return True
         return False if following else None
+
+    def _neighbours(self, part_id: int) -> tuple[Window | None, Window | None]:
+        """Return when the parts whose frames come before and after this one's were triggered."""
+        if not self._timing.by_command:
+            return self._windows.get(next_part_id(part_id, -1)), self._windows.get(next_part_id(part_id))
+        order = list(self._windows)
+        place = order.index(part_id)
+        previous = self._windows[order[place - 1]] if place else None
+        following = self._windows[order[place + 1]] if place + 1 < len(order) else None
+        return previous, following
 
     def _fits(self, frame: Frame, window: Window) -> bool:
         earliest = window.after_ns + self._timing.latency_min_ns

@@ -14,24 +14,12 @@ and a challenge part that must come out bad is rejected in any case.
 `part_source = "frame_id"` is for lines whose PLC does not count: every frame is a part, and parts follow the frame ids.
 """
 
-import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 from inspector.handshake import BEHIND, PLAUSIBLE_GAP, Handshake
-from inspector.open_part import Note, OpenPart, Rules
-from inspector.part import (
-    NOBODY,
-    Deciding,
-    Expected,
-    Finding,
-    Frame,
-    FrameStatus,
-    Outcome,
-    Reason,
-    Verdict,
-    next_part_id,
-)
+from inspector.open_part import Note, OpenPart, OpenParts, Rules
+from inspector.part import Deciding, Expected, Finding, Frame, FrameStatus, Reason, Verdict, next_part_id
 
 
 class Ledger:
@@ -56,14 +44,14 @@ class Ledger:
         self._left_open = tuple(undecided)
         self._enabled = False
         self._engine_ready = False
-        self._deciding = NOBODY
+        self._deciding = Deciding()
         self._recipe_ready = True
         self._leaving = False
         self._link_lost = False
         self._generation: int | None = None  # of the camera; None = down
         self._next_frame_id: int | None = None  # for frame_id only
-        self._open: dict[int, OpenPart] = {}
-        self._by_frame: dict[tuple[int, int], OpenPart] = {}
+        self._open = OpenParts()
+        self._to_shoot: OpenPart | None = None  # counted just now: its picture is to be taken
         self._verdicts: list[Verdict] = []
         self._notes: deque[Note] = deque(maxlen=1000)
         self.passed = 0
@@ -92,7 +80,7 @@ class Ledger:
     @property
     def undecided(self) -> list[int]:
         """The parts that are counted and have no verdict yet."""
-        return [*self._left_open, *(part.part_id for part in self._open.values() if part.counted)]
+        return [*self._left_open, *(part.part_id for part in self._open.counted())]
 
     @property
     def last_part_id(self) -> int:
@@ -101,17 +89,17 @@ class Ledger:
 
     def next_expiry_ns(self) -> int | None:
         """Return when `on_tick` is needed next, or None."""
-        return min((part.t_expiry_ns for part in self._open.values() if part.counted), default=None)
+        return min((part.t_expiry_ns for part in self._open.counted()), default=None)
 
     def deadline_of(self, frame: Frame) -> int | None:
         """Return the deadline of the part that waits for this frame's score; None = do not score it."""
-        part = self._by_frame.get((frame.generation, frame.sequence))
+        part = self._open.of_frame(frame)
         return part.t_deadline_ns if part is not None and part.fate is None else None
 
     def deciding_of(self, frame: Frame) -> Deciding:
-        """Return what is to score this frame; NOBODY where no part waits for it."""
-        part = self._by_frame.get((frame.generation, frame.sequence))
-        return part.deciding if part is not None else NOBODY
+        """Return what is to score this frame; that of nobody where no part waits for it."""
+        part = self._open.of_frame(frame)
+        return part.deciding if part is not None else Deciding()
 
     def notes(self) -> list[Note]:
         """Return what happened since the last call, for the log."""
@@ -152,8 +140,9 @@ class Ledger:
         """Report that no frame will come: parts that wait for one are rejected, parts that have one are still scored."""
         self._generation = None
         self._lose_step(why)
-        for part in [part for part in self._open.values() if part.frame is None]:
-            self._close(part, Reason.CAMERA, t_ns)
+        for part in self._open:
+            if part.frame is None:
+                self._close(part, Reason.CAMERA, t_ns)
         return self._taken()
 
     def on_link_down(self, t_ns: int) -> list[Verdict]:
@@ -181,8 +170,10 @@ class Ledger:
                 self._doubt("the PLC restarted", t_received_ns)
             for part_id in parts:
                 self._count_part(part_id, t_received_ns)
+            if self._rules.timing.by_command:
+                self._choose_shot(parts, t_received_ns)
             self._check_uncounted(t_received_ns)
-            for part in list(self._open.values()):
+            for part in self._open:
                 self._settle(part, t_received_ns)
             if self._generation is not None and self._handshake.watch_for_an_empty_line(
                 t_sent_ns, t_received_ns
@@ -190,6 +181,15 @@ class Ledger:
                 self._note("in_step", next_part=next_part_id(count))
         self._away = self._link_lost = False
         return self._taken()
+
+    def take_shot(self, t_ns: int) -> bool:
+        """Return whether to trigger the camera at `t_ns`, which is now: right after a read that counted one part."""
+        part, self._to_shoot = self._to_shoot, None
+        if part is None or part not in self._open:
+            return False
+        self._handshake.commanded(part.part_id, t_ns)
+        part.t_frame_due_ns = t_ns + self._rules.timing.latency_max_ns
+        return True
 
     def on_frame(self, frame: Frame) -> list[Verdict]:
         """Report a frame, in the order of the ring."""
@@ -203,21 +203,17 @@ class Ledger:
 
     def on_score(self, frame: Frame, finding: Finding, t_ns: int) -> list[Verdict]:
         """Report the engine's answer. Anything but a relative score of at most 1 rejects; one too late is discarded."""
-        part = self._by_frame.get((frame.generation, frame.sequence))
+        part = self._open.of_frame(frame)
         if part is None or part.fate is not None:
             self.discarded_scores += 1
             return []
-        part.finding = finding
-        if not math.isfinite(finding.score) or not math.isfinite(finding.relative_score):
-            part.fate = Reason.ENGINE
-        else:
-            part.fate = Reason.NONE if finding.relative_score <= 1.0 else Reason.SCORE
+        part.found(finding)
         self._settle(part, t_ns)
         return self._taken()
 
     def on_no_score(self, frame: Frame, reason: Reason, t_ns: int) -> list[Verdict]:
         """Report that the frame was not scored, and why (ENGINE, OVERRUN)."""
-        part = self._by_frame.get((frame.generation, frame.sequence))
+        part = self._open.of_frame(frame)
         if part is not None and part.fate is None:
             part.fate = reason
             self._settle(part, t_ns)
@@ -225,7 +221,7 @@ class Ledger:
 
     def on_tick(self, t_ns: int) -> list[Verdict]:
         """Decide the parts whose time is up, after every frame that arrived before `t_ns` was reported."""
-        for part in [part for part in self._open.values() if part.counted]:
+        for part in self._open.counted():
             if t_ns >= part.t_expiry_ns:
                 if part.frame is None:
                     self._close(part, Reason.FRAME_LOST, t_ns)
@@ -242,7 +238,7 @@ class Ledger:
         after_ns, before_ns = (window.after_ns, window.before_ns) if window else (t_ns, t_ns)
         part = self._open.get(part_id) or self._new_part(part_id, after_ns)
         if after_ns > part.t_trigger_ns:
-            self._trigger_not_before(part, after_ns)
+            part.triggered_not_before(after_ns, self._rules)
         part.counted = True
         part.expected = self._expectation(part_id)
         part.t_frame_due_ns = before_ns + self._rules.timing.latency_max_ns
@@ -251,6 +247,15 @@ class Ledger:
             closed = Reason.NOT_READY
         if closed and (part.frame is None or closed is Reason.NOT_READY):
             self._close(part, closed, t_ns)
+
+    def _choose_shot(self, parts: list[int], t_ns: int) -> None:
+        """Have the camera triggered for the part just counted; of several, or long after, none is surely before it."""
+        self._to_shoot = None
+        for part in [part for part in map(self._open.get, parts) if part is not None]:
+            if len(parts) == 1 and t_ns - part.t_trigger_ns <= self._rules.timing.latency_max_ns:
+                self._to_shoot = part
+            else:
+                self._close(part, Reason.FRAME_LOST, t_ns)
 
     def _closed_for(self) -> Reason | None:
         """Return why a part that is counted now is rejected at once; None where its frame may come, and its score."""
@@ -263,7 +268,7 @@ class Ledger:
         return None if self.in_step else Reason.HANDSHAKE
 
     def _check_uncounted(self, t_ns: int) -> None:
-        uncounted = next((part for part in self._open.values() if not part.counted), None)
+        uncounted = next((part for part in self._open if not part.counted), None)
         if uncounted is not None and uncounted.frame is not None and self._handshake.overdue(uncounted.frame):
             self._doubt(f"frame {uncounted.frame.frame_id} came without a counted part", t_ns)
 
@@ -309,20 +314,16 @@ class Ledger:
                 self._take_frame(part, frame)
 
     def _take_frame(self, part: OpenPart, frame: Frame) -> None:
-        part.frame = frame
-        self._by_frame[frame.generation, frame.sequence] = part
+        self._open.give_frame(part, frame)
         if frame.status is not FrameStatus.OK:
             part.fate = Reason.OVERRUN if frame.status is FrameStatus.OVERRUN else Reason.FRAME_BAD
             self._settle(part, frame.t_arrival_ns)
 
     def _new_part(self, part_id: int, t_trigger_ns: int) -> OpenPart:
-        part = self._open[part_id] = OpenPart(part_id, t_trigger_ns, 0, self._deciding)
-        self._trigger_not_before(part, t_trigger_ns)
+        part = OpenPart(part_id, t_trigger_ns, 0, self._deciding)
+        part.triggered_not_before(t_trigger_ns, self._rules)
+        self._open.add(part)
         return part
-
-    def _trigger_not_before(self, part: OpenPart, t_ns: int) -> None:
-        part.t_trigger_ns = t_ns
-        part.t_deadline_ns = t_ns + self._rules.budget_ns - self._rules.write_margin_ns
 
     # -- doubt ------------------------------------------------------------------------------------
 
@@ -336,15 +337,16 @@ class Ledger:
         if self._handshake.in_step:
             self._note("out_of_step", why=why)
         self._handshake.lose_step()
-        for part in [part for part in self._open.values() if not part.counted]:
-            self.discarded_frames += 1
-            self._drop(part)
+        for part in self._open:
+            if not part.counted:
+                self.discarded_frames += 1
+                self._open.drop(part)
 
     # -- verdicts ---------------------------------------------------------------------------------
 
     def _settle(self, part: OpenPart, t_ns: int) -> None:
         """Close the part if it is counted and its fate is known; a PASS only if it is certain, and in time."""
-        if part.fate is None or not part.counted or part.part_id not in self._open or part.frame is None:
+        if part.fate is None or not part.counted or part not in self._open or part.frame is None:
             return
         if part.fate is not Reason.NONE:
             self._close(part, part.fate, t_ns)
@@ -362,24 +364,18 @@ class Ledger:
                 self._doubt(f"the frame of part {part.part_id} may show another part", t_ns)
 
     def _reject_all(self, reason: Reason, t_ns: int) -> None:
-        for part in [part for part in self._open.values() if part.counted]:
+        for part in self._open.counted():
             self._close(part, reason, t_ns)
 
     def _close(self, part: OpenPart, reason: Reason, t_ns: int) -> None:
-        self._drop(part)
+        self._open.drop(part)
         if part.expected is Expected.BAD and reason is Reason.NONE:
             reason = Reason.CHALLENGE  # it must be rejected, whatever its score
-        outcome = Outcome.REJECT if reason else Outcome.PASS
-        if outcome is Outcome.PASS:
-            self.passed += 1
-        else:
+        if reason:
             self.rejected[reason] += 1
+        else:
+            self.passed += 1
         self._verdicts.append(part.verdict(reason, t_ns))
-
-    def _drop(self, part: OpenPart) -> None:
-        del self._open[part.part_id]
-        if part.frame is not None:
-            del self._by_frame[part.frame.generation, part.frame.sequence]
 
     def _taken(self) -> list[Verdict]:
         taken, self._verdicts = self._verdicts, []

@@ -138,6 +138,7 @@ class Station:
             fifo_priority=config.realtime.fifo_priority,
         )
         changeover.change_camera = self._camera.change
+        self.desk.trigger_camera = self._camera.trigger
 
     def __enter__(self) -> Self:
         """Start the PLC thread first, so that every part has someone to reject it; then the engine, then the camera.
@@ -232,6 +233,7 @@ def _rules(loaded: LoadedConfig) -> Rules:
             latency_min_ns=round(config.camera.latency_ms.min * NS_PER_MS),
             latency_max_ns=round(config.latency_max_ms * NS_PER_MS),
             count_lag_ns=round(config.plc.count_lag_ms * NS_PER_MS),
+            by_command=config.camera.trigger == "software",
         ),
         write_margin_ns=round(config.plc.write_margin_ms * NS_PER_MS),
         part_source=config.station.part_source,

@@ -57,6 +57,9 @@ class Desk(Protocol):
     def status(self, heartbeat: int) -> Status:
         """Return the status block as it is now."""
 
+    def news(self) -> object:
+        """Return what the PLC should hear of at once when it changes, compared by `!=`: microseconds."""
+
     def flags(self) -> Flag:
         """Return the flags that each verdict carries."""
 

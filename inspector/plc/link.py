@@ -56,6 +56,7 @@ class PlcLink(PlcThread):
         self._plc_restarted = False  # the PLC has lost its memory, and the desk was not told yet
         self._t_read_ns = self._t_status_ns = self._t_retry_ns = 0  # when each is due
         self._retry_ms = config.reconnect_first_ms
+        self._news: object = None  # that the status block told last
 
     @property
     def longest_ms(self) -> float:
@@ -73,7 +74,7 @@ class PlcLink(PlcThread):
             self._write_verdicts()
             if self._connection is not None:
                 self._gate.act(self._connection)
-                if self._alive() >= self._t_status_ns:
+                if self._alive() >= self._t_status_ns or self._desk.news() != self._news:
                     self._look_for_foreign_writers(self._connection)
                     self._write_status(self._connection)
             woken = self._wait()
@@ -166,6 +167,7 @@ class PlcLink(PlcThread):
 
     def _write_status(self, connection: PlcConnection, *, leaving: bool = False) -> None:
         self._t_status_ns = self._alive() + round(self._config.status_ms * NS_PER_MS)
+        self._news = self._desk.news()
         beat = self._beats.next()
         status = self._desk.status(beat)
         if leaving:

@@ -106,6 +106,10 @@ class Desk:
         """Return some status."""
         return Status(heartbeat, State.ONLINE, 0, 1, 0, 0, 0, 0)
 
+    def news(self) -> object:
+        """Return none."""
+        return None
+
     def flags(self) -> Flag:
         """Return none."""
         return Flag(0)

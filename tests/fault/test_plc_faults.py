@@ -15,13 +15,16 @@ import pytest
 from numpy.typing import NDArray
 
 from inspector.camera.base import CameraInfo, DeviceInfo
+from inspector.challenge import ChallengeRules
 from inspector.changeover import Changeover, Recipe
 from inspector.clock import NS_PER_MS, SystemClock
 from inspector.config.schema import PlcConfig
 from inspector.desk import Desk
 from inspector.engine.base import Score
+from inspector.engine.decoding import Samples
 from inspector.engine.worker import EngineThread
 from inspector.handshake import Timing
+from inspector.interlock import StopRules
 from inspector.ledger import Ledger
 from inspector.open_part import Rules
 from inspector.part import Deciding
@@ -29,6 +32,8 @@ from inspector.plc.link import PlcLink
 from inspector.plc.registers import Control, State, releases
 from inspector.recorder.client import Recorder
 from inspector.ring import RingReader, RingWriter
+from inspector.safeguards import MAGIC, NUMBERS, Safeguards
+from inspector.service.kept import KeptNumbers
 from inspector.service.tally import Tally
 from tests.unit.plc.scripted import (
     PATIENCE_S,
@@ -56,8 +61,11 @@ class Hands:
 
     def warm_up(self) -> None: ...
 
-    def score(self, image: NDArray[np.uint8], pixel_format: str | None = None) -> Score:
+    def score(self, image: Samples, pixel_format: str | None = None) -> Score:
         return Score(float(image[0, 0]), np.zeros((1, 1), np.float32))
+
+    def score_prepared(self, prepared: NDArray[np.uint8]) -> Score:
+        raise NotImplementedError
 
     def close(self) -> None: ...
 
@@ -97,10 +105,15 @@ class Line:
         self.tally = Tally.open(folder / "line.tally")
         self.released: list[int] = []
         timing = Timing(latency_min_ns=0, latency_max_ns=LATENCY_MS * NS_PER_MS)
-        ledger = Ledger(Rules(budget_ns=BUDGET_MS * NS_PER_MS, timing=timing))
+        self.kept = KeptNumbers.open(folder / "line.stops", MAGIC, NUMBERS)
+        safeguards = Safeguards(StopRules(), ChallengeRules(at_start=False), self.kept, reject_parts=False)
+        ledger = Ledger(
+            Rules(budget_ns=BUDGET_MS * NS_PER_MS, timing=timing), expectation=safeguards.expectation
+        )
         self.desk = Desk(
             ledger,
             Changeover({1: Recipe(Deciding(0.5, 1, "0" * 64, "config"))}, 1, ledger, keep_warm=1),
+            safeguards,
             tally=self.tally,
             recorder=cast("Recorder", self.records),
             clock=clock,
@@ -136,6 +149,7 @@ class Line:
         self.link.stop(PATIENCE_S)
         self.tally_at_end = self.tally.totals()
         self.tally.close()
+        self.kept.close()
         for fd in (self.ring.fd, self.doorbell_fd):
             os.close(fd)
 

@@ -4,7 +4,9 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from inspector.part import Expected, Outcome, Verdict
-from tests.property.world import PartScript, World, good_part, part_scripts, run
+from tests.property.running import run
+from tests.property.scripts import PartScript, good_part, part_scripts
+from tests.property.world import World
 
 SEQUENCE = [Expected.BAD, Expected.GOOD, Expected.BAD]
 

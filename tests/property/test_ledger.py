@@ -11,17 +11,20 @@ from inspector.handshake import Timing
 from inspector.ledger import Ledger
 from inspector.open_part import Rules
 from inspector.part import Finding, Frame, FrameStatus, Outcome, Reason
-from tests.property.world import (
+from tests.property.running import run
+from tests.property.scripts import (
     BUDGET,
     LATENCY_MAX,
     LATENCY_MIN,
     MS,
+    SCALE,
     PartScript,
-    World,
     good_part,
     part_scripts,
-    run,
+    part_scripts_with_recipes,
+    recipes,
 )
+from tests.property.world import World
 
 
 def judge(world: World) -> None:
@@ -35,8 +38,16 @@ def judge(world: World) -> None:
             shows = world.shown[verdict.frame_id]
             assert shows is not None
             assert shows[1:] == (verdict.part_id, True)  # I4: that very part, and it is good
+            recipe = verdict.deciding.recipe
+            assert world.asked[shows[0], verdict.part_id] in {0, recipe}  # I4: by the model of its product
+            assert world.exposed_for[verdict.frame_id] == world.recipes[recipe].features["ExposureTime"]
         else:
             assert verdict.reason is not Reason.NONE
+    for _, verdict in world.verdicts:
+        if (
+            verdict.finding.score == verdict.finding.score
+        ):  # I6: the model that scored is the one that is named
+            assert verdict.finding.score // SCALE == verdict.deciding.recipe
     passed_frames = [v.frame_id for _, v in world.verdicts if v.outcome is Outcome.PASS]
     assert len(set(passed_frames)) == len(passed_frames)  # I4: a frame for one part
     assert world.ledger.waiting == 0
@@ -55,6 +66,41 @@ def test_every_counted_part_has_one_verdict_and_no_bad_part_passes(
     scripts: list[PartScript], poll_ms: float, lag_ms: float, trip_ms: float
 ) -> None:
     world = run(scripts, first_count=1000, poll_ms=poll_ms, lag_ms=lag_ms, trip_ms=trip_ms)
+    event(f"passes: {min(world.ledger.passed, 5)}")
+    judge(world)
+
+
+@given(
+    scripts=st.lists(part_scripts_with_recipes, min_size=1, max_size=40),
+    own_features=st.booleans(),
+    keep_warm=st.sampled_from([1, 2, 3]),
+    lag_ms=st.sampled_from([0.0, 0.0, 12.0]),
+    trip_ms=st.sampled_from([0.0, 4.0, 15.0]),
+)
+def test_no_part_is_decided_by_the_model_of_another_product(
+    scripts: list[PartScript], own_features: bool, keep_warm: int, lag_ms: float, trip_ms: float
+) -> None:
+    world = run(
+        scripts,
+        first_count=1000,
+        lag_ms=lag_ms,
+        trip_ms=trip_ms,
+        recipes=recipes(own_features=own_features),
+        keep_warm=keep_warm,
+    )
+    event(f"recipes that passed parts: {len({v.deciding.recipe for _, v in world.verdicts if not v.reason})}")
+    judge(world)
+
+
+@given(
+    scripts=st.lists(part_scripts, min_size=1, max_size=40),
+    poll_ms=st.floats(2, 8),
+    trip_ms=st.sampled_from([0.0, 0.5, 4.0, 15.0]),
+)
+def test_a_camera_that_we_trigger_shows_no_part_for_another(
+    scripts: list[PartScript], poll_ms: float, trip_ms: float
+) -> None:
+    world = run(scripts, first_count=1000, poll_ms=poll_ms, trip_ms=trip_ms, by_command=True)
     event(f"passes: {min(world.ledger.passed, 5)}")
     judge(world)
 

@@ -6,6 +6,10 @@ after a while. Faults: trigger missed, trigger too many, trigger that bounces, f
 stuck on its way into the ring; engine late or failing; camera, link and PLC down and back; frame ids that begin anew; the machine
 stalls; the station is killed and started again. The PLC asks for challenges and takes the signal back, whatever is on the line.
 The ledger never sees the truth.
+
+Where the station triggers the camera (`by_command`), it shows whatever stands before it by then. With `recipes`, the PLC asks for
+another one now and then, and holds to that until the station has read it; each part is of the product that was asked for when it
+was counted, and each model's scores are told from those of another.
 """
 
 import heapq
@@ -13,66 +17,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from hypothesis import strategies as st
-
 from inspector.challenge import Challenge, ChallengeRules
+from inspector.changeover import Changeover, Features, Recipe
 from inspector.handshake import Timing
 from inspector.ledger import Ledger
 from inspector.open_part import Rules
-from inspector.part import Expected, Finding, Frame, FrameStatus, Reason, Verdict, next_part_id
-
-MS = 1_000_000
-BUDGET = 60 * MS
-LATENCY_MIN, LATENCY_MAX = 1 * MS, 10 * MS
-
-PART_FAULTS = ["none"] * 16 + [
-    "missed",
-    "lost",
-    "doubled",
-    "incomplete",
-    "extra",
-    "bounce",
-    "overtaken",
-    "stuck",
-    "engine_late",
-    "engine_fails",
-]
-# A PLC that counts anew past its old count before anybody reads it cannot be told from one that goes on.
-SOON_COUNTED_AGAIN = 100
-LINE_FAULTS = ["none"] * 45 + [
-    "camera",
-    "link",
-    "plc_restart",
-    "disable",
-    "stall",
-    "stall",
-    "frame_ids",
-    "kill",
-    "kill",
-    "challenge",
-    "challenge",
-    "challenge",
-]
-
-
-@dataclass
-class PartScript:
-    gap_ms: float
-    latency_ms: float
-    good: bool
-    fault: str
-    line_fault: str
-    engine_ms: float
-
-
-part_scripts = st.builds(
+from inspector.part import Deciding, Expected, Finding, Frame, FrameStatus, Reason, Verdict, next_part_id
+from tests.property.scripts import (
+    BUDGET,
+    CAMERA_MS,
+    LATENCY_MAX,
+    LATENCY_MIN,
+    LOAD_MS,
+    MS,
+    SCALE,
+    VIEW,
     PartScript,
-    gap_ms=st.one_of(st.floats(3, 30), st.floats(30, 140)),
-    latency_ms=st.floats(1, 9.9),
-    good=st.booleans(),
-    fault=st.sampled_from(PART_FAULTS),
-    line_fault=st.sampled_from(LINE_FAULTS),
-    engine_ms=st.floats(0.5, 15),
+    good_part,
+    recipes,
 )
 
 
@@ -85,6 +47,9 @@ class World:
     lag_ms: float = 0.0  # trigger to count, at most
     trip_ms: float = 0.0  # of a read, there and back
     last_part_id: int | None = None
+    by_command: bool = False
+    recipes: dict[int, Recipe] = field(default_factory=lambda: recipes(own_features=False))
+    keep_warm: int = 2
     now: int = 10**12
     events: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
     order: int = 0
@@ -99,6 +64,15 @@ class World:
         default_factory=dict
     )  # what each frame id really shows
     verdicts: list[tuple[int, Verdict]] = field(default_factory=list)
+    request: int = 0  # of the PLC for a recipe
+    request_seen: bool = True
+    asked: dict[tuple[int, int], int] = field(
+        default_factory=dict
+    )  # request by epoch and part id, when it was counted
+    exposed_for: dict[int, int] = field(default_factory=dict)  # what the camera was set to, by frame id
+    exposure: int = 0
+    in_view: tuple[tuple[int, int, bool], PartScript] | None = None
+    t_in_view: int = 0
     epoch: int = 0
     plc_restarted: bool = False
     stalled: bool = False
@@ -108,6 +82,8 @@ class World:
     t_count: int = 0  # when it will be what the PLC has counted
     t_ring: int = 0  # when the newest frame is in the ring: they stay in order
     held_back: Callable[[], None] | None = None  # the arrival of a frame that the next one overtakes
+    wanted_generation: int = 0  # the newest that the camera was asked for
+    loading: bool = False
     starts: int = 1
     kept: tuple[int, list[int]] | None = None  # the counters that outlive the station
     challenge_mode: bool = False  # the PLC's signal
@@ -118,14 +94,54 @@ class World:
     def __post_init__(self) -> None:
         self.rules = Rules(
             budget_ns=BUDGET,
-            timing=Timing(LATENCY_MIN, LATENCY_MAX, count_lag_ns=round(self.lag_ms * MS)),
+            timing=Timing(
+                LATENCY_MIN, LATENCY_MAX, count_lag_ns=round(self.lag_ms * MS), by_command=self.by_command
+            ),
             write_margin_ns=MS,
         )
         self.challenge = Challenge(ChallengeRules())
-        self.ledger = Ledger(self.rules, self.last_part_id, expectation=self.expectation)
         self.count = self.visible_count = self.first_count
+        self.start_station(Ledger(self.rules, self.last_part_id, expectation=self.expectation))
+        self.come_up()
+
+    def start_station(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.changeover = Changeover(self.recipes, 1, ledger, keep_warm=self.keep_warm)
+        self.changeover.change_camera = self.change_camera
+        self.changeover.opened(1)
+        self.exposure = int(self.recipes[1].features["ExposureTime"])
         self.ledger.on_engine(ready=True, t_ns=self.now)
-        self.ledger.on_camera_up(self.generation)
+
+    def come_up(self) -> None:
+        self.got(self.ledger.on_camera_up(self.generation))
+        self.changeover.camera_up(self.generation)
+        self.proceed()
+
+    def proceed(self) -> None:
+        """Do what the station's threads do for a change of recipe."""
+        self.changeover.proceed(self.now)
+        if (load := self.changeover.next_load()) is not None and not self.loading:
+            self.loading = True
+            self.at(LOAD_MS * MS, partial(self.opened, load.recipe, self.starts))
+
+    def opened(self, recipe: int, start: int) -> None:
+        if start == self.starts:
+            self.loading = False
+            self.changeover.opened(recipe)
+            self.proceed()
+
+    def change_camera(self, features: Features) -> int:
+        """The camera takes its time; what it exposes meanwhile is of the old generation."""
+        self.wanted_generation = max(self.generation, self.wanted_generation) + 1
+        self.at(CAMERA_MS * MS, partial(self.camera_set, int(features["ExposureTime"]), self.starts))
+        return self.wanted_generation
+
+    def camera_set(self, exposure: int, start: int) -> None:
+        if start == self.starts:
+            self.exposure = exposure
+            if self.camera_up:
+                self.generation = max(self.generation + 1, self.wanted_generation)
+                self.come_up()
 
     def at(self, delay_ns: float, action: Callable[[], None]) -> None:
         self.order += 1
@@ -155,24 +171,34 @@ class World:
             return
         asked = self.now, self.starts, self.epoch
         if not self.trip_ms or not self.link_up:
-            self.hear(*asked, self.visible_count, mode=self.challenge_mode)
+            self.hear(*asked, self.visible_count, mode=self.challenge_mode, request=self.request)
             return
         self.reading = True
         half = self.trip_ms / 2 * MS
         self.at(half, lambda: self.at(half, self.answer_of_the_plc(*asked)))
 
     def answer_of_the_plc(self, t_sent: int, start: int, epoch: int) -> Callable[[], None]:
-        return partial(self.hear, t_sent, start, epoch, self.visible_count, mode=self.challenge_mode)
+        return partial(
+            self.hear,
+            t_sent,
+            start,
+            epoch,
+            self.visible_count,
+            mode=self.challenge_mode,
+            request=self.request,
+        )
 
-    def hear(self, t_sent: int, start: int, epoch: int, count: int, *, mode: bool) -> None:
+    def hear(self, t_sent: int, start: int, epoch: int, count: int, *, mode: bool, request: int) -> None:
         """The answer of the PLC, if it comes to the station that asked, from the PLC that was asked."""
         if start != self.starts:
             return
         if self.stalled:
-            self.at(MS, partial(self.hear, t_sent, start, epoch, count, mode=mode))
+            self.at(MS, partial(self.hear, t_sent, start, epoch, count, mode=mode, request=request))
             return
         self.reading = False
         if self.link_up and epoch == self.epoch:
+            self.request_seen = self.request_seen or request == self.request
+            self.changeover.ask(request)
             self.challenge.on_control(challenge_mode=mode)
             self.told.append(("read", mode))
             verdicts = self.ledger.on_control(
@@ -185,6 +211,9 @@ class World:
             self.challenge.on_counted()
             self.told.append(("counted all", None))
             self.got(verdicts)
+            if self.ledger.take_shot(self.now):
+                self.shoot()
+            self.proceed()
             self.plc_restarted = False
         self.got(self.ledger.on_tick(self.now))
 
@@ -198,6 +227,7 @@ class World:
         if not self.camera_up:
             return
         self.frame_id += 1
+        self.exposed_for[self.frame_id] = self.exposure
         arrival = partial(self.arrive, self.frame_id, shows, script, self.generation)
         if script.fault != "lost" or shows is None:
             self.at(script.latency_ms * MS, arrival)
@@ -247,11 +277,18 @@ class World:
             self.at(100_000, self.read)  # the station reads the count as soon as it sees the frame
             if self.ledger.deadline_of(frame) is not None:
                 late = 80 if script.fault == "engine_late" else 0
-                answer = partial(self.answer, frame, shows, script, self.starts)
+                answer = partial(
+                    self.answer, frame, shows, script, self.starts, self.ledger.deciding_of(frame)
+                )
                 self.at((script.engine_ms + late) * MS, answer)
 
     def answer(
-        self, frame: Frame, shows: tuple[int, int, bool] | None, script: PartScript, start: int
+        self,
+        frame: Frame,
+        shows: tuple[int, int, bool] | None,
+        script: PartScript,
+        start: int,
+        deciding: Deciding,
     ) -> None:
         if start != self.starts:
             return
@@ -260,7 +297,7 @@ class World:
             return
         good = shows is not None and shows[2]
         value = 0.5 if good else 1.5
-        self.got(self.ledger.on_score(frame, Finding(value, value, 1.0), self.now))
+        self.got(self.ledger.on_score(frame, Finding(deciding.recipe * SCALE + value, value, 1.0), self.now))
 
     def trigger(self, script: PartScript) -> None:
         if script.fault == "extra":
@@ -274,50 +311,37 @@ class World:
         self.t_count = max(self.t_count, self.now + round(self.lag_ms * script.latency_ms / 10 * MS))
         self.at(self.t_count - self.now, partial(self.show_count, self.count, self.epoch))
         if self.t_count == self.now:
-            self.visible_count = self.count  # before anything that follows
+            self.show_count(self.count, self.epoch)  # before anything that follows
         part = (self.epoch, self.count, script.good)
         self.triggers.append(part)
-        if script.fault != "missed":
+        if self.by_command:
+            self.in_view, self.t_in_view = (part, script), self.now
+        elif script.fault != "missed":
             self.expose(part, script)
 
+    def shoot(self) -> None:
+        """The station triggers the camera: it exposes a moment later what stands before it then."""
+        script = self.in_view[1] if self.in_view else good_part()
+        if script.fault != "missed":
+            delay_ms = 0.3 * script.latency_ms
+            self.at(delay_ms * MS, lambda: self.expose_view(script.latency_ms - delay_ms))
+
+    def expose_view(self, latency_ms: float) -> None:
+        part, script = self.in_view or (None, good_part())
+        if self.now - self.t_in_view > VIEW:
+            part = None
+        self.expose(part, replace(script, latency_ms=latency_ms))
+
     def show_count(self, count: int, epoch: int) -> None:
+        self.asked[epoch, count] = self.request
         if epoch == self.epoch:
             self.visible_count = count
 
-    def line_fault(self, kind: str) -> None:
-        if not self.station_up:
-            return
-        if kind == "camera":
-            self.camera_up = False
-            self.got(self.ledger.on_camera_down(self.now))
-            self.at(120 * MS, self.camera_back)
-        elif kind == "link":
-            self.link_up = False
-            self.got(self.ledger.on_link_down(self.now))
-            self.at(90 * MS, lambda: setattr(self, "link_up", True))
-        elif kind == "stall":  # the machine holds the PLC thread up; the link itself is fine
-            self.stalled = True
-            self.at(45 * MS, lambda: setattr(self, "stalled", False))
-        elif kind == "disable":
-            self.enabled = False
-            self.at(70 * MS, lambda: setattr(self, "enabled", True))
-        elif kind == "challenge":
-            self.challenge_mode = True
-            self.at(self.now // MS % 300 * MS, lambda: setattr(self, "challenge_mode", False))
-        elif kind == "frame_ids":
-            self.frame_id -= 2000  # never one that was used: the judge tells frames apart by them
-        elif kind == "kill" and self.kept is not None:
-            self.station_up = self.reading = False
-            self.starts += 1
-            self.at(130 * MS, self.start_again)
-        elif kind == "plc_restart" and self.prompt and self.count > SOON_COUNTED_AGAIN:
-            self.read()  # what the PLC forgets before anybody saw it, nobody can account for
-            self.link_up = False
-            self.epoch += 1
-            self.count = self.visible_count = 0
-            self.plc_restarted = True
-            self.got(self.ledger.on_link_down(self.now))
-            self.at(60 * MS, lambda: setattr(self, "link_up", True))
+    def ask_for(self, recipe: int) -> None:
+        """The PLC asks for a recipe, and for no other until the station can have read that."""
+        if self.request_seen:
+            self.request = recipe
+            self.request_seen = False
 
     @property
     def prompt(self) -> bool:
@@ -329,34 +353,14 @@ class World:
         self.station_up = True
         self.challenge = Challenge(ChallengeRules())
         self.told.append(("started", None))
-        self.ledger = Ledger(self.rules, *self.kept, expectation=self.expectation)
-        self.ledger.on_engine(ready=True, t_ns=self.now)
+        self.loading = False
+        self.start_station(Ledger(self.rules, *self.kept, expectation=self.expectation))
         self.camera_up = False
         self.camera_back()
 
     def camera_back(self) -> None:
         if self.station_up and not self.camera_up:
             self.camera_up = True
-            self.generation += 1
+            self.generation = max(self.generation + 1, self.wanted_generation)
             self.frame_id += 1000  # ids stay unique, so that the judge can tell frames apart
-            self.got(self.ledger.on_camera_up(self.generation))
-
-
-def run(scripts: list[PartScript], **world_settings: object) -> World:
-    world = World(**world_settings)  # type: ignore[arg-type]
-    world.at(0, world.poll)
-    t = world.now + 100 * MS
-    for script in scripts:
-        world.at(t - world.now, partial(world.trigger, script))
-        if script.line_fault != "none":
-            world.at(t - world.now + 7 * MS, partial(world.line_fault, script.line_fault))
-        t += round(script.gap_ms * MS)
-    world.run_until(t + 500 * MS)
-    return world
-
-
-def good_part(gap_ms: float = 100.0, **changes: object) -> PartScript:
-    script = PartScript(gap_ms, 2.0, good=True, fault="none", line_fault="none", engine_ms=5.0)
-    for name, value in changes.items():
-        setattr(script, name, value)
-    return script
+            self.come_up()

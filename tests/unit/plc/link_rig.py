@@ -77,6 +77,9 @@ class FakeDesk:
     def status(self, heartbeat: int) -> Status:
         return Status(heartbeat, State.ONLINE | State.READY | State.BUSY | State.FAULT, 303, 2, 10, 4, 3, 1)
 
+    def news(self) -> object:
+        return None
+
     def flags(self) -> Flag:
         return Flag.SIMULATED
 
