@@ -86,6 +86,7 @@ class EngineThread:
         self._doorbell_fd = doorbell_fd
         self._poll = select.poll()
         self._poll.register(doorbell_fd, select.POLLIN)
+        self._refused_why = ""  # logged as a warning already
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine")
         self._engines: dict[int, Engine] = {}  # by recipe
@@ -196,13 +197,10 @@ class EngineThread:
         try:
             score = engine.score(job.pixels, job.frame.pixel_format)
         except (ScoreError, EngineInputError) as error:  # of this frame; the engine itself is well
-            bad = isinstance(
-                error, EngineInputError
-            )  # of another size than agreed, or no part where it should lie
+            # The frame's own fault: of another size than agreed, or no part where it should lie.
+            bad = isinstance(error, EngineInputError)
             self._desk.on_no_score(job, Reason.FRAME_BAD if bad else Reason.ENGINE)
-            log.warning(
-                "score_refused", extra={"frame_id": job.frame.frame_id, "code": error.code, "why": str(error)}
-            )
+            self._tell_refused(job, error)
             return
         except BaseException:
             self._desk.on_no_score(job, Reason.ENGINE)  # the frame goes back to the ring whatever happened
@@ -211,7 +209,14 @@ class EngineThread:
             self.t_limit_ns = None
         took_ns = self._clock.now_ns() - t_start_ns
         recent_ns.append(took_ns)
+        self._refused_why = ""
         self._desk.on_score(job, score, engine_ms=took_ns / NS_PER_MS)
+
+    def _tell_refused(self, job: Job, error: EngineError) -> None:
+        """Log why a frame has no score; of one after the other for the same reason only the first is a warning."""
+        told, self._refused_why = str(error) == self._refused_why, str(error)
+        fields = {"frame_id": job.frame.frame_id, "code": error.code, "why": str(error)}
+        log.log(logging.INFO if told else logging.WARNING, "score_refused", extra=fields)
 
 
 def _why(error: BaseException) -> str:

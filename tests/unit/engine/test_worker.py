@@ -205,6 +205,19 @@ def test_a_frame_that_the_engine_refuses_costs_that_part_alone(
     assert desk.engine == [(True, "fake")]
 
 
+def test_frames_that_are_refused_alike_are_one_warning(
+    desk: FakeDesk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A camera of the wrong size sends ten frames a second."""
+    wrong = EngineInputError("expected frames of 640 x 480 pixels, this one has 320 x 240")
+    caplog.set_level("INFO", "inspector.engine.worker")
+    with running(desk, FakeEngine(wrong, wrong, wrong, 0.1, wrong)):
+        desk.file(1, 2, 3, 4, 5)
+        desk.wait_for(lambda: len(desk.answers) == 5)
+    told = [(r.levelname, r.__dict__["frame_id"]) for r in caplog.records if r.message == "score_refused"]
+    assert told == [("WARNING", 1), ("INFO", 2), ("INFO", 3), ("WARNING", 5)]
+
+
 def test_a_failed_engine_is_closed_and_another_one_opened(desk: FakeDesk) -> None:
     failing, next_one = FakeEngine(0.1, EngineError("device lost")), FakeEngine()
     with running(desk, failing, GraphError("still lost"), next_one):
