@@ -20,6 +20,7 @@ from tools.linesim.plc import Plc
 
 RETRY_S = 0.05  # between attempts to reach the station
 ANSWER_S = 0.2  # a PLC that waits longer learns too late that its link is down: parts go on coming
+REFUSALS = 20  # in a row are no fault that passes
 READ_SLOTS = 15  # in one request: 125 words at most
 HEARTBEAT = next(field.offset for field in STATUS if field.name == "heartbeat")
 
@@ -39,6 +40,7 @@ class PollingPlc(Plc):
         self._due = asyncio.Event()  # a part is to be counted: the next round begins at once
         self._not_told: dict[int, int] = {}  # by slot: the part whose count the station has not acknowledged
         self._heartbeat: int | None = None
+        self._refusals = 0  # in a row
 
     @property
     def connected(self) -> bool:
@@ -86,7 +88,8 @@ class PollingPlc(Plc):
             except (ModbusException, OSError):
                 pass  # whoever broke the connection: try again
             except InputError as error:
-                self.failure = error
+                self._refusals += 1
+                self.failure = error if self._refusals >= REFUSALS else None
             finally:
                 client.close()
                 self._lose()
@@ -99,6 +102,7 @@ class PollingPlc(Plc):
             self._client = client
             await self._read_results(client)
             await self._read_status(client)
+            self._refusals = 0
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._cycle_s):
                     await self._due.wait()

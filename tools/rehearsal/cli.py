@@ -233,7 +233,9 @@ def _run(
         faults=setting.faults.write(folder) if setting.faults else None,
         held_ms=setting.faults.held_ms if setting.faults else None,
     )
-    link = partial(LinkFaults, folder=folder) if setting.faults and setting.faults.strikes_link else None
+    link = None
+    if setting.faults and setting.faults.strikes_link:
+        link = partial(LinkFaults, folder=folder, role=setting.base.plc.role)
 
     def start(port: int) -> station.Daemon:
         around = station.Surroundings(producer, setting.pack.path, setting.pack.geometry.channels, port)

@@ -43,8 +43,12 @@ def _side_of_the_plc(plc: PlcConfig) -> dict[str, object]:
     """Return the options for the side that the station is not. A station that is the server gets a port that is free now."""
     if plc.role == "client":
         return {"--port": 0}
+    return {"--role": "client", "--port": _free_port(), "--unit-id": plc.unit_id}
+
+
+def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
-        return {"--role": "client", "--port": free.getsockname()[1], "--unit-id": plc.unit_id}
+        return int(free.getsockname()[1])
 
 
 class Linesim:
@@ -60,7 +64,7 @@ class Linesim:
             "--json": folder / "line.json", "--record": folder / "parts.jsonl",
             "--results-address": registers.results_address, "--status-address": registers.status_address,
             "--control-address": registers.control_address, "--slots": registers.slots,
-            "--word-order": registers.word_order,
+            "--word-order": registers.word_order, "--challenge": ",".join(config.challenge.sequence),
         } | _side_of_the_plc(config.plc)  # fmt: skip
         if plan.parts is not None:
             options["--parts"] = plan.parts
@@ -119,11 +123,21 @@ class Linesim:
 class LinkFaults:
     """The fault proxy in the link, which strikes on demand. A context manager."""
 
-    def __init__(self, plc_port: int, folder: Path) -> None:
-        command = [sys.executable, str(ROOT / "tools" / "faultproxy"), "--live", "--commands", "--port", "0"]
+    def __init__(self, plc_port: int, folder: Path, *, role: str) -> None:
+        """`plc_port`: of the PLC; in the server role, where the PLC looks for the station. `port` is then the station's."""
+        peer = plc_port if role == "client" else _free_port()
+        own = 0 if role == "client" else plc_port
+        command = [
+            sys.executable,
+            str(ROOT / "tools" / "faultproxy"),
+            "--live",
+            "--commands",
+            "--port",
+            str(own),
+        ]
         with (folder / "faultproxy.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [*command, "--peer", f"127.0.0.1:{plc_port}"],
+                [*command, "--peer", f"127.0.0.1:{peer}"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -135,7 +149,7 @@ class LinkFaults:
             raise ServiceError(
                 f"expected the fault proxy to listen, it ended: see {folder / 'faultproxy.log'}"
             )
-        self.port = int(json.loads(first)["port"])
+        self.port = int(json.loads(first)["port"]) if role == "client" else peer
         self._drain = threading.Thread(target=self._process.stdout.read, name="faultproxy-reader")
         self._drain.start()
 
@@ -166,7 +180,7 @@ def run(
 ) -> tuple[int, Event, Daemon]:
     """Run to the end; return linesim's exit status, its result, and the daemon (stopped). `start(port)` starts the daemon.
 
-    `link(port)`, where given, puts the fault proxy before the PLC's port.
+    `link(port)`, where given, puts the fault proxy between the PLC's port and the station.
 
     SIGTERM, Ctrl-C and a terminal that is closed end the line first, then the station; the second one at once.
     """
