@@ -32,10 +32,11 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class DefectImages:
-    """The names of the classes, sorted, and all examples in their order."""
+    """The names of the classes, sorted, all examples in their order, and oddities to tell."""
 
     names: tuple[str, ...]
     examples: tuple[Example, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -46,7 +47,10 @@ class DefectImages:
 
 
 def list_defects(folder: Path, masks: Path | None = None) -> DefectImages:
-    """Return the examples below `folder`, with their masks below `masks` where that is given. Raises ImagesError."""
+    """Return the examples below `folder`, with their masks below `masks` where that is given. Raises ImagesError.
+
+    A mask that is black throughout is none: published sets hold some, and an example helps without one too.
+    """
     paths = list_images(folder)
     loose = [path for path in paths if path.parent == folder]
     if loose:
@@ -64,12 +68,22 @@ def list_defects(folder: Path, masks: Path | None = None) -> DefectImages:
             f"{folder}: expected at most {MOST_CLASSES} kinds of defect, found {len(by_name)}; join those that are alike"
         )
     names = tuple(sorted(by_name))
-    examples = tuple(
-        Example(path, kind, None if masks is None else find_mask(path, folder, masks))
-        for kind, name in enumerate(names)
-        for path in by_name[name]
+    examples, black = [], []
+    for kind, name in enumerate(names):
+        for path in by_name[name]:
+            mask = None if masks is None else find_mask(path, folder, masks)
+            if mask is not None and not _white(mask).any():
+                black.append(mask)
+                mask = None
+            examples.append(Example(path, kind, mask))
+    warnings = (
+        ()
+        if not black
+        else (
+            f"{len(black)} of {len(examples)} masks are all black, {black[0]} the first: those defects are looked for as without masks",
+        )
     )
-    return DefectImages(names, examples)
+    return DefectImages(names, tuple(examples), warnings)
 
 
 def require_no_copies(examples: Sequence[Example], good: Sequence[Path]) -> None:
@@ -90,16 +104,12 @@ def require_no_copies(examples: Sequence[Example], good: Sequence[Path]) -> None
 
 
 def read_mask(path: Path, size: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return where the defect is, bool `size` (H, W). Raises ImagesError for a mask of another size, or black throughout."""
-    mask = read_image(path, 1) > 127
+    """Return where the defect is, bool `size` (H, W). Raises ImagesError for a mask of another size."""
+    mask = _white(path)
     if mask.shape != size:
         raise ImagesError(
             f"{path}: expected a mask of {size[1]} x {size[0]} pixels like its image, found {mask.shape[1]} x {mask.shape[0]}; "
             "draw it on the image as the camera took it"
-        )
-    if not mask.any():
-        raise ImagesError(
-            f"{path}: expected a mask with white where the defect is, it is all black; correct it, or remove the image"
         )
     return mask
 
@@ -115,6 +125,10 @@ def _check_class(folder: Path, count: int) -> None:
             f"{folder}: expected at least {LEAST_EXAMPLES} examples of a defect, found {count}, and from fewer nothing can be held out "
             "to see whether they help; add images, or remove the folder"
         )
+
+
+def _white(path: Path) -> NDArray[np.bool_]:
+    return np.asarray(read_image(path, 1) > 127)
 
 
 def _thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -86,6 +86,8 @@ def fit(
     check_number(len(paths))
     found = survey(paths)
     check_number(found.different)
+    if examples is not None:
+        require_no_copies(examples.examples, paths)
     batches = find_batches(paths, good, found.thumbnails)
     folds = choose_folds(batches, np.random.default_rng(options.seed))
     tuning = None
@@ -96,7 +98,6 @@ def fit(
     model = _model(options, framing, paths, folds, progress)
 
     if examples is not None:
-        require_no_copies(examples.examples, paths)
         model = model.met(examples, progress)
     shown = model.held_out(paths, folds, progress)
     model = model.settled(shown, options.false_reject_rate)
@@ -108,7 +109,8 @@ def fit(
     exposure = Exposure(float(model.grey.min()), float(model.grey.max()), limit=threshold.value)
     graph, kept = model.fused(exposure, progress)
 
-    warnings = (*found.warnings, *model.warnings, *framing.warnings(), *threshold.warnings)
+    known = () if examples is None else examples.warnings
+    warnings = (*found.warnings, *known, *model.warnings, *framing.warnings(), *threshold.warnings)
     references = _references(paths, scores, graph, model.geometry)
     facts = {
         **_what(options, model, kept, exposure),

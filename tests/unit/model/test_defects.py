@@ -40,14 +40,26 @@ def test_sub_folders_are_the_names(folder: Path) -> None:
 
 
 def test_masks_lie_in_the_places_of_their_images(folder: Path, tmp_path: Path) -> None:
+    white = np.full((40, 60), 255, np.uint8)
     for name in ("scratch", "dent"):
         for index in range(3):
-            write(tmp_path / "masks" / name / f"{index}_mask.png")
+            write(tmp_path / "masks" / name / f"{index}_mask.png", white)
     found = list_defects(folder, tmp_path / "masks")
     assert found.examples[0].mask == tmp_path / "masks" / "dent" / "0_mask.png"
+    assert found.warnings == ()
     (tmp_path / "masks" / "dent" / "1_mask.png").unlink()
     with pytest.raises(ImagesError, match=r"1\.png: expected its mask at .*1_mask\.png"):
         list_defects(folder, tmp_path / "masks")
+
+
+def test_a_black_mask_is_none_and_is_told(folder: Path, tmp_path: Path) -> None:
+    for name in ("scratch", "dent"):
+        for index in range(3):
+            write(tmp_path / "masks" / name / f"{index}.png", np.full((40, 60), 255 * (index > 0), np.uint8))
+    found = list_defects(folder, tmp_path / "masks")
+    assert [example.mask is None for example in found.examples] == [True, False, False] * 2
+    (warning,) = found.warnings
+    assert warning.startswith("2 of 6 masks are all black, ")
 
 
 def test_too_few_examples_are_refused_with_the_reason(folder: Path) -> None:
@@ -88,13 +100,10 @@ def test_the_same_part_before_and_after_it_was_scratched_is_no_copy(tmp_path: Pa
     require_no_copies([Example(write(tmp_path / "0.png", scratched), 0, None)], good)
 
 
-def test_a_black_mask_and_one_of_another_size_are_refused(tmp_path: Path) -> None:
+def test_a_mask_of_another_size_than_its_image_is_refused(tmp_path: Path) -> None:
     mask = np.zeros((40, 60), np.uint8)
-    path = write(tmp_path / "mask.png", mask)
-    with pytest.raises(ImagesError, match="it is all black"):
-        read_mask(path, (40, 60))
     mask[3, 4] = 255
-    write(path, mask)
+    path = write(tmp_path / "mask.png", mask)
     assert np.argwhere(read_mask(path, (40, 60))).tolist() == [[3, 4]]
     with pytest.raises(ImagesError, match="expected a mask of 30 x 40 pixels like its image, found 60 x 40"):
         read_mask(path, (40, 30))
