@@ -102,6 +102,7 @@ class ModbusServer:
         self._peers: dict[int, Peer] = {}
         self._waiting: list[Peer] = []  # with requests that wait for their turn
         self._told: set[str] = set()
+        self._t_nobody_ns = 0  # when for certain nobody waited to be let in: who does now came later
 
     @property
     def port(self) -> int:
@@ -125,6 +126,7 @@ class ModbusServer:
                 f"cannot listen at {wanted.address} port {wanted.port} ({error.strerror or error}); see plc.server.address "
                 "and plc.port: the address must be this machine's, the port free, and below 1024 it needs CAP_NET_BIND_SERVICE"
             ) from error
+        self._t_nobody_ns = self._clock.now_ns()
         self._listener.setblocking(False)
         self._poll.register(self._listener, select.POLLIN)
 
@@ -141,7 +143,11 @@ class ModbusServer:
         """Answer what came, or wait so long for something to come; return whether `wake_fd` ended the wait."""
         woken = False
         self._waiting, waiting = [], self._waiting
-        for fd, _ in self._poll.poll(0 if waiting else wait_ms):
+        t_before_ns = self._clock.now_ns()
+        ready = [fd for fd, _ in self._poll.poll(0 if waiting else wait_ms)]
+        if self._listener is None or self._listener.fileno() not in ready:
+            self._t_nobody_ns = t_before_ns
+        for fd in ready:
             if fd == self._wake_fd:
                 woken = True
             elif self._listener is not None and fd == self._listener.fileno():
@@ -158,6 +164,7 @@ class ModbusServer:
         """End a connection with a reset, so that nothing that still waits to be sent arrives later."""
         with suppress(OSError):
             peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        log.info("peer_dropped", extra={"peer": peer.host, "why": why})
         self._end(peer, why)
 
     # -- connections ------------------------------------------------------------------------------
@@ -178,10 +185,11 @@ class ModbusServer:
             self.drop(min(self.peers, key=lambda peer: peer.t_heard_ns), "one too many, and silent longest")
         end.setblocking(False)
         end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        now_ns = self._clock.now_ns()
-        self._peers[end.fileno()] = Peer(host, end, t_heard_ns=now_ns, t_answered_ns=now_ns)
+        # Its first request may have been sent before we let it in.
+        peer = Peer(host, end, t_heard_ns=self._clock.now_ns(), t_answered_ns=self._t_nobody_ns)
+        self._peers[end.fileno()] = peer
         self._poll.register(end, select.POLLIN)
-        log.info("peer_connected", extra={"peer": host})
+        log.debug("peer_connected", extra={"peer": host})
 
     def _is_allowed(self, host: str) -> bool:
         return any(ipaddress.ip_address(host) in network for network in self._networks)
@@ -205,7 +213,7 @@ class ModbusServer:
             return
         self._poll.unregister(peer.socket)
         peer.socket.close()
-        log.info("peer_disconnected", extra={"peer": peer.host, "why": why})
+        log.debug("peer_disconnected", extra={"peer": peer.host, "why": why})
         self._handler.on_closed(peer, why)
 
     # -- requests ---------------------------------------------------------------------------------

@@ -2,12 +2,13 @@
 
 import socket
 import struct
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
 from inspector.config.schema import PlcConfig
-from inspector.plc.registers import CONTROL, Control, Status, decode_status, encode_control
+from inspector.plc.registers import CONTROL, STATUS_WORDS, Control, Status, decode_status, encode_control
 from inspector.plc.server_link import ServedLink
 from tests.unit.plc.link_rig import FAR_MS, FakeDesk, clock
 from tests.unit.plc.scripted import PATIENCE_S
@@ -81,8 +82,6 @@ class BareClient:
 
     def status(self) -> Status:
         """Return the status block."""
-        from inspector.plc.registers import STATUS_WORDS
-
         return decode_status(self.read(STATUS_AT, STATUS_WORDS))
 
     def is_dropped(self) -> bool:
@@ -108,12 +107,25 @@ def writing(address: int, words: Sequence[int]) -> bytes:
 
 
 class Served(ServedLink):
-    """A link whose port the test can wait for."""
+    """A link that the test can hold still."""
 
-    def wait_for_port(self, desk: FakeDesk) -> int:
-        """Return the port once it listens."""
-        desk.wait_for(lambda: self.port != 0)
-        return self.port
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Keep the thread from serving, as a machine that stalls does."""
+        held, release = threading.Event(), threading.Event()
+
+        def wait() -> None:
+            held.set()
+            release.wait(PATIENCE_S)
+
+        on_tick, self._desk.on_tick = self._desk.on_tick, wait  # type: ignore[method-assign]
+        self.wake()
+        held.wait(PATIENCE_S)
+        try:
+            yield
+        finally:
+            self._desk.on_tick = on_tick  # type: ignore[method-assign]
+            release.set()
 
 
 def configured(**settings: Any) -> PlcConfig:
@@ -135,6 +147,3 @@ def serving(desk: FakeDesk, *, timeout_ms: float = FAR_MS, **settings: Any) -> I
     finally:
         link.stop(PATIENCE_S)
         assert not link._thread.is_alive()
-
-
-Condition = Callable[[], bool]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from inspector.part import Outcome, Reason
-from inspector.plc.registers import Control, State, VisionControl, VisionStatus
+from inspector.plc.registers import Control, State, VisionControl, VisionStatus, encode_control
 from tests.unit.plc.link_rig import FAR_MS, FakeDesk, clock, verdict
 from tests.unit.plc.scripted import PATIENCE_S
 from tests.unit.plc.served_rig import (
@@ -225,9 +225,18 @@ def test_a_write_began_after_the_answer_before_it(desk: FakeDesk) -> None:
     assert heard["t_sent_ns"] > desk.controls[0]["t_received_ns"]
 
 
-def test_requests_in_one_packet_are_all_answered_and_began_before_the_first_answer(desk: FakeDesk) -> None:
-    from inspector.plc.registers import encode_control
+def test_the_first_write_may_have_begun_before_the_peer_was_let_in(desk: FakeDesk) -> None:
+    with serving(desk) as link:
+        with link.standing_still():
+            t_before_ns = clock.now_ns()
+            plc = BareClient(link.port)
+            plc.send(writing(CONTROL_AT, encode_control(ENABLED)))
+        with plc:
+            plc.answer()
+    assert desk.controls[0]["t_sent_ns"] < t_before_ns
 
+
+def test_requests_in_one_packet_are_all_answered_and_began_before_the_first_answer(desk: FakeDesk) -> None:
     with serving(desk) as link, BareClient(link.port) as plc:
         plc.set_control(ENABLED)
         t_before_ns = clock.now_ns()
