@@ -4,7 +4,9 @@
 #include "simcam.h"
 
 static const struct entry PIXEL_FORMATS[] = {
-    {"Mono8", PFNC_MONO8}, {"BayerRG8", PFNC_BAYER_RG8}, {"RGB8", PFNC_RGB8}, {0}};
+    {"Mono8", PFNC_MONO8},         {"Mono12", PFNC_MONO12},       {"Mono12p", PFNC_MONO12P},
+    {"BayerGR8", PFNC_BAYER_GR8},  {"BayerRG8", PFNC_BAYER_RG8},  {"BayerGB8", PFNC_BAYER_GB8},
+    {"BayerBG8", PFNC_BAYER_BG8},  {"RGB8", PFNC_RGB8},           {0}};
 static const struct entry ACQUISITION_MODES[] = {{"Continuous", ACQUISITION_CONTINUOUS},
                                                  {"SingleFrame", ACQUISITION_SINGLE_FRAME},
                                                  {"MultiFrame", ACQUISITION_MULTI_FRAME},

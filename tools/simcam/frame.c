@@ -8,14 +8,15 @@
 #include "camera_features.h"
 #include "simcam.h"
 
-static uint32_t bytes_per_pixel(uint32_t pixel_format)
+/* Bytes of `count` pixels in a row; of an odd count packed in pairs the last half byte is left out. */
+static size_t row_bytes(uint32_t pixel_format, uint32_t count)
 {
-    return (pixel_format >> 16 & 0xff) / 8; /* bits per pixel are part of a PFNC value */
+    return (size_t)count * (pixel_format >> 16 & 0xff) / 8; /* bits per pixel are part of a PFNC value */
 }
 
 size_t frame_image_size(const struct frame *frame)
 {
-    return (size_t)frame->width * frame->height * bytes_per_pixel(frame->pixel_format);
+    return row_bytes(frame->pixel_format, frame->width) * frame->height;
 }
 
 size_t frame_payload_size(const struct frame *frame)
@@ -29,22 +30,56 @@ static uint8_t luma(const uint8_t *rgb)
     return (uint8_t)((rgb[0] * 9798u + rgb[1] * 19235u + rgb[2] * 3735u + (1u << 14)) >> 15);
 }
 
-/* Convert `count` pixels of a row of the frame. The mosaic begins with red in the frame's corner
+static uint8_t grey(const uint8_t *in, uint32_t channels, uint32_t i)
+{
+    return channels == 1 ? in[i] : luma(in + 3 * (size_t)i);
+}
+
+/* Twelve bits of a sensor whose upper eight are the image's. */
+static void convert_twelve(uint8_t *out, bool packed, const uint8_t *in, uint32_t channels,
+                           uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t value = grey(in, channels, i);
+        if (!packed) {
+            out[2 * i] = (uint8_t)(value << 4);
+            out[2 * i + 1] = value >> 4;
+        } else if (i & 1) {
+            out[i / 2 * 3 + 2] = value;
+        } else {
+            out[i / 2 * 3] = (uint8_t)(value << 4);
+            if (i + 1 < count)
+                out[i / 2 * 3 + 1] = value >> 4;
+        }
+    }
+}
+
+/* The colour (0, 1, 2: red, green, blue) of a place in the mosaic. It begins in the frame's corner
  * whatever the offset, as the name of the format promises. */
+static uint32_t mosaic_colour(uint32_t format, uint32_t column, uint32_t row)
+{
+    uint32_t right = format == PFNC_BAYER_GR8 || format == PFNC_BAYER_BG8;
+    uint32_t down = format == PFNC_BAYER_GB8 || format == PFNC_BAYER_BG8;
+    return ((column + right) & 1) + ((row + down) & 1); /* RG over GB */
+}
+
+/* Convert `count` pixels of a row of the frame. */
 static void convert_row(uint8_t *out, uint32_t format, const uint8_t *in, uint32_t channels,
                         uint32_t count, uint32_t row)
 {
-    if (format == PFNC_RGB8 && channels == 1) {
+    if (format == PFNC_MONO12 || format == PFNC_MONO12P) {
+        convert_twelve(out, format == PFNC_MONO12P, in, channels, count);
+    } else if (format == PFNC_RGB8 && channels == 1) {
         for (uint32_t i = 0; i < count; i++)
             out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = in[i];
     } else if (format == PFNC_RGB8 || channels == 1) {
         memcpy(out, in, (size_t)count * channels);
-    } else if (format == PFNC_BAYER_RG8) {
+    } else if (format == PFNC_MONO8) {
         for (uint32_t i = 0; i < count; i++)
-            out[i] = in[3 * i + (i & 1) + (row & 1)]; /* RG over GB */
+            out[i] = luma(in + 3 * (size_t)i);
     } else {
         for (uint32_t i = 0; i < count; i++)
-            out[i] = luma(in + 3 * i);
+            out[i] = in[3 * (size_t)i + mosaic_colour(format, i, row)];
     }
 }
 
@@ -69,7 +104,7 @@ static void render_row(const struct frame *frame, const struct image *image, uin
         const uint8_t *in = image->pixels + ((size_t)y * image->width + x) * image->channels;
         convert_row(out, frame->pixel_format, in, image->channels, visible, row);
     }
-    size_t done = (size_t)visible * bytes_per_pixel(frame->pixel_format);
+    size_t done = row_bytes(frame->pixel_format, visible);
     memset(out + done, 0, stride - done);
 }
 
@@ -108,7 +143,7 @@ size_t frame_render(const struct frame *frame, struct images *images, uint8_t *t
     struct image image = {0}; /* an unreadable file shows black */
     if (frame->image != IMAGE_PATTERN)
         images_get(images, frame->image, &image);
-    size_t stride = (size_t)frame->width * bytes_per_pixel(frame->pixel_format);
+    size_t stride = row_bytes(frame->pixel_format, frame->width);
     uint32_t rows = frame->incomplete ? frame->height / 2 : frame->height;
     if (rows > size / stride)
         rows = (uint32_t)(size / stride);

@@ -175,7 +175,16 @@ enum { PIXELENDIANNESS_LITTLE = 1 };
 enum { PIXELFORMAT_NAMESPACE_PFNC_32BIT = 4 };
 
 /* Pixel Format Naming Convention, 32-bit values. */
-enum { PFNC_MONO8 = 0x01080001, PFNC_BAYER_RG8 = 0x01080009, PFNC_RGB8 = 0x02180014 };
+enum {
+    PFNC_MONO8 = 0x01080001,
+    PFNC_MONO12 = 0x01100005,  /* in the lower bits of 16 */
+    PFNC_MONO12P = 0x010C0047, /* two pixels in three bytes */
+    PFNC_BAYER_GR8 = 0x01080008,
+    PFNC_BAYER_RG8 = 0x01080009,
+    PFNC_BAYER_GB8 = 0x0108000A,
+    PFNC_BAYER_BG8 = 0x0108000B,
+    PFNC_RGB8 = 0x02180014
+};
 
 typedef int32_t BUFFER_PART_INFO_CMD;
 typedef int32_t SEGMENT_INFO_CMD;

@@ -115,11 +115,11 @@ static void stream_some(struct application *app)
 static void configure(struct application *app)
 {
     unsigned *seed = &app->seed;
-    static const uint32_t FORMATS[] = {PFNC_MONO8, PFNC_BAYER_RG8, PFNC_RGB8};
+    static const uint32_t FORMATS[] = {PFNC_MONO8, PFNC_BAYER_RG8, PFNC_RGB8, PFNC_MONO12P};
     set_u32(app->port, REG_WIDTH, 1 + (uint32_t)rand_r(seed) % 300);
     set_u32(app->port, REG_HEIGHT, 1 + (uint32_t)rand_r(seed) % 300);
     set_u32(app->port, REG_OFFSET_X, (uint32_t)rand_r(seed) % 64);
-    set_u32(app->port, REG_PIXEL_FORMAT, FORMATS[rand_r(seed) % 3]);
+    set_u32(app->port, REG_PIXEL_FORMAT, FORMATS[(size_t)rand_r(seed) % (sizeof FORMATS / sizeof *FORMATS)]);
     set_u32(app->port, REG_CHUNK_MODE_ACTIVE, (uint32_t)rand_r(seed) % 2);
     set_u32(app->port, REG_TRIGGER_MODE, (uint32_t)rand_r(seed) % 2);
     set_u32(app->port, REG_TRIGGER_SOURCE, TRIGGER_SOURCE_LINE0);
