@@ -53,7 +53,7 @@ def test_systemd_understands_every_line(units: Path) -> None:
 
 
 @needs_systemd
-@pytest.mark.parametrize("file", [UNIT, f"{UNIT}.d/gpu.conf"])
+@pytest.mark.parametrize("file", [UNIT, f"{UNIT}.d/gpu.conf", f"{UNIT}.d/server.conf"])
 def test_systemd_would_complain_about_a_wrong_line(units: Path, file: str) -> None:
     with (units / file).open("a") as unit:
         unit.write("\n[Service]\nWatchdocSec=5\n")
@@ -84,7 +84,9 @@ def test_a_wrong_configuration_is_not_tried_again() -> None:
 
 
 def test_every_setting_is_given_once() -> None:
-    for unit in (ROOT / "systemd" / UNIT, ROOT / "systemd" / f"{UNIT}.d" / "gpu.conf"):
+    for unit in (ROOT / "systemd").rglob("*.*"):
+        if unit.is_dir():
+            continue
         settings = re.findall(r"(?m)^(\w+)=", unit.read_text())
         repeated = {name for name in settings if settings.count(name) > 1}
         assert repeated <= {"DeviceAllow"}
