@@ -1,5 +1,6 @@
 """Contact sheets: each mistake of the model as the camera saw it, beside its heat map, with file name and score."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.engine.base import Engine
-from inspector.errors import ServiceError
-from inspector.model.heatmap import overlay
+from inspector.errors import EngineInputError, ServiceError
+from inspector.model.heatmap import in_frame, overlay
 from tools.rehearsal.folders import Sensor, Shown
 from tools.rehearsal.result import PartOutcome
 
@@ -44,15 +45,21 @@ def draw(
 def _tile(outcome: PartOutcome, shown: Shown, engine: Engine, sensor: Sensor, threshold: float) -> Picture:
     """Return the image and its heat map side by side, over two lines of text."""
     image = sensor.image(shown.path)
-    score = engine.score(image)
     small = _shrunk(image)
     plain = small if small.ndim == 3 else cv2.cvtColor(small, cv2.COLOR_GRAY2RGB)
-    heat = overlay(small, score.heatmap, threshold)
+    value = math.nan if outcome.score is None else outcome.score
+    heat = cv2.cvtColor(plain, cv2.COLOR_RGB2BGR)
+    try:
+        score = engine.score(image)
+    except EngineInputError:  # the part does not lie where it should: such a frame has no heat map
+        pass
+    else:
+        heat = overlay(small, in_frame(score, image.shape[1], image.shape[0]), threshold)
+        value = score.value if outcome.score is None else outcome.score
     tile = np.full((PICTURE + CAPTION, 2 * PICTURE + GAP, 3), BACKGROUND, np.uint8)
     for left, picture in ((0, cv2.cvtColor(plain, cv2.COLOR_RGB2BGR)), (PICTURE + GAP, heat)):
         height, width = picture.shape[:2]
         tile[:height, left : left + width] = picture
-    value = score.value if outcome.score is None else outcome.score
     _write(tile, _ending(shown.name, 58), PICTURE + 16)
     _write(tile, f"part {outcome.seen['index']}: score {value:.4g}, threshold {threshold:.4g}", PICTURE + 36)
     return tile

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.engine.base import Score
+from inspector.engine.decoding import Samples
+from inspector.errors import PoseError
 from tools.rehearsal.folders import Sensor, Shown
 from tools.rehearsal.result import PartOutcome
 from tools.rehearsal.sheet import COLUMNS, ROWS, draw
@@ -20,11 +22,16 @@ class Hot:
     def warm_up(self) -> None:
         """Do nothing."""
 
-    def score(self, image: NDArray[np.uint8]) -> Score:
-        """Return a heat map whose first place is hot."""
+    def score(self, image: Samples, pixel_format: str | None = None) -> Score:
+        """Return a heat map of the left half, whose first place is hot."""
         heatmap = np.zeros((4, 4), np.float32)
         heatmap[0, 0] = 5
-        return Score(5.0, heatmap)
+        height, width = image.shape[:2]
+        return Score(5.0, heatmap, (width / 8, 0, 0, 0, height / 4, 0))
+
+    def score_prepared(self, prepared: NDArray[np.uint8]) -> Score:
+        """Not asked for."""
+        raise AssertionError
 
     def close(self) -> None:
         """Do nothing."""
@@ -67,4 +74,22 @@ def test_a_tile_shows_the_picture_its_heat_and_its_name(tmp_path: Path) -> None:
     half = tile.shape[1] // 2
     assert colour[:, :half].max() == 0, "the picture as it is, grey"
     assert colour[:, half:].max() > 100, "the heat beside it, coloured"
+    assert colour[:, half + 30 : half + 60].max() > 100, "where the engine looked"
+    assert colour[:, half + 130 :].max() == 0, "and nowhere else"
+    assert (tile[250:] > 200).any(), "the caption"
+
+
+def test_a_frame_that_has_no_score_is_shown_without_heat(tmp_path: Path) -> None:
+    class Lost(Hot):
+        def score(self, image: Samples, pixel_format: str | None = None) -> Score:
+            raise PoseError("the part lies elsewhere")
+
+    parts, shown = outcomes(tmp_path, 1)
+    engine = Lost()
+    [page] = draw(
+        {"escapes": parts}, tmp_path, shown=shown, sensor=Sensor(60, 30, 1), engine=engine, threshold=1.0
+    )
+    tile = cv2.imread(str(page))
+    assert tile is not None
+    assert (tile.max(axis=2).astype(int) - tile.min(axis=2)).max() == 0
     assert (tile[250:] > 200).any(), "the caption"
