@@ -35,11 +35,6 @@ class Trial:
     milliseconds: float
     outcome: Outcome | None
 
-    @property
-    def worth(self) -> float:
-        """The mean AUROC over all kinds of defect, -1 where it was not tried."""
-        return self.outcome.worth if self.outcome else -1.0
-
 
 class Rig:
     """Runs trials on one sample, with the features of what it looked at last, for all taps at once. One thread."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from inspector.errors import ModelError
 from inspector.model.backbone import open_backbone
+from inspector.model.choosing import best_of, pairs_of
 from inspector.model.folds import Folds
 from inspector.model.framing import plan
 from inspector.model.images import Survey
@@ -22,11 +23,9 @@ from inspector.model.spec import ModelSpec
 from inspector.model.trials import Rig, Trial
 
 SIZES = (96, 160, 256, 384)  # each 1.5 times the one before; what lies between is tried next to the best
-_BETWEEN = {96: (128,), 160: (128, 192), 256: (192, 320), 384: (320,)}
+BETWEEN = {96: (128,), 160: (128, 192), 256: (192, 320), 384: (320,)}
 _OTHER_METHODS = ("gaussian", "reconstruction")
 _OTHER_POOLING = 16.0
-_PAIRS = 2
-_APART = 1.5  # two sizes are worth a trial together if they differ by this factor: nearer, they see the same
 # By backbone: what is tried at every size, and at the best one only. One that is not here has only its own taps.
 _TAPS = {
     "efficientnet-lite0": ((("4", "7", "10"), ("7", "10", "14")), (("4", "7", "10", "14"),)),
@@ -89,13 +88,23 @@ def tune(
     plain = replace(options, method="nearest", pooling=MAXIMUM)
 
     for size in SIZES:
-        search.run([replace(plain, sizes=(size,), taps=(taps,)) for taps in everywhere])
-    for size in _BETWEEN[search.best().candidate.sizes[0]]:
+        if not search.run([replace(plain, sizes=(size,), taps=(taps,)) for taps in everywhere]):
+            break  # larger ones take longer still
+    for size in BETWEEN.get(search.best().candidate.sizes[0], ()):
         search.run([replace(plain, sizes=(size,), taps=(taps,)) for taps in everywhere])
     search.run(_beside(search.best().candidate, at_best))
-    for pair in _pairs(search.trials, budget_ms):
+    for pair in pairs_of(search.trials, budget_ms):
         search.run([pair])
     return Tuning(tuple(search.trials), search.best(), budget_ms)
+
+
+def _beside(best: FitOptions, at_best: Sequence[tuple[str, ...]]) -> list[FitOptions]:
+    """Return what else is worth a trial at the size of the best."""
+    return [
+        *(replace(best, taps=(taps,)) for taps in at_best),
+        *(replace(best, method=method) for method in _OTHER_METHODS),
+        replace(best, pooling=_OTHER_POOLING),
+    ]
 
 
 def check_tuning(options: FitOptions, budget_ms: float) -> None:
@@ -123,68 +132,18 @@ class _Search:
         self.trials: list[Trial] = []
         self._rig, self._budget_ms, self._progress = rig, budget_ms, progress
 
-    def run(self, candidates: Sequence[FitOptions]) -> None:
-        """Try candidates, all of the same sizes. Of these, features stay in memory only while they are the best single size."""
-        if not candidates:
-            return
-        sizes = candidates[0].sizes
-        named = f"{' + '.join(map(str, sizes))} px"
+    def run(self, candidates: Sequence[FitOptions]) -> bool:
+        """Try candidates, all of the same sizes. Return whether any kept the budget."""
+        named = f"{'+'.join(map(str, candidates[0].sizes))} px"
         images = len(self._rig.sample.images)
         self._rig.look(candidates, counter(self._progress, f"{named}: features", images))
         advance = counter(self._progress, f"{named}: trials", len(candidates))
+        start = len(self.trials)
         for candidate in candidates:
             self.trials.append(self._rig.run(candidate, self._budget_ms))
             advance(1)
+        return any(trial.outcome for trial in self.trials[start:])
 
     def best(self) -> Trial:
-        """Return the best: what is more than a plain single size must be clearly better to be taken. Raises ModelError."""
-        tried = [trial for trial in self.trials if trial.outcome]
-        if not tried:
-            fastest = min(trial.milliseconds for trial in self.trials)
-            raise ModelError(
-                f"expected a time budget that some model keeps, the fastest of {len(self.trials)} takes {fastest:.1f} ms, "
-                f"not {self._budget_ms:g}; raise --budget-ms to at least {1.2 * fastest:.0f}"
-            )
-        plain = max((trial for trial in tried if _is_plain(trial.candidate)), key=_worth)
-        return max((trial for trial in tried if trial is plain or _clearly_above(trial, plain)), key=_worth)
-
-
-def _is_plain(candidate: FitOptions) -> bool:
-    return len(candidate.sizes) == 1 and candidate.method == "nearest" and candidate.pooling == MAXIMUM
-
-
-def _worth(trial: Trial) -> float:
-    return trial.outcome.worth if trial.outcome else 0.0
-
-
-def _clearly_above(trial: Trial, other: Trial) -> bool:
-    if trial.outcome is None or other.outcome is None:
-        return False
-    return trial.outcome.clearly_above(other.outcome)
-
-
-def _beside(best: FitOptions, at_best: Sequence[tuple[str, ...]]) -> list[FitOptions]:
-    """Return what is worth a trial with the size of the best."""
-    return [
-        *(replace(best, taps=(taps,)) for taps in at_best),
-        *(replace(best, method=method) for method in _OTHER_METHODS),
-        replace(best, pooling=_OTHER_POOLING),
-    ]
-
-
-def _pairs(trials: Sequence[Trial], budget_ms: float) -> list[FitOptions]:
-    """Return the best plain single size together with the best of others, far enough from it and both within the budget."""
-    single = sorted(
-        (trial for trial in trials if trial.outcome and _is_plain(trial.candidate)), key=_worth, reverse=True
-    )
-    best, found = single[0], dict[tuple[int, ...], FitOptions]()
-    for trial in single[1:]:
-        small, large = sorted((best, trial), key=lambda one: one.candidate.sizes)
-        if (
-            large.candidate.sizes[0] >= _APART * small.candidate.sizes[0]
-            and small.milliseconds + large.milliseconds <= budget_ms
-        ):
-            sizes = small.candidate.sizes + large.candidate.sizes
-            taps = small.candidate.taps + large.candidate.taps
-            found.setdefault(sizes, replace(best.candidate, sizes=sizes, taps=taps))
-    return list(found.values())[:_PAIRS]
+        """Return the best so far. Raises ModelError."""
+        return best_of(self.trials, self._budget_ms)
