@@ -155,7 +155,7 @@ class DirectConfig(Section):
     confirm_input: Address | None = None  # discrete input of the sensor that sees a rejected part go
     confirm_ms: Milliseconds = 1000.0  # from the gate to that sensor, at most
     slack_ms: Milliseconds = 10.0  # the gate may be so late for a part to be rejected
-    poll_ms: Milliseconds = 5.0  # how often encoder and confirm input are read
+    poll_ms: Milliseconds = 5.0  # how often encoder and confirm input are read, and a coil that is on is written
 
     @model_validator(mode="after")
     def _one_unit(self) -> Self:

@@ -4,8 +4,8 @@ What a part is released by is a coil, and a coil keeps its last value when nobod
 
 - the coil means "let pass" unless the configuration says otherwise: the gate is closed, and opens for the window of a part with a
   PASS that was final before its deadline. Without a station, without a link, without a verdict, or too late: closed.
-- who holds the coil must drop it when Inspector falls silent in the middle of a pulse: the PLC by the heartbeat, a remote output
-  by its own watchdog. Nothing on this side of a broken wire can; `inspector check` says so.
+- while the coil is on it is written again every `poll_ms`, and who holds it must drop it when that stops in the middle of a pulse:
+  a PLC by a timer, a remote output by its watchdog. Nothing on this side of a broken wire can.
 - a loss of the link ends every window that was planned, and the first thing written after it is a closed gate.
 - a gate that came to be closed later than `slack_ms` after a part to be rejected had reached it, and a rejected part
   that the sensor behind the gate did not see, are reported as unconfirmed rejects, which stop the line.
@@ -78,12 +78,13 @@ class DirectGate:
         self._clock = clock
         self._word_order = word_order
         self._belt = Belt(16 * config.encoder_words) if config.encoder_address is not None else None
+        self._poll_ns = round(config.poll_ms * NS_PER_MS)
         self._pulses = Pulses(means=config.coil_means, delay=config.delay, width=config.width)
         self._confirmations = Confirmations(round(config.confirm_ms * NS_PER_MS))
         self._coming: list[Window] = []  # parts to be rejected that have not reached the gate
         self._level: bool | None = None  # of the coil, None = unknown
         self._confirm_was = True  # so that an input that is on from the start confirms nothing
-        self._t_looked_ns = self._t_poll_ns = 0
+        self._t_looked_ns = self._t_poll_ns = self._t_written_ns = 0
         self._looked_at: int | None = None
 
     def take(self, verdict: Verdict) -> None:
@@ -105,6 +106,8 @@ class DirectGate:
         times = [self._confirmations.next_ns()]
         if self._polls:
             times.append(self._t_poll_ns)
+        if self._level:
+            times.append(self._t_written_ns + self._poll_ns)
         if self._level is None:
             times.append(0)
         elif self._belt is None:
@@ -116,7 +119,7 @@ class DirectGate:
         now_ns = self._clock.now_ns()
         polls = self._polls and now_ns >= self._t_poll_ns
         if polls:
-            self._t_poll_ns = now_ns + round(self._config.poll_ms * NS_PER_MS)
+            self._t_poll_ns = now_ns + self._poll_ns
             self._read_belt(connection)
         at = self._at(self._clock.now_ns())
         if at is not None or self._level is None:
@@ -168,8 +171,9 @@ class DirectGate:
             slipped = self._pulses.slipped(self._looked_at, at, level=self._level)
         self._looked_at = at
         level = at is not None and self._pulses.level(at)
-        if level != self._level:
+        if level != self._level or (level and self._t_looked_ns - self._t_written_ns >= self._poll_ns):
             self._level = None  # until it is acknowledged
+            self._t_written_ns = self._t_looked_ns
             connection.write_coil(self._coil, on=level)
             self._level = level
         t_right_ns = self._clock.now_ns()
