@@ -100,7 +100,7 @@ def test_a_challenge_by_the_plcs_signal(stand: Stand, truths: str, result: str, 
     if not set(came) & STALLS:  # which fail it, rightly
         assert came == reasons
         assert (entry["result"], entry["asked_by"]) == (result, "PLC")
-        assert line.result["line_stops"] == (result == "failed")
+        assert bool(line.result["line_stops"]) == (result == "failed")
     assert [part["part_id"] for part in entry["parts"]] == [part["part_id"] for part in of_challenge(parts)]
     assert [part["index"] for part in parts if part["words"] and part["words"][6] & 2] == [
         part["index"] for part in of_challenge(parts)

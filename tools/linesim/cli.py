@@ -17,7 +17,7 @@ from inspector.plc.registers import RegisterMap
 from tools.linesim.conveyor import InputError, check_budget, least_spacing_ms, read_items
 from tools.linesim.faults import CameraSocket, read_faults
 from tools.linesim.judge import HELD_NS, Judge
-from tools.linesim.line import Line, Plan
+from tools.linesim.line import CHALLENGE, Line, Plan
 from tools.linesim.plc import Plc
 from tools.linesim.polling import PollingPlc
 from tools.linesim.report import NS_PER_MS, PartLog, percentile_ms, result, show, write_json
@@ -110,6 +110,12 @@ def _parser() -> argparse.ArgumentParser:
         help="how long the network may hold a call: a PASS that comes later than that after its deadline was sent too late",
     )
     add(
+        "--challenge",
+        default=",".join(CHALLENGE),
+        metavar="bad,good,...",
+        help="how the station wants the parts of a challenge to come out",
+    )
+    add(
         "--clear-after-ms",
         type=float,
         default=500.0,
@@ -165,8 +171,16 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         faults=read_faults(arguments.faults) if arguments.faults else (),
         ready_timeout_s=arguments.ready_timeout,
         settle_timeout_s=arguments.settle_timeout,
+        challenge=_sequence(arguments.challenge),
         clear_after_ms=arguments.clear_after_ms,
     )
+
+
+def _sequence(text: str) -> list[str]:
+    sequence = text.split(",")
+    if not set(sequence) <= {"good", "bad"}:
+        raise InputError(f"expected --challenge as bad,good,bad, got: {text}")
+    return sequence
 
 
 async def _run(arguments: argparse.Namespace, plan: Plan) -> int:

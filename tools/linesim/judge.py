@@ -37,7 +37,7 @@ class Part:
     reason: str = ""  # upper case: the station's word; lower case: the PLC's own
     link_lost: bool = False  # there was a moment without any connection before its verdict
     double: bool = False
-    challenge: bool = False  # a known part of a challenge
+    challenge: str = ""  # of a part of a challenge: how it must come out, good or bad
     mixed_up: bool = False  # its score is another image's
     gone_with_plc: bool = False  # the PLC forgot that it counted it, and nobody had read the count
 
@@ -68,7 +68,7 @@ class Tally:
     mixed_up: int = 0  # I4
     repeats: int = 0  # the same verdict written again: harmless
     challenge_parts: int = 0
-    challenge_escapes: int = 0  # known bad parts of a challenge that were released
+    challenge_escapes: int = 0  # parts that were released where the challenge wants a bad one
     unmarked: int = 0  # parts of a challenge whose verdict does not say so
     link_lost: int = 0  # parts whose link was down before their verdict
     gone_with_plc: int = 0  # counted by a PLC that lost its memory before anybody read the count
@@ -95,7 +95,7 @@ class Judge:
         self._close(self._owners[slot])
         self._owners[slot] = part
         self.tally.parts += 1
-        self.tally.challenge_parts += part.challenge
+        self.tally.challenge_parts += bool(part.challenge)
         self.tally.good += part.good
         self.tally.bad += not part.good
 
@@ -134,7 +134,7 @@ class Judge:
             part.reason = Reason.NONE.name
             self.tally.released += 1
             self.tally.released_bad += not part.good
-            if part.challenge and not part.good:
+            if part.challenge == "bad":
                 self.tally.challenge_escapes += 1
                 self._first.setdefault("challenge_escapes", part)
             if not (in_time and part.passed) or part.mixed_up:
@@ -216,7 +216,7 @@ class Judge:
             "foreign": "I3: {n} verdicts for a part that was over or never counted",
             "late_passes": "I3: {n} PASSes sent after the deadline",
             "mixed_up": "I4: {n} parts with the score of another image",
-            "challenge_escapes": "challenge: {n} known bad parts were released",
+            "challenge_escapes": "challenge: {n} parts were released where it wants a bad one",
             "unmarked": "challenge: {n} parts whose verdict is not marked as one of a challenge",
         }
         lines = []

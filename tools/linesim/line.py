@@ -18,6 +18,7 @@ from tools.linesim.people import Challenges, Operator
 from tools.linesim.plc import Plc
 
 HEARTBEAT_S = 0.1
+CHALLENGE = ("bad", "good", "bad")
 POLL_S = 0.02  # of what the station writes, where nobody's latency depends on it
 
 
@@ -35,6 +36,7 @@ class Plan:
     faults: Sequence[Fault] = ()
     ready_timeout_s: float = 30.0
     settle_timeout_s: float = 5.0
+    challenge: Sequence[str] = CHALLENGE  # as the station has it
     clear_after_ms: float = 500.0  # until somebody looks after a line that stopped
 
     @property
@@ -59,7 +61,7 @@ class Line:
         self.lags_ns = array("q")  # how late this process itself was at each trigger and gate
         self.problems: list[str] = []  # I5, after `run`
         self.operator = Operator(plc, tell, plan.clear_after_ms)
-        self._challenges = Challenges(plc, plan.items)
+        self._challenges = Challenges(plc, plan.items, plan.challenge)
         self._faults = by_part(plan.faults)
         self._waiting: deque[Part] = deque()  # for the gate, in the order of their deadlines
         self._pause_ns = 0

@@ -51,28 +51,34 @@ class Operator:
 class Challenges:
     """Raises challenge_mode, and says which parts come next."""
 
-    def __init__(self, plc: Plc, items: Sequence[Item]) -> None:
+    def __init__(self, plc: Plc, items: Sequence[Item], sequence: Sequence[str]) -> None:
+        """`sequence`: how the station wants the parts to come out; those behind its end it rejects."""
+        self._sequence = sequence
         self._plc = plc
         self._known = {
             good: _in_turn([item for item in items if item.good == good]) for good in (True, False)
         }
-        self._to_come: deque[bool] = deque()
+        self._to_come: deque[tuple[bool, str]] = deque()  # what the part is, and how it must come out
 
     async def begin(self, truths: Sequence[str], stopped_within: StoppedWithin) -> None:
         """Ask for a challenge and wait until the station says that the next part is its first. Raises InputError."""
         self._set(on=True)
         for _ in range(round(BEGIN_S / POLL_S)):
             if State.CHALLENGE in self._plc.status().state or await stopped_within(POLL_S):
-                self._to_come.extend(truth == "good" for truth in truths)
+                wanted = [*self._sequence, *["bad"] * len(truths)]
+                self._to_come.extend(
+                    (truth == "good", how) for truth, how in zip(truths, wanted, strict=False)
+                )
                 return
         raise InputError(f"expected the station to begin the challenge within {BEGIN_S:g} s, it did not")
 
-    def next(self, item: Item) -> tuple[Item, bool]:
-        """Return the part that comes now, and whether it belongs to a challenge: `item`, unless a known one is due."""
+    def next(self, item: Item) -> tuple[Item, str]:
+        """Return the part that comes now, and how a challenge wants it to come out: `item` and "", unless a known one is due."""
         if not self._to_come:
-            return item, False
+            return item, ""
+        good, wanted = self._to_come.popleft()
         try:
-            return next(self._known[self._to_come.popleft()]), True
+            return next(self._known[good]), wanted
         except StopIteration:
             raise InputError(
                 "expected good and bad images for the parts of a challenge; --images has none"

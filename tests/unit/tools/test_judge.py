@@ -187,17 +187,19 @@ def marked(part: Part, outcome: int, reason: int) -> list[int]:
     return slot_words
 
 
-def test_a_known_bad_part_that_is_released_breaks_a_promise_and_an_ordinary_one_does_not() -> None:
+def test_a_part_that_is_released_where_a_challenge_wants_a_bad_one_breaks_a_promise() -> None:
     bench = Bench()
-    for index, challenge in ((1, False), (2, True)):
+    for index, challenge in ((1, ""), (2, "good"), (3, "bad")):
         part = bench.count(index, good=False)
         part.challenge = challenge
         slot_words = marked(part, Outcome.PASS, Reason.NONE)
         bench.write(part, slot_words)
         bench.gate(part, released=True, slot_words=slot_words)
-    assert (bench.tally.released_bad, bench.tally.challenge_escapes) == (2, 1)
+    assert (bench.tally.released_bad, bench.tally.challenge_escapes) == (3, 1)
     bench.judge.end()
-    assert bench.judge.broken_promises() == ["challenge: 1 known bad parts were released, first at part 2"]
+    assert bench.judge.broken_promises() == [
+        "challenge: 1 parts were released where it wants a bad one, first at part 3"
+    ]
 
 
 @pytest.mark.parametrize(("link_lost", "unmarked"), [(False, 1), (True, 0)])
@@ -206,12 +208,12 @@ def test_a_part_of_a_challenge_must_be_marked_unless_the_station_was_away(
 ) -> None:
     bench = Bench()
     part = bench.count(1, good=False)
-    part.challenge, part.link_lost = True, link_lost
+    part.challenge, part.link_lost = "bad", link_lost
     bench.write(part, words(1, Outcome.REJECT, Reason.SCORE))
     assert bench.tally.unmarked == unmarked
 
 
 def test_parts_of_challenges_are_counted_when_they_are_counted() -> None:
     bench = Bench()
-    bench.judge.counted(Part(1, 1, "a", False, 0, 100, challenge=True))
+    bench.judge.counted(Part(1, 1, "a", False, 0, 100, challenge="good"))
     assert bench.tally.challenge_parts == 1

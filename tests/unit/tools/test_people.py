@@ -88,7 +88,7 @@ def test_nobody_clears_when_the_run_ends() -> None:
 
 def test_known_parts_come_when_the_station_says_so_and_the_signal_falls_behind_the_last() -> None:
     bench = Bench()
-    challenges = Challenges(bench.plc, [GOOD, BAD])
+    challenges = Challenges(bench.plc, [GOOD, BAD], ["bad"])
     waits: list[bool] = []
 
     def begins() -> None:
@@ -103,18 +103,18 @@ def test_known_parts_come_when_the_station_says_so_and_the_signal_falls_behind_t
     for _ in range(3):
         came.append((*challenges.next(GOOD), bench.plc.control.challenge_mode))
         challenges.counted()
-    assert came == [(BAD, True, True), (GOOD, True, True), (GOOD, False, False)]
+    assert came == [(BAD, "bad", True), (GOOD, "bad", True), (GOOD, "", False)]
 
 
 def test_a_station_that_begins_none_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench()
     with pytest.raises(InputError, match="expected the station to begin the challenge within 10 s"):
-        asyncio.run(Challenges(bench.plc, [GOOD]).begin(["good"], bench.stopped_within))
+        asyncio.run(Challenges(bench.plc, [GOOD], ["bad"]).begin(["good"], bench.stopped_within))
 
 
 def test_a_challenge_needs_images_of_its_kind() -> None:
     bench = Bench()
-    challenges = Challenges(bench.plc, [GOOD])
+    challenges = Challenges(bench.plc, [GOOD], ["bad"])
     bench.says(State.CHALLENGE)
     asyncio.run(challenges.begin(["bad"], bench.stopped_within))
     with pytest.raises(InputError, match="--images has none"):
