@@ -18,7 +18,7 @@ from tools.linesim.conveyor import InputError, check_budget, least_spacing_ms, r
 from tools.linesim.faults import CameraSocket, read_faults
 from tools.linesim.judge import HELD_NS, Judge
 from tools.linesim.line import CHALLENGE, Line, Plan
-from tools.linesim.plc import Plc
+from tools.linesim.plc import GateCoil, Plc
 from tools.linesim.polling import PollingPlc
 from tools.linesim.report import NS_PER_MS, PartLog, percentile_ms, result, show, write_json
 
@@ -56,6 +56,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--rate", type=float, default=10.0, metavar="HZ", help="parts per second, on average")
     add("--min-spacing-ms", type=float, help="least time between two parts (default: 0.6 / rate)")
     add("--budget-ms", type=float, default=100.0, help="from a part's trigger to its gate")
+    add(
+        "--gate-coil",
+        type=int,
+        metavar="ADDRESS",
+        help="the gate follows this coil (1 = let pass), not the release rule",
+    )
+    add("--gate-ms", type=float, help="from a part's trigger to its gate (default: the budget)")
+    add(
+        "--coil-hold-ms",
+        type=float,
+        default=30.0,
+        help="the PLC drops the coil if it is not written again for so long",
+    )
     add("--seed", type=int, default=1, help="order and spacing of the parts")
     add("--first-part-id", type=int, default=1, help="id of the first part, 1..65535")
     add("--faults", type=Path, help="YAML list of {at_part: N, do: ...}; see faults.py")
@@ -151,7 +164,10 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         raise InputError(
             f"expected --min-spacing-ms above zero and at most 1000 / rate = {1000 / arguments.rate:g}, got {least_ms:g}"
         )
-    check_budget(arguments.budget_ms, least_ms, arguments.slots)
+    gate_ms = arguments.budget_ms if arguments.gate_ms is None else arguments.gate_ms
+    if gate_ms < arguments.budget_ms:
+        raise InputError(f"expected --gate-ms of at least --budget-ms, got {gate_ms:g}")
+    check_budget(gate_ms, least_ms, arguments.slots)
     if not 0 <= arguments.held_ms <= HELD_MAX_MS:
         raise InputError(f"expected --held-ms from 0 to {HELD_MAX_MS}, got {arguments.held_ms:g}")
     if not arguments.clear_after_ms >= 0:
@@ -171,6 +187,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         faults=read_faults(arguments.faults) if arguments.faults else (),
         ready_timeout_s=arguments.ready_timeout,
         settle_timeout_s=arguments.settle_timeout,
+        gate_ms=arguments.gate_ms,
         challenge=_sequence(arguments.challenge),
         clear_after_ms=arguments.clear_after_ms,
     )
@@ -219,7 +236,10 @@ async def _run(arguments: argparse.Namespace, plan: Plan) -> int:
 
 def _plc(arguments: argparse.Namespace, registers: RegisterMap) -> Plc:
     if arguments.role == "server":
-        return Plc(registers, arguments.host, arguments.port)
+        plc = Plc(registers, arguments.host, arguments.port)
+        if arguments.gate_coil is not None:
+            plc.gate_coil = GateCoil(arguments.gate_coil, round(arguments.coil_hold_ms * NS_PER_MS))
+        return plc
     if arguments.port < 1 or not arguments.cycle_ms > 0:
         raise InputError("expected --role client with the station's --port, and --cycle-ms above zero")
     return PollingPlc(

@@ -144,7 +144,7 @@ class Judge:
         if not powered:
             part.reason = "plc_down"
         elif in_time and words[0] == part.part_id == words[7]:
-            part.reason = reason_name(words[2])
+            part.reason = "gate_shut" if part.passed else reason_name(words[2])
         else:
             part.reason = "link_down" if part.link_lost else "no_verdict"
         self.tally.rejects[part.reason] += 1

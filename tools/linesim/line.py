@@ -36,13 +36,19 @@ class Plan:
     faults: Sequence[Fault] = ()
     ready_timeout_s: float = 30.0
     settle_timeout_s: float = 5.0
+    gate_ms: float | None = None  # from the trigger to the gate, None: the budget
     challenge: Sequence[str] = CHALLENGE  # as the station has it
     clear_after_ms: float = 500.0  # until somebody looks after a line that stopped
 
     @property
     def budget_ns(self) -> int:
-        """From the trigger to the gate."""
+        """From the trigger to the deadline."""
         return round(self.budget_ms * 1e6)
+
+    @property
+    def gate_lag_ns(self) -> int:
+        """From the deadline to the gate."""
+        return round((self.gate_ms - self.budget_ms) * 1e6) if self.gate_ms else 0
 
 
 class Line:
@@ -165,23 +171,29 @@ class Line:
         part.link_lost = not self.plc.connected
         self.judge.counted(part)
         self._waiting.append(part)
-        asyncio.get_running_loop().call_at(part.deadline_ns / NS_PER_S, self._gate_due)
+        asyncio.get_running_loop().call_at(self._gate_ns(part) / NS_PER_S, self._gate_due)
 
     # -- the gate -------------------------------------------------------------------------------
 
     def _gate_due(self) -> None:
         t_ns = time.monotonic_ns()
-        if self._waiting and self._waiting[0].deadline_ns <= t_ns:
-            self.lags_ns.append(t_ns - self._waiting[0].deadline_ns)
+        if self._waiting and self._gate_ns(self._waiting[0]) <= t_ns:
+            self.lags_ns.append(t_ns - self._gate_ns(self._waiting[0]))
         self._decide_due(t_ns)
 
     def _decide_due(self, t_ns: int) -> None:
-        """Decide every part whose deadline has come, by the release rule and nothing else."""
-        while self._waiting and self._waiting[0].deadline_ns <= t_ns:
+        """Decide every part that has come to the gate, by the release rule and nothing else, or by the coil."""
+        while self._waiting and self._gate_ns(self._waiting[0]) <= t_ns:
             part = self._waiting.popleft()
-            self._decide(
-                part, released=self.plc.powered and releases(self.plc.slot(part.part_id), part.part_id)
-            )
+            if self.plc.gate_coil is not None:
+                opens = self.plc.gate_coil.is_open(self._gate_ns(part))
+            else:
+                opens = releases(self.plc.slot(part.part_id), part.part_id)
+            self._decide(part, released=self.plc.powered and opens)
+
+    def _gate_ns(self, part: Part) -> int:
+        """Return when the part is at the gate."""
+        return part.deadline_ns + self.plan.gate_lag_ns
 
     def _decide(self, part: Part, *, released: bool) -> None:
         words = self.plc.slot(part.part_id)

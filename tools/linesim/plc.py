@@ -28,6 +28,7 @@ from inspector.plc.registers import (
 from tools.linesim.conveyor import InputError
 
 PART_ID_MAX = 65535
+WRITE_COIL = 5
 READ_FUNCTIONS = (3, 4, 6)  # pymodbus reads back what FC 6 wrote, for its answer
 WRITE_FUNCTIONS = (6, 16)
 # It tells of connections lost, which is what we do on purpose, and dumps the traffic before them.
@@ -52,6 +53,27 @@ class Observer(Protocol):
         """Hear that the part count was read for the first time since it began anew at zero."""
 
 
+@dataclasses.dataclass(slots=True)
+class GateCoil:
+    """The coil that moves the gate of a line whose PLC cannot track its parts. 1 = let pass.
+
+    The PLC drops it by a timer when it is not written again in time: the station may have died in the middle of a pulse.
+    """
+
+    address: int
+    hold_ns: int
+    _is_on: bool = False
+    _t_written_ns: int = 0
+
+    def write(self, *, on: bool, t_ns: int) -> None:
+        """Take what the station writes."""
+        self._is_on, self._t_written_ns = on, t_ns
+
+    def is_open(self, t_ns: int) -> bool:
+        """Return whether the gate is open."""
+        return self._is_on and t_ns - self._t_written_ns <= self.hold_ns
+
+
 class Plc:
     """Memory, server and power switch of the PLC. All methods run in one event loop."""
 
@@ -63,6 +85,7 @@ class Plc:
         self.control = Control(enable=True)
         self.unread_parts = 0  # counted since a client last read the count
         self.status_writes = 0
+        self.gate_coil: GateCoil | None = None  # None: the gate follows the release rule
         self.failure: InputError | None = None  # what keeps the two from talking, where a person must mend it
         self._words = [0] * max(block.stop for block in registers.blocks().values())
         self._count_is_new = False
@@ -152,6 +175,9 @@ class Plc:
         """Serve one request from our own memory. pymodbus answers after this in the same step of the loop."""
         if not self.powered:
             return ExcCodes.DEVICE_FAILURE  # a request that pymodbus had taken in before the power went
+        if function == WRITE_COIL and self.gate_coil is not None and address == self.gate_coil.address:
+            self._coil_accessed(self.gate_coil, values)
+            return None
         blocks = self.registers.blocks()
         if values is None and function in READ_FUNCTIONS:
             current[address : address + count] = self._words[address : address + count]
@@ -174,6 +200,14 @@ class Plc:
         elif self.observer is not None:
             self._tell_slots(address - blocks["results"].start, count, t_ns)
         return None
+
+    def _coil_accessed(self, coil: GateCoil, values: list[int] | list[bool] | None) -> None:
+        if values is None:
+            return  # pymodbus reads back what it wrote, for its answer
+        t_ns = time.monotonic_ns()
+        if self.observer is not None:
+            self.observer.before_write(t_ns)
+        coil.write(on=bool(values[0]), t_ns=t_ns)
 
     def _count_read(self, part_count: int) -> None:
         self.unread_parts = 0
