@@ -4,7 +4,7 @@ The profiles: `default` for every run, `nightly` for a long one (`--hypothesis-p
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -95,18 +95,30 @@ class Stand:
         return Line(self.folder, *words, name=name)
 
     def daemon(
-        self, port: int, *, environment: dict[str, str] | None = None, **sections: dict[str, object]
+        self,
+        port: int,
+        *,
+        environment: dict[str, str] | None = None,
+        recipes: Sequence[dict[str, object]] = (),
+        **sections: dict[str, object],
     ) -> Daemon:
         """Configure and start a daemon that talks to the PLC at `port`."""
-        daemon = self.configured(port, environment=environment, **sections)
+        daemon = self.configured(port, environment=environment, recipes=recipes, **sections)
         daemon.start()
         return daemon
 
     def configured(
-        self, port: int, *, environment: dict[str, str] | None = None, **sections: dict[str, object]
+        self,
+        port: int,
+        *,
+        environment: dict[str, str] | None = None,
+        recipes: Sequence[dict[str, object]] = (),
+        **sections: dict[str, object],
     ) -> Daemon:
         """Return a daemon, not yet started."""
-        config = write_config(self.folder, producer=self.producer, pack=self.pack, port=port, **sections)
+        config = write_config(
+            self.folder, producer=self.producer, pack=self.pack, port=port, recipes=recipes, **sections
+        )
         daemon = Daemon(config, {"SIMCAM_ROOT": str(self.folder / "cameras"), **(environment or {})})
         self._daemons.append(daemon)
         return daemon

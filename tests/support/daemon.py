@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,13 @@ def inspector(*arguments: object, more: dict[str, str] | None = None) -> subproc
 
 
 def write_config(
-    folder: Path, *, producer: Path, pack: Path, port: int, **sections: dict[str, object]
+    folder: Path,
+    *,
+    producer: Path,
+    pack: Path,
+    port: int,
+    recipes: Sequence[dict[str, object]] = (),
+    **sections: dict[str, object],
 ) -> Path:
     """Write a station's file for simcam's device `cam`, triggered; `sections` are laid over it."""
     content: dict[str, dict[str, object]] = {
@@ -51,7 +58,7 @@ def write_config(
     for name, section in sections.items():
         content[name] = content.get(name, {}) | section
     file = folder / "station.yaml"
-    file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    file.write_text(yaml.safe_dump(content | {"recipes": [*recipes]}, sort_keys=False), encoding="utf-8")
     return file
 
 

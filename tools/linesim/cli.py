@@ -71,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--seed", type=int, default=1, help="order and spacing of the parts")
     add("--first-part-id", type=int, default=1, help="id of the first part, 1..65535")
+    add(
+        "--software-trigger",
+        action="store_true",
+        help="the station triggers the camera by software: tell the camera which part stands before it, and send no pulse",
+    )
     add("--faults", type=Path, help="YAML list of {at_part: N, do: ...}; see faults.py")
     add(
         "--role",
@@ -190,6 +195,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         gate_ms=arguments.gate_ms,
         challenge=_sequence(arguments.challenge),
         clear_after_ms=arguments.clear_after_ms,
+        software_trigger=arguments.software_trigger,
     )
 
 

@@ -8,6 +8,8 @@ A YAML (or JSON) list of {at_part: N, do: "..."}; N counts the parts of the run 
     plc restart MS keep  the same, but the part count is retained
     plc bin full         its input says that the bin of rejected parts is full
     plc unconfirmed      it counts a rejected part that no sensor saw fall into the bin
+    recipe N             on an empty line the PLC asks for recipe N, and waits until the station confirms or refuses it
+    recipe N now         it asks, and lets the parts come all the same
     line pause MS        no part for MS milliseconds: the line runs empty
     challenge TRUTH ...  when the line is empty, a challenge begins; its parts really are as said: "challenge bad good bad"
     say TEXT             nothing: it is only told to who watches the run (--live), for faults that others make
@@ -29,7 +31,7 @@ class Fault:
     """One thing that goes wrong just before part `at_part` reaches the sensor."""
 
     at_part: int
-    target: str  # camera, plc, line, challenge, say
+    target: str  # camera, plc, recipe, line, challenge, say
     words: tuple[str, ...]  # what follows the target
 
     @property
@@ -73,8 +75,8 @@ def _parse(entry: object, where: str) -> Fault:
     fault = Fault(at_part, words[0] if words else "", tuple(words[1:]))
     if not _is_known(fault):
         raise InputError(
-            f"{where}: expected camera TEXT, plc down MS, plc restart MS [keep], plc bin full, plc unconfirmed, line pause MS, "
-            f"challenge TRUTH... or say TEXT, got: {do}"
+            f"{where}: expected camera TEXT, plc down MS, plc restart MS [keep], plc bin full, plc unconfirmed, recipe N [now], "
+            f"line pause MS, challenge TRUTH... or say TEXT, got: {do}"
         )
     return fault
 
@@ -89,6 +91,8 @@ def _is_known(fault: Fault) -> bool:
             return True
         case "challenge", (_, *_) as truths:
             return set(truths) <= {"good", "bad"}
+        case ("recipe", (number,)) | ("recipe", (number, "now")):
+            return number.isdecimal() and int(number) <= 65535
         case "line", ("pause", ms):
             return _is_ms(ms)
         case _:

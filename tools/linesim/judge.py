@@ -13,6 +13,7 @@ from inspector.part import Outcome, Reason
 from inspector.plc.registers import Flag, Status
 
 NO_SCORE = 0xFFFF
+RECIPE = 5  # the word of a slot that names the recipe
 SCORE_TOLERANCE = 0.01  # of one image, shown twice, scored twice: threads may add in another order
 # A PASS that comes so long after its deadline was sent after it: no machine that we know stalls that long. Where something
 # between station and PLC may hold a call for longer (a bad network, the fault proxy), the judge must be told.
@@ -35,6 +36,7 @@ class Part:
     words: tuple[int, ...] = ()  # that verdict
     released: bool | None = None  # None until the gate decided
     reason: str = ""  # upper case: the station's word; lower case: the PLC's own
+    recipe: int = 0  # that the PLC asked for when it counted the part; 0 = none
     link_lost: bool = False  # there was a moment without any connection before its verdict
     double: bool = False
     challenge: str = ""  # of a part of a challenge: how it must come out, good or bad
@@ -66,6 +68,7 @@ class Tally:
     foreign: int = 0  # I3: a verdict for a part that is over, or that was never counted
     late_passes: int = 0  # I3: a PASS that was sent after its deadline
     mixed_up: int = 0  # I4
+    wrong_recipe: int = 0  # I4: passed by the model of another product
     repeats: int = 0  # the same verdict written again: harmless
     challenge_parts: int = 0
     challenge_escapes: int = 0  # parts that were released where the challenge wants a bad one
@@ -85,7 +88,7 @@ class Judge:
         self._closed = closed
         self._held_ns = held_ns
         self._first: dict[str, Part] = {}  # the first part that broke each promise
-        self._scores: dict[str, int] = {}  # relative score of each image when first scored
+        self._scores: dict[tuple[str, int], int] = {}  # relative score of each image, by the recipe that first scored it
         self._closed_growth = Counter[str]()  # what the station's counters must have grown by
         self._unknowable = 0  # parts that a restarted PLC counted before anybody read its count
 
@@ -119,6 +122,9 @@ class Judge:
                 self._first.setdefault("late_passes", part)
             self._compare_score(part)
             self._look_for_the_mark(part)
+            if part.passed and part.recipe not in (0, words[RECIPE]):
+                self.tally.wrong_recipe += 1
+                self._first.setdefault("wrong_recipe", part)
         elif tuple(words[1:3]) == part.words[1:3]:
             self.tally.repeats += 1
         elif not part.double:
@@ -216,6 +222,7 @@ class Judge:
             "foreign": "I3: {n} verdicts for a part that was over or never counted",
             "late_passes": "I3: {n} PASSes sent after the deadline",
             "mixed_up": "I4: {n} parts with the score of another image",
+            "wrong_recipe": "I4: {n} parts passed by another recipe than the PLC asked for",
             "challenge_escapes": "challenge: {n} parts were released where it wants a bad one",
             "unmarked": "challenge: {n} parts whose verdict is not marked as one of a challenge",
         }
@@ -230,7 +237,7 @@ class Judge:
         score = part.words[3]
         if score == NO_SCORE or part.words[2] not in (Reason.NONE, Reason.SCORE):
             return
-        known = self._scores.setdefault(part.image, score)
+        known = self._scores.setdefault((part.image, part.words[RECIPE]), score)
         if abs(score - known) > 1 + SCORE_TOLERANCE * known:
             part.mixed_up = True
             self.tally.mixed_up += 1

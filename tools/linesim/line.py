@@ -16,6 +16,7 @@ from tools.linesim.faults import CameraSocket, Fault, by_part
 from tools.linesim.judge import Judge, Part
 from tools.linesim.people import Challenges, Operator
 from tools.linesim.plc import Plc
+from tools.linesim.products import Products
 
 HEARTBEAT_S = 0.1
 CHALLENGE = ("bad", "good", "bad")
@@ -34,6 +35,7 @@ class Plan:
     seed: int
     first_part_id: int = 1
     faults: Sequence[Fault] = ()
+    software_trigger: bool = False  # the station triggers the camera: it is only told what stands before it
     ready_timeout_s: float = 30.0
     settle_timeout_s: float = 5.0
     gate_ms: float | None = None  # from the trigger to the gate, None: the budget
@@ -68,6 +70,7 @@ class Line:
         self.problems: list[str] = []  # I5, after `run`
         self.operator = Operator(plc, tell, plan.clear_after_ms)
         self._challenges = Challenges(plc, plan.items, plan.challenge)
+        self.products = Products(plc, tell)
         self._faults = by_part(plan.faults)
         self._waiting: deque[Part] = deque()  # for the gate, in the order of their deadlines
         self._pause_ns = 0
@@ -165,9 +168,10 @@ class Line:
         self._decide_due(time.monotonic_ns())
         item, challenge = self._challenges.next(item)
         part_id, t_ns = self.plc.count_part()
-        self.camera.send(f"pulse image={item.image}")
+        self.camera.send(f"{'image ' if self.plan.software_trigger else 'pulse image='}{item.image}")
         part = Part(index, part_id, item.image, item.good, t_ns, t_ns + self.plan.budget_ns)
         part.challenge = challenge
+        part.recipe = self.plc.control.recipe_request
         part.link_lost = not self.plc.connected
         self.judge.counted(part)
         self._waiting.append(part)
@@ -207,6 +211,11 @@ class Line:
             self.camera.send(" ".join(fault.words))
         elif fault.target == "line":
             self._pause_ns += round(fault.ms * 1e6)
+        elif fault.target == "recipe" and "now" in fault.words:
+            self.products.ask(int(fault.words[0]))
+        elif fault.target == "recipe":
+            await self._until(lambda: not self._waiting or self.stopping, 60)  # on an empty line
+            await self.products.change(int(fault.words[0]), self._stopped_within)
         elif fault.target == "challenge":
             await self._until(lambda: not self._waiting or self.stopping, 60)  # on an empty line
             await self._challenges.begin(fault.words, self._stopped_within)

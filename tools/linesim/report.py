@@ -61,6 +61,8 @@ def result(line: Line, judge: Judge) -> dict[str, Any]:
         "challenge_parts": tally.challenge_parts,
         "challenge_escapes": tally.challenge_escapes,
         "line_stops": line.operator.stops,
+        "wrong_recipe": tally.wrong_recipe,
+        "recipe_changes": line.products.changes,
         "uncounted": line.uncounted,
         "lost_pulses": line.camera.failures,
         "own_lag_ms": spread_ms(line.lags_ns),
@@ -90,6 +92,9 @@ def summary(result: dict[str, Any]) -> Table:
         "trigger to slot": _spread(result["trigger_to_slot_ms"]),
         "this process late by": _spread(result["own_lag_ms"]),
     }
+    for change in result["recipe_changes"]:
+        ready_ms = change["ready_ms"]
+        rows[f"recipe {change['recipe']}"] = "refused" if ready_ms is None else f"ready after {ready_ms:.1f} ms"
     if result["line_stops"]:
         rows["line stops"] = str(result["line_stops"])
     if result["challenge_parts"]:

@@ -20,7 +20,15 @@ def test_faults_are_read_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "do", ["plc bin full", "plc unconfirmed", "challenge bad good bad", "challenge good"]
+    "do",
+    [
+        "plc bin full",
+        "plc unconfirmed",
+        "challenge bad good bad",
+        "challenge good",
+        "recipe 2",
+        "recipe 0 now",
+    ],
 )
 def test_what_a_line_can_play_beside_faults(do: str) -> None:
     (fault,) = parse_faults([{"at_part": 1, "do": do}], "list")
@@ -43,6 +51,10 @@ def test_what_a_line_can_play_beside_faults(do: str) -> None:
         "plc unconfirmed 1",
         "challenge",
         "challenge bad ugly",
+        "recipe",
+        "recipe two",
+        "recipe 65536",
+        "recipe 2 soon",
     ],
 )
 def test_an_unknown_fault_is_refused_by_entry(do: str) -> None:

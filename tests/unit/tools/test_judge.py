@@ -217,3 +217,23 @@ def test_parts_of_challenges_are_counted_when_they_are_counted() -> None:
     bench = Bench()
     bench.judge.counted(Part(1, 1, "a", False, 0, 100, challenge="good"))
     assert bench.tally.challenge_parts == 1
+
+
+def test_a_pass_by_the_model_of_another_product_is_found() -> None:
+    bench = Bench()
+    for index, asked in ((1, 0), (2, 1), (3, 2)):  # `words` names recipe 1
+        part = Part(index, index, "a", True, 1000 * index, 1000 * index + BUDGET, recipe=asked)
+        bench.judge.counted(part)
+        bench.write(part, words(index))
+        bench.gate(part, released=True, slot_words=words(index))
+    assert bench.tally.wrong_recipe == 1
+    assert bench.broken() == ["I4"]
+
+
+def test_the_same_image_has_another_score_under_another_recipe() -> None:
+    bench = Bench()
+    for index, recipe, score in ((1, 1, 500), (2, 2, 900), (3, 1, 500)):
+        slot_words = words(index, score=score)
+        slot_words[5] = recipe
+        bench.write(bench.count(index, image="a"), slot_words)
+    assert bench.tally.mixed_up == 0
