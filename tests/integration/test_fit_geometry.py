@@ -19,6 +19,7 @@ from inspector.model.images import read_frame
 from inspector.model.pack import Pack, load_pack
 from inspector.model.selftest import require_agreement
 from inspector.pixels import pixel_format
+from tests.support import networks
 from tests.support.plates import SIDE, part
 
 MARGIN = 40  # of belt around a plate, in pixels
@@ -172,3 +173,16 @@ def test_a_fine_defect_is_found_by_tiles_and_not_without(tmp_path: Path) -> None
         ratios.append(found.value / usual.value)
     assert ratios[0] > 1.15
     assert ratios[1] < 1.1
+
+
+def test_an_imported_network_keeps_its_own_sides(tmp_path: Path) -> None:
+    """Frames fill its square input, whatever their shape: nothing is planned around it."""
+    network = networks.detector(tmp_path / "net.onnx", image=("batch", 3, 64, 64))
+    pack = fitted(tmp_path, "--method", "imported", "--network", network)
+    assert (pack.geometry.width, pack.geometry.height, pack.geometry.picture) == (64, 64, None)
+    assert pack.geometry.aspect == pytest.approx(WIDTH / HEIGHT)
+    engine = open_engine("openvino", pack.graph, pack.geometry)
+    try:
+        require_agreement(engine, pack)
+    finally:
+        engine.close()

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from inspector.errors import ImagesError
-from inspector.model.images import batch_of, find_mask, input_size, list_images, read_image, survey
+from inspector.model.images import (
+    batch_of,
+    find_mask,
+    input_size,
+    list_images,
+    read_frame,
+    read_image,
+    survey,
+)
 
 
 def write(path: Path, shape: tuple[int, ...] = (40, 60), value: int | None = None) -> Path:
@@ -138,3 +146,36 @@ def test_masks_lie_in_the_same_place(tmp_path: Path) -> None:
     assert find_mask(second, images, masks) == mask_b
     with pytest.raises(ImagesError, match=r"c_mask\.png, there is none"):
         find_mask(third, images, masks)
+
+
+@pytest.mark.parametrize(("greatest", "bits"), [(200, 8), (1000, 10), (4000, 12), (9000, 14), (65535, 16)])
+def test_sixteen_bits_are_read_as_they_are_and_their_depth_is_found(
+    tmp_path: Path, greatest: int, bits: int
+) -> None:
+    ramp = np.linspace(0, greatest, 30 * 40).reshape(30, 40).astype(np.uint16)
+    paths = [tmp_path / f"{index}.png" for index in range(2)]
+    for path in paths:
+        cv2.imwrite(str(path), ramp)
+    frame = read_frame(paths[0], 1)
+    assert frame.dtype == np.uint16
+    np.testing.assert_array_equal(frame, ramp)
+    found = survey(paths)
+    assert (found.bits, found.size, found.uniform) == (bits, (40, 30), True)
+    seen = read_image(paths[0], 1)
+    assert seen.dtype == np.uint8
+    assert seen.max() == greatest >> (greatest.bit_length() - 8)
+
+
+def test_images_of_several_sizes_have_none_in_common(tmp_path: Path) -> None:
+    paths = [tmp_path / "0.png", tmp_path / "1.png"]
+    cv2.imwrite(str(paths[0]), np.zeros((30, 40), np.uint8))
+    cv2.imwrite(str(paths[1]), np.zeros((60, 80), np.uint8))
+    found = survey(paths)
+    assert (found.size, found.uniform, found.bits) == (None, True, 8)
+
+
+def test_numbers_that_are_no_grey_levels_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "0.tiff"
+    cv2.imwrite(str(path), np.zeros((30, 40), np.float32))
+    with pytest.raises(ImagesError, match="expected grey levels of 8 to 16 bits, got float32"):
+        read_frame(path, 1)
