@@ -134,23 +134,52 @@ class Flag(enum.IntFlag):
 class VisionControl(enum.IntFlag):
     """Signals that the PLC sets in the server role, with the meaning they have in smart cameras."""
 
-    TRIGGER_ENABLE = 1 << 0  # TRIGGER is heeded
-    TRIGGER = 1 << 1  # rising: part_count has counted a part; held until TRIGGER_ACK
-    BUFFER_RESULTS_ENABLE = 1 << 2  # verdicts queue until acknowledged; 0: only the newest waits
-    RESULTS_ACK = 1 << 3  # rising: the verdict of result_part was taken; held until RESULTS_VALID falls
-    CLEAR_ERROR = 1 << 4  # rising: forget a TRIGGER that was not heeded
+    TRIGGER_ENABLE = 1 << 0
+    TRIGGER = 1 << 1
+    BUFFER_RESULTS_ENABLE = 1 << 2
+    RESULTS_ACK = 1 << 3
+    CLEAR_ERROR = 1 << 4
 
 
 class VisionStatus(enum.IntFlag):
     """Signals that Inspector sets in the server role, with the meaning they have in smart cameras."""
 
-    ONLINE = 1 << 0  # the station runs
-    TRIGGER_READY = 1 << 1  # enabled, parts can pass, and no TRIGGER waits to be taken back
-    TRIGGER_ACK = 1 << 2  # TRIGGER was taken, see acknowledged_part; falls with it
-    BUSY = 1 << 3  # at least one part waits for its verdict
-    RESULTS_VALID = 1 << 4  # the verdict of result_part waits; falls with RESULTS_ACK
-    RESULTS_OVERRUN = 1 << 5  # a verdict found the queue full; falls when the next one finds room
-    ERROR = 1 << 6  # the station has a fault, or a TRIGGER came while not TRIGGER_READY
+    ONLINE = 1 << 0
+    TRIGGER_READY = 1 << 1
+    TRIGGER_ACK = 1 << 2
+    BUSY = 1 << 3
+    RESULTS_VALID = 1 << 4
+    RESULTS_OVERRUN = 1 << 5
+    ERROR = 1 << 6
+
+
+CONTROL_SIGNALS = {
+    VisionControl.TRIGGER_ENABLE: "TRIGGER is heeded",
+    VisionControl.TRIGGER: "rising: part_count has counted a part; held until TRIGGER_ACK",
+    VisionControl.BUFFER_RESULTS_ENABLE: "verdicts queue until acknowledged; 0: only the newest waits",
+    VisionControl.RESULTS_ACK: "rising: the verdict of result_part was taken; held until RESULTS_VALID falls",
+    VisionControl.CLEAR_ERROR: "rising: forget a TRIGGER that was not heeded",
+}
+STATUS_SIGNALS = {
+    VisionStatus.ONLINE: "the station runs",
+    VisionStatus.TRIGGER_READY: "enabled, parts can pass, and no TRIGGER waits to be taken back",
+    VisionStatus.TRIGGER_ACK: "TRIGGER was taken, see acknowledged_part; falls with it",
+    VisionStatus.BUSY: "at least one part waits for its verdict",
+    VisionStatus.RESULTS_VALID: "the verdict of result_part waits; falls with RESULTS_ACK",
+    VisionStatus.RESULTS_OVERRUN: "a verdict found the queue full; falls when the next one finds room",
+    VisionStatus.ERROR: "the station has a fault, or a TRIGGER came while not TRIGGER_READY",
+}
+PROGRAM = """
+The PLC's program in the server role, each cycle (the shorter, the more of the budget is left: 5 to 20 ms):
+
+1. write the whole control block in one write (function 16), count and heartbeat among it, and wait for the answer;
+2. when the sensor sees a part, count it, then trigger the camera: the next write shows it;
+3. read the slots of the parts under way, but believe a slot only in a read that was sent after the answer to the write that
+   counted its part; at the gate, release by the release rule;
+4. read the status: a heartbeat that stands still for a second is a station that is gone.
+
+TRIGGER, TRIGGER_ACK, RESULTS_VALID and RESULTS_ACK may be left alone. Who uses them lowers his signal when he sees the other side's.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,10 +349,10 @@ def markdown(register_map: RegisterMap) -> str:
     lines += [f"| {r.value} | {r.name} |" for r in Reason]
     lines += ["", "## States", "", "| bit | state |", "| --- | --- |"]
     lines += [f"| {s.bit_length() - 1} | {s.name} |" for s in State]
-    for signals in (VisionControl, VisionStatus):
-        title = "Vision control signals" if signals is VisionControl else "Vision status signals"
-        lines += ["", f"## {title}", "", "| bit | signal |", "| --- | --- |"]
-        lines += [f"| {s.bit_length() - 1} | {s.name} |" for s in signals]
+    for title, signals in (("control", CONTROL_SIGNALS), ("status", STATUS_SIGNALS)):
+        lines += ["", f"## Vision {title} signals", "", "| bit | signal | meaning |", "| --- | --- | --- |"]
+        lines += [f"| {s.bit_length() - 1} | {s.name} | {meaning} |" for s, meaning in signals.items()]
+    lines += ["", "## Inspector as the server", "", *PROGRAM.strip().splitlines()]
     return "\n".join(lines) + "\n"
 
 
