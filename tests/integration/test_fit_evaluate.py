@@ -123,7 +123,7 @@ def test_reference_images_score_as_the_manifest_says(fitted: Path) -> None:
     finally:
         engine.close()
     assert [reference.file for reference in pack.manifest.references] == [
-        f"reference/{name}.png" for name in ("best", "median", "worst")
+        f"reference/{name}.png" for name in ("best", *(f"rank-{rank:02}" for rank in range(2, 12)), "worst")
     ]
 
 
