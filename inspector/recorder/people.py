@@ -41,6 +41,8 @@ _SENTENCES: Final = {
     ("ERROR", "challenge"): "the challenge failed: {why}",
     ("ERROR", "fault_latched"): "{code}, until the PLC clears it: {why}",
     ("ERROR", "heartbeat_lost"): "{code}: {why}",
+    ("ERROR", "foreign_writer"): "{code}: {why}",
+    ("INFO", "foreign_writer_gone"): "the other writer of our blocks has gone",
     ("ERROR", "camera_down"): "camera down, it is started again until it comes up: {why}",
     ("ERROR", "link_down"): "PLC down, it is tried again until it answers: {why}",
     ("ERROR", "engine_failed"): "engine failed, it is opened again: {why}",
