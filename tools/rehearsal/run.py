@@ -20,6 +20,7 @@ from tools.rehearsal.faults import KILLS, SAY, link_words
 from tools.rehearsal.station import ROOT, Daemon
 
 READY_S = 120.0  # compiling a model for a GPU takes long, once
+HOLD_POLLS = 5  # the simulated PLC drops a coil that was not written for so many of plc.direct.poll_ms
 LINGER_S = 20.0  # the station stops before its PLC goes
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # the last: its terminal was closed
 Event = dict[str, Any]
@@ -41,6 +42,10 @@ class LinePlan:
 
 def _side_of_the_plc(plc: PlcConfig) -> dict[str, object]:
     """Return the options for the side that the station is not. A station that is the server gets a port that is free now."""
+    direct = plc.direct
+    if plc.role == "client" and direct.coil is not None and direct.delay_ms and direct.width_ms:
+        gate = {"--gate-coil": direct.coil, "--gate-ms": direct.delay_ms + direct.width_ms / 2}
+        return {"--port": 0, "--coil-hold-ms": HOLD_POLLS * direct.poll_ms, **gate}
     if plc.role == "client":
         return {"--port": 0}
     return {"--role": "client", "--port": _free_port(), "--unit-id": plc.unit_id}

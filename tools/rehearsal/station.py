@@ -45,15 +45,18 @@ def suit_to_rate(base: Config, rate_hz: float) -> Config:
 
 def doubts(config: Config, budget_ms: float, rate_hz: float) -> list[str]:
     """Return a warning where frames of two parts cannot be told apart by their times."""
+    found = []
     most_ms = min(config.latency_max_ms, budget_ms / 2) + config.plc.poll_ms
-    if most_ms < least_spacing_ms(rate_hz):
-        return []
-    apart = (
-        f"parts come as close as {least_spacing_ms(rate_hz):.0f} ms, and a frame may take {most_ms:.0f} ms"
-    )
-    return [
-        f"{apart} (camera.latency_ms.max and plc.poll_ms): expect HANDSHAKE rejects; state the camera's true latency"
-    ]
+    if most_ms >= least_spacing_ms(rate_hz):
+        found.append(
+            f"parts come as close as {least_spacing_ms(rate_hz):.0f} ms, and a frame may take {most_ms:.0f} ms "
+            "(camera.latency_ms.max and plc.poll_ms): expect HANDSHAKE rejects; state the camera's true latency"
+        )
+    if config.plc.direct.encoder_address is not None:
+        found.append(
+            "the simulated belt has no encoder: the gate follows the release rule instead of plc.direct"
+        )
+    return found
 
 
 def check_slots(config: Config, budget_ms: float, rate_hz: float) -> None:
@@ -93,6 +96,9 @@ def derive(base: Config, around: Surroundings, budget_ms: float | None, folder: 
     content["model"]["pack"] = str(around.pack.resolve())
     plc |= {"host": "127.0.0.1", "port": around.port, "allow_simulated": True}
     plc["server"] |= {"address": "127.0.0.1", "peers": ["127.0.0.1"]}
+    plc["direct"].pop("confirm_input", None)  # linesim's gate has no sensor behind it,
+    if base.plc.direct.encoder_address is not None:
+        plc["direct"] = {}  # nor has its belt an encoder: the gate follows the release rule
     content["recorder"]["folder"] = str(folder / "logs")
     file = folder / "station.yaml"
     file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
