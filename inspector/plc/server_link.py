@@ -207,6 +207,7 @@ class ServedLink(PlcThread):
             self._memory.forget()
             self._vision.clear()
             self._desk.on_link_down(f"PLC {peer.host}: {why}")
+            self._publish()  # to nobody: who connects next may have other parts with the same ids
 
     def _report(self, t_received_ns: int) -> None:
         control = self._memory.control
