@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         help="order and spacing of the parts, choice of images (default: %(default)s)",
     )
     add("--faults", metavar="FILE|random:SEED", help="YAML list of {at_part: N, do: ...}: kill camera, kill station, "
-        "camera TEXT, plc down MS, plc restart MS, line pause MS, link FAULT [NAME=VALUE ...] (tools/faultproxy); or "
+        "camera TEXT, plc down MS, plc restart MS, recipe N, line pause MS, link FAULT [NAME=VALUE ...] (tools/faultproxy); or "
         "drawn from a seed")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write the figures here as one JSON object")
     add("--out", type=Path, metavar="DIR", help="where everything is kept (default: a new folder in runs/)")
@@ -100,7 +100,7 @@ class Setting:
 
     arguments: argparse.Namespace
     base: Config
-    pack: Pack
+    packs: Mapping[int, Pack]  # by recipe, the first one first
     shown: Sequence[folders.Shown]
     sensor: folders.Sensor
     faults: FaultPlan | None
@@ -113,9 +113,9 @@ class Setting:
         return float(self.arguments.budget_ms or self.base.station.budget_ms)
 
     @property
-    def threshold(self) -> float:
-        """What the station rejects above."""
-        return self.pack.threshold * self.base.model.threshold_factor
+    def pack(self) -> Pack:
+        """The model of the first recipe."""
+        return next(iter(self.packs.values()))
 
 
 def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
@@ -130,19 +130,19 @@ def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
         fitted, good = folders.split(arguments.good, FIT_SHARE, arguments.seed)
         base = station.suit_to_rate(load(EXAMPLE, check_files=False).config, arguments.rate)
         station.check_slots(base, arguments.budget_ms or base.station.budget_ms, arguments.rate)
-        pack = load_pack(_fit(fitted, arguments.good, folder, console))
-        for warning in pack.manifest.warnings:
+        packs = {base.model.recipe: load_pack(_fit(fitted, arguments.good, folder, console))}
+        for warning in packs[base.model.recipe].manifest.warnings:
             console.print(f"[yellow]warning:[/yellow] {warning}", highlight=False)
     else:
         good = list_images(arguments.good)
         loaded = load(arguments.config, check_files=False)
         base = loaded.config
-        pack = load_pack(loaded.resolve(base.model.pack))
+        packs = {recipe.number: load_pack(loaded.resolve(recipe.pack)) for recipe in base.all_recipes}
     named = folders.name_images(good, arguments.good, bad, arguments.bad)
     shown = folders.choose(named, arguments.parts, arguments.seed)
     faults = plan_faults(arguments.faults, arguments.parts or len(shown)) if arguments.faults else None
-    sensor, odd = folders.choose_sensor(shown, pack.geometry.channels)
-    setting = Setting(arguments, base, pack, shown, sensor, faults, folder, console)
+    sensor, odd = folders.choose_sensor(shown, packs[base.model.recipe].geometry.channels)
+    setting = Setting(arguments, base, packs, shown, sensor, faults, folder, console)
     for doubt in station.doubts(base, setting.budget_ms, arguments.rate):
         console.print(f"[yellow]warning:[/yellow] {doubt}", highlight=False)
     n_good = sum(each.good for each in shown)
@@ -238,7 +238,10 @@ def _run(
         link = partial(LinkFaults, folder=folder, role=setting.base.plc.role)
 
     def start(port: int) -> station.Daemon:
-        around = station.Surroundings(producer, setting.pack.path, setting.pack.geometry.channels, port)
+        pack, *others = setting.packs.values()
+        around = station.Surroundings(
+            producer, pack.path, pack.geometry.channels, port, [other.path for other in others]
+        )
         daemon = station.Daemon(station.derive(setting.base, around, arguments.budget_ms, folder), root)
         daemon.start()
         return daemon
@@ -258,22 +261,29 @@ def _run(
 def _look_again(setting: Setting, figures: dict[str, Any], parts: Sequence[result.PartOutcome]) -> list[Path]:
     """Score the images by themselves: check that each part was decided by its own, and draw the mistakes."""
     shown = {each.name: each for each in setting.shown}
-    engine = open_engine(setting.base.model.engine, setting.pack.graph, setting.pack.geometry)
-    try:
-        engine.warm_up()
-        scores = verify.score_again(parts, shown, setting.sensor, engine)
-        verify.blame(figures, verify.mixed_up(parts, scores))
-        escapes, rejects = result.mistakes(parts)
-        return sheet.draw(
-            {"escapes": escapes, "false-rejects": rejects},
-            setting.folder,
-            shown=shown,
-            sensor=setting.sensor,
-            engine=engine,
-            threshold=setting.threshold,
-        )
-    finally:
-        engine.close()
+    pages: list[Path] = []
+    for recipe in setting.base.all_recipes:
+        pack, decided = setting.packs[recipe.number], verify.of_recipe(parts, recipe.number)
+        which = "" if recipe.number == setting.base.model.recipe else f"-recipe-{recipe.number}"
+        if which and not decided:
+            continue
+        engine = open_engine(setting.base.model.engine, pack.graph, pack.geometry)
+        try:
+            engine.warm_up()
+            scores = verify.score_again(decided, shown, setting.sensor, engine)
+            verify.blame(figures, verify.mixed_up(decided, scores))
+            escapes, rejects = result.mistakes(decided)
+            pages += sheet.draw(
+                {f"escapes{which}": escapes, f"false-rejects{which}": rejects},
+                setting.folder,
+                shown=shown,
+                sensor=setting.sensor,
+                engine=engine,
+                threshold=pack.threshold * recipe.threshold_factor,
+            )
+        finally:
+            engine.close()
+    return pages
 
 
 def _conclude(setting: Setting, figures: dict[str, Any], pages: Sequence[Path]) -> None:

@@ -78,6 +78,8 @@ class Linesim:
         if plan.held_ms is not None:
             options["--held-ms"] = plan.held_ms
         words = [str(word) for pair in options.items() for word in pair]
+        if config.camera.trigger == "software":
+            words.append("--software-trigger")
         with (folder / "linesim.log").open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, str(ROOT / "tools" / "linesim"), "--live", *words],

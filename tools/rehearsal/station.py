@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Surroundings:
     pack: Path
     channels: int
     port: int
+    packs: Sequence[Path] = ()  # of the further recipes, in their order
 
 
 def socket_in(simcam_root: Path) -> Path:
@@ -87,13 +89,17 @@ def derive(base: Config, around: Surroundings, budget_ms: float | None, folder: 
         _set_budget(station, camera, plc, budget_ms)
     wanted = {name: value for name, value in camera["features"].items() if name in SIMCAM_FEATURES}
     pixel_format = "Mono8" if around.channels == 1 else "RGB8"
+    source = "Software" if camera["trigger"] == "software" else "Line0"
     camera |= {
         "backend": "genicam",
         "producer": str(around.producer),
         "device": {"user_defined_name": DEVICE},
-        "features": {"PixelFormat": pixel_format, "TriggerMode": "On", "TriggerSource": "Line0"} | wanted,
+        "features": {"PixelFormat": pixel_format, "TriggerMode": "On", "TriggerSource": source} | wanted,
     }
     content["model"]["pack"] = str(around.pack.resolve())
+    for recipe, pack in zip(content["recipes"], around.packs, strict=True):
+        features = {name: value for name, value in recipe["features"].items() if name in wanted}
+        recipe |= {"pack": str(pack.resolve()), "features": features}
     plc |= {"host": "127.0.0.1", "port": around.port, "allow_simulated": True}
     plc["server"] |= {"address": "127.0.0.1", "peers": ["127.0.0.1"]}
     plc["direct"].pop("confirm_input", None)  # linesim's gate has no sensor behind it,

@@ -10,6 +10,11 @@ from tools.rehearsal.result import PartOutcome
 TOLERANCE = 0.01  # of one image by one engine: threads may add in another order; two images are further apart
 
 
+def of_recipe(parts: Iterable[PartOutcome], recipe: int) -> list[PartOutcome]:
+    """Return the parts that were decided by this recipe."""
+    return [part for part in parts if part.verdict is not None and part.verdict["recipe"] == recipe]
+
+
 def score_again(
     parts: Iterable[PartOutcome], shown: Mapping[str, Shown], sensor: Sensor, engine: Engine
 ) -> dict[str, float]:

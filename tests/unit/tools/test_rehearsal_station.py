@@ -44,6 +44,22 @@ def test_camera_plc_and_folders_are_ours(users: Config, tmp_path: Path) -> None:
         assert Path(path).is_relative_to(tmp_path)
 
 
+def test_all_recipes_are_rehearsed_with_what_the_simulated_camera_knows(tmp_path: Path) -> None:
+    recipe = "{number: 8, pack: models/nut, threshold_factor: 2, features: {Gain: 4.0, ExposureTime: 900}}"
+    (tmp_path / "line.yaml").write_text(f"{USERS}recipes: [{recipe}]\n")
+    users = load(tmp_path / "line.yaml", check_files=False).config
+    around = Surroundings(Path("/sim/simcam.cti"), Path("/run/pack"), 1, port=1502, packs=[Path("/nut")])
+    (nut,) = load(derive(users, around, None, tmp_path), check_files=False).config.recipes
+    assert (nut.number, nut.pack, nut.threshold_factor) == (8, "/nut", 2)
+    assert nut.features == {"ExposureTime": 900}
+
+
+def test_a_camera_that_the_station_triggers_stays_one(users: Config, tmp_path: Path) -> None:
+    camera = users.camera.model_copy(update={"trigger": "software"})
+    config = derived(users.model_copy(update={"camera": camera}), tmp_path)
+    assert (config.camera.trigger, config.camera.features["TriggerSource"]) == ("software", "Software")
+
+
 def test_all_else_is_the_users(users: Config, tmp_path: Path) -> None:
     config = derived(users, tmp_path)
     assert (config.station.name, config.station.budget_ms) == ("line-1", 80)
