@@ -179,12 +179,12 @@ def test_a_verdict_that_was_on_its_way_does_not_reach_the_next_connection(desk: 
     """The PLC may have restarted, and its part 3 be another one."""
     with serving(desk) as link, BareClient(link.port) as old, BareClient(link.port) as new:
         old.set_control(ENABLED)
-        desk.on_link_down = lambda why: desk.file(verdict(3))  # type: ignore[method-assign]
+        desk.on_link_down = lambda _: desk.file(verdict(3))  # type: ignore[method-assign]
         new.set_control(ENABLED)
         desk.wait_for(lambda: len(desk.written) == 1)
         assert new.slot(3) == [0] * 8
-    assert desk.unwritten == [3]
-    assert desk.written[0][0].reason is Reason.LINK
+        assert desk.unwritten == [3]
+        assert desk.written[0][0].reason is Reason.LINK
 
 
 def test_one_connection_too_many_ends_the_one_that_is_silent_longest(desk: FakeDesk) -> None:
