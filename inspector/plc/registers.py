@@ -73,7 +73,7 @@ CONTROL = (
         "challenge_mode",
         2,
         1,
-        "rising to 1: a challenge begins with the next part; while 1 only its good parts are released",
+        "rising to 1: a challenge begins, let its parts come when the state says so; while 1 only its good parts are released",
     ),
     Field(
         "recipe_request",
