@@ -177,9 +177,13 @@ def test_a_plc_that_connects_again_ends_its_old_connection_and_what_stood_there(
 
 def test_a_verdict_that_was_on_its_way_does_not_reach_the_next_connection(desk: FakeDesk) -> None:
     """The PLC may have restarted, and its part 3 be another one."""
+
+    def lost(why: str) -> None:
+        desk.file(verdict(3))
+
     with serving(desk) as link, BareClient(link.port) as old, BareClient(link.port) as new:
         old.set_control(ENABLED)
-        desk.on_link_down = lambda _: desk.file(verdict(3))  # type: ignore[method-assign]
+        desk.on_link_down = lost  # type: ignore[method-assign]
         new.set_control(ENABLED)
         desk.wait_for(lambda: len(desk.written) == 1)
         assert new.slot(3) == [0] * 8
