@@ -328,4 +328,4 @@ def _learnt(point: "LearningPoint") -> str:
     low, high = point.threshold
     threshold = f"{low:.3f}" if low == high else f"{low:.3f} to {high:.3f}"
     rate = "" if point.highest_rate is None else f", up to {point.highest_rate:.1%} rejected"
-    return f"{point.images} in {point.batches}: threshold {threshold}{rate}"
+    return f"{point.images} images, {point.batches} batches: threshold {threshold}{rate}"
