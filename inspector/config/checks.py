@@ -7,6 +7,7 @@ from pathlib import Path
 
 from inspector.config.document import KeyPath
 from inspector.config.schema import Config, PlcConfig, resolve
+from inspector.part import PART_ID_MAX
 from inspector.plc.registers import RegisterMap
 
 Finding = tuple[KeyPath, str]
@@ -20,6 +21,15 @@ def contradictions(config: Config) -> Iterator[Finding]:
     yield from _latencies(config)
     yield from _intervals(config)
     yield from _backoff(config)
+    left = PART_ID_MAX % config.plc.registers.slots
+    if 0 < left < config.plc.registers.slots // 2:
+        yield (
+            ("plc", "registers", "slots"),
+            (
+                f"expected a number that goes into {PART_ID_MAX} with most of it left or nothing, as powers of two do, came "
+                f"{config.plc.registers.slots}; after part {PART_ID_MAX} a slot would be needed again {left} parts later"
+            ),
+        )
     registers = RegisterMap(**config.plc.registers.model_dump())
     for text in registers.problems(server=config.plc.role == "server"):
         yield ("plc", "registers"), f"expected blocks that stand apart, came: {text}"

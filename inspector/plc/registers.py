@@ -14,7 +14,15 @@ p and the verdict word is PASS (0x5A5A). The PLC clears that slot itself when it
 triggered, so that nothing older than the part can release it. In the server role Inspector clears it, before it acknowledges the
 write that counts part p; the PLC believes what it reads from then on.
 
-32-bit counters take two words, the high word first unless the map says `low_first`.
+After part 65535 comes part 1. There a slot is needed again after 65535 % slots parts, 15 of 16: by then the gate must have looked.
+If it has not, the part finds its slot cleared, or another part's id in it, and is rejected; nothing stale can release it.
+
+A change of product: write `recipe_request`, and let no part of it pass the camera before `active_recipe` is that number and READY is
+set; `model_hash` tells whether it is the model you expect. Parts counted in between are rejected (NOT_READY), also those counted so shortly
+before the request that Inspector read both at once. Parts counted earlier are decided by their own recipe. Leave the request as it is
+until it is confirmed. A number that no recipe has is refused: `active_recipe` is 0, `error_code` 603, until you ask for another, or 0.
+
+32-bit counters and the model hash take two words, the high word first unless the map says `low_first`.
 """
 
 import enum

@@ -101,6 +101,10 @@ def test_a_wrong_key_is_one_problem(write: Write, old: str, new: str, problem: s
             "10:1: challenge: expected a sequence of 1 to 16 parts, one of them bad at least, got good",
         ),
         ("plc:\n  registers:\n    slots: 500\n", "11:3: plc.registers: expected blocks that stand apart"),
+        (
+            "plc:\n  registers:\n    slots: 14\n",
+            "12:5: plc.registers.slots: expected a number that goes into 65535 with most of it left or nothing",
+        ),
     ],
 )
 def test_values_that_contradict_each_other_are_problems(write: Write, addition: str, problem: str) -> None:

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.part import PART_ID_MAX, Deciding, Expected, Finding, Outcome, Reason, Verdict
+from inspector.part import (
+    PART_ID_MAX,
+    Deciding,
+    Expected,
+    Finding,
+    Outcome,
+    Reason,
+    Verdict,
+    next_part_id,
+)
 from inspector.plc import registers
 from inspector.plc.registers import Control, Flag, RegisterMap, State, Status, WordOrder
 
@@ -156,3 +165,23 @@ def test_a_slot_lies_in_its_block(part_id: int, slots: int) -> None:
     where = RegisterMap(slots=slots)
     first = where.slot_address(part_id)
     assert {first, first + registers.SLOT_WORDS - 1} <= set(where.blocks()["results"])
+
+
+@pytest.mark.parametrize("slots", [2, 14, 15, 16, 128])
+def test_where_ids_go_round_no_stale_verdict_releases_though_a_slot_comes_round_sooner(slots: int) -> None:
+    """A PLC that clears nothing, and verdicts that all are PASS and all stay where they were written."""
+    where, memory = RegisterMap(slots=slots), dict[int, list[int]]()
+    parts = [next_part_id(PART_ID_MAX, step) for step in range(-2 * slots, 2 * slots)]
+    for part_id in parts:
+        slot = where.slot_address(part_id)
+        stale = memory.get(slot, [0] * registers.SLOT_WORDS)
+        assert not registers.releases(stale, part_id)
+        memory[slot] = registers.encode_result(verdict(part_id), Flag(0))
+        assert [p for p in parts if registers.releases(memory[slot], p)] == [part_id]
+    apart = min(b - a for a, b in _same_slot([where.slot_address(part_id) for part_id in parts]))
+    assert apart == (PART_ID_MAX % slots or slots)
+
+
+def _same_slot(slots: list[int]) -> list[tuple[int, int]]:
+    """Return the places of each slot and of its next use."""
+    return [(i, slots.index(slot, i + 1)) for i, slot in enumerate(slots) if slot in slots[i + 1 :]]
