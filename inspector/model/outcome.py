@@ -13,8 +13,7 @@ from inspector.model.synthetic import KINDS
 class Outcome:
     """`above` float64 (defects,): the share of the good images that each image with a defect scores above, ties half.
 
-    Its mean over a kind is that kind's AUROC. `kind_of` (defects,) is the number of each one's kind in KINDS, which all occur
-    equally often.
+    Its mean over a kind is that kind's AUROC. `kind_of` (defects,) is the number of each one's kind in KINDS.
     """
 
     above: NDArray[np.float64]
@@ -22,7 +21,7 @@ class Outcome:
 
     @property
     def worth(self) -> float:
-        """The mean AUROC over all kinds."""
+        """The mean AUROC over all kinds, each as often as it occurs: broad defects count more than one local kind (sample.py)."""
         return float(self.above.mean())
 
     @property
@@ -31,13 +30,13 @@ class Outcome:
         return {name: float(self.above[self.kind_of == kind].mean()) for kind, name in enumerate(KINDS)}
 
     def clearly_above(self, other: "Outcome") -> bool:
-        """Whether it is better than another on the same defects by more than a standard error of their mean difference.
+        """Whether it is better than another on the same defects by more than two standard errors of their mean difference.
 
         Of the difference of each defect, so that what is hard for both does not count as doubt.
         """
         difference = self.above - other.above
         error = float(difference.std(ddof=1)) / math.sqrt(len(difference))
-        return float(difference.mean()) > error
+        return float(difference.mean()) > 2 * error
 
 
 def outcome(scores: NDArray[np.float64], kind_of: NDArray[np.int64]) -> Outcome:

@@ -22,7 +22,7 @@ from inspector.model.training import Collected
 
 BANK = 1000  # patches that a trial's models keep: they rank candidates as the full bank does, in a third of the time
 _CANDIDATES = 10_000  # patches they are chosen from, likewise
-_TIMED = 30  # runs of the engine that a time is the median of
+TIMED = 30  # runs of the engine that a time is the median of
 
 Features = NDArray[np.float16]
 
@@ -112,7 +112,7 @@ class Rig:
         detector = fit_detector(spec, method, trainings, uncounted)
         clock, took = SystemClock(), []
         with compiled(fused_graph(spec, detector), spec.geometry) as engine:
-            for image in self.sample.images[:_TIMED]:
+            for image in self.sample.images[:TIMED]:
                 started_ns = clock.now_ns()
                 engine.score(image)
                 took.append((clock.now_ns() - started_ns) / NS_PER_MS)

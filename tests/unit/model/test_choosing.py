@@ -33,8 +33,8 @@ def trial(
 
 
 def test_the_best_single_size_is_taken_by_any_margin() -> None:
-    trials = [trial(0.8, (96,)), trial(0.8001, (160,), noise=10), trial(0.79)]
-    assert best_of(trials, 10) is trials[1]
+    sizes = [trial(0.8, (96,)), trial(0.8001, (160,), noise=10), trial(0.79)]
+    assert best_of(sizes, [], 10) is sizes[1]
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_anything_else_must_be_clearly_better(beyond: dict[str, object]) -> None
     plain = trial(0.8)
     slightly = trial(0.8005, noise=10, **beyond)  # type: ignore[arg-type]
     clearly = trial(0.83, noise=10, **beyond)  # type: ignore[arg-type]
-    assert best_of([plain, slightly], 10) is plain
-    assert best_of([plain, slightly, clearly], 10) is clearly
+    assert best_of([plain], [slightly], 10) is plain
+    assert best_of([plain], [slightly, clearly], 10) is clearly
 
 
 def test_what_is_too_slow_is_not_chosen() -> None:
-    trials = [trial(None, (384,), milliseconds=20), trial(0.6, (96,))]
-    assert best_of(trials, 10) is trials[1]
+    sizes = [trial(None, (384,), milliseconds=20), trial(0.6, (96,))]
+    assert best_of(sizes, [trial(None, (96, 384))], 10) is sizes[1]
 
 
 def test_a_budget_that_nothing_keeps_is_one_line() -> None:
@@ -60,28 +60,27 @@ def test_a_budget_that_nothing_keeps_is_one_line() -> None:
     with pytest.raises(
         ModelError, match=r"fastest tried takes 2\.0 ms, not 1.*--budget-ms to at least 2\.4"
     ) as raised:
-        best_of(trials, 1)
+        best_of(trials, [], 1)
     assert "\n" not in str(raised.value)
 
 
 def test_pairs_are_the_best_and_others_far_from_it() -> None:
     trials = [trial(0.7, (96,)), trial(0.85, (192,)), trial(0.9), trial(0.8, (160,)), trial(0.6, (384,))]
-    assert [pair.sizes for pair in pairs_of(trials, 100)] == [(160, 256), (96, 256)]
+    assert [pair.sizes for pair in pairs_of(trials, 100)] == [(160, 256), (96, 256), (256, 384)]
 
 
-def test_a_pair_has_the_best_taps_of_each_size() -> None:
+def test_a_pair_has_the_taps_of_each_size() -> None:
     shallow = replace(trial(0.85, (96,)).candidate, taps=(SHALLOW,))
-    trials = [trial(0.9), trial(0.7, (96,)), replace(trial(0.85), candidate=shallow)]
-    (pair,) = pairs_of(trials, 100)
+    (pair,) = pairs_of([trial(0.9), replace(trial(0.85), candidate=shallow)], 100)
     assert pair.sizes == (96, 256)
     assert pair.taps == (SHALLOW, DEEP)
 
 
-def test_pairs_keep_the_budget_and_plain_trials_only_make_them() -> None:
-    trials = [
-        trial(0.9, milliseconds=6),
-        trial(0.8, (96,), milliseconds=3),
-        trial(0.95, (96,), method="gaussian"),
-    ]
-    assert [pair.sizes for pair in pairs_of(trials, 9)] == [(96, 256)]
-    assert pairs_of(trials, 8.9) == []
+def test_pairs_keep_the_budget() -> None:
+    sizes = [trial(0.9, milliseconds=6), trial(0.8, (96,), milliseconds=3)]
+    assert [pair.sizes for pair in pairs_of(sizes, 9)] == [(96, 256)]
+    assert pairs_of(sizes, 8.9) == []
+
+
+def test_one_size_alone_makes_no_pair() -> None:
+    assert pairs_of([trial(0.9), trial(None, (384,))], 100) == []

@@ -15,7 +15,7 @@ def scores(seed: int, shift: float = 1.0) -> np.ndarray:
     return values + shift * (KIND_OF >= 0) + 0.2 * KIND_OF
 
 
-def test_each_kind_has_its_auroc_and_the_worth_is_their_mean() -> None:
+def test_each_kind_has_its_auroc_and_the_worth_is_the_mean_of_all_defects() -> None:
     values = scores(0)
     told = outcome(values, KIND_OF)
     for number, kind in enumerate(KINDS):
