@@ -1,14 +1,18 @@
 """What the desk tells: its status block, the mark of simulated cameras, the record of every verdict."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from inspector.camera.base import DeviceInfo
 from inspector.camera.replay import ReplayCamera
+from inspector.engine.base import Score
 from inspector.part import FrameStatus, Outcome, Reason
 from inspector.plc.registers import Flag, State
-from tests.unit.desk.rig import SIMULATED, SLOTS, Rig
+from tests.unit.desk.rig import DECIDING, SIMULATED, SLOTS, Rig
 
 # -- the status block ------------------------------------------------------------------------------
 
@@ -133,6 +137,10 @@ def test_the_record_of_a_verdict_names_what_decided(ready: Rig) -> None:
         "relative_score": 0.5,
         "frame_id": 1,
         "engine_ms": 7.0,
+        "x": 0,
+        "y": 0,
+        "defect": None,
+        "confidence": pytest.approx(math.nan, nan_ok=True),
         "t_trigger_ns": verdict.t_trigger_ns,
         "t_deadline_ns": verdict.t_deadline_ns,
         "t_decided_ns": verdict.t_decided_ns,
@@ -144,6 +152,26 @@ def test_the_record_of_a_verdict_names_what_decided(ready: Rig) -> None:
         "simulated": False,
         "expected": None,
     }
+
+
+def test_the_record_of_a_reject_says_where_and_which_defect_it_is(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, replace(DECIDING, defects=("dent", "rust")))
+    rig.ready()
+    confidences = np.array([0.25, 0.625], np.float32)
+    heatmap = np.array([[1, 1], [1, 3]], np.float32)
+    try:
+        for value in (3.0, 1.5):
+            rig.count_part_with_frame()
+            score = Score(value, heatmap, (100.0, 0.0, 7.0, 0.0, 100.0, 3.0), confidences)
+            rig.desk.on_score(rig.next_job(), score, engine_ms=7.0)
+        for verdict in rig.desk.take_verdicts():
+            rig.desk.on_written(verdict, 123)
+        rejected, passed = (entry for entry in rig.recorder.entries if entry["event"] == "verdict")
+        assert (rejected["outcome"], rejected["x"], rejected["y"]) == ("REJECT", 157, 153)
+        assert (rejected["defect"], rejected["confidence"]) == ("rust", 0.625)
+        assert (passed["outcome"], passed["defect"]) == ("PASS", None)
+    finally:
+        rig.close()
 
 
 def test_without_a_counting_plc_each_frame_is_a_part(tmp_path: Path) -> None:
