@@ -3,7 +3,6 @@
 anomalib's exports among them. What the network saw when it was trained is not known here, so nothing is held out but its threshold.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -141,9 +140,12 @@ class ImportedModel:
 
     def facts(self) -> dict[str, object]:
         """Return what the manifest says of it."""
-        content = hashlib.sha256(self.network.path.read_bytes()).hexdigest()
         return {
-            "network": {"name": self.network.path.name, "sha256": content, "outputs": self.chosen.names},
+            "network": {
+                "name": self.network.path.name,
+                "sha256": self.network.sha256,
+                "outputs": self.chosen.names,
+            },
             "backbone": None,
             "branches": [],
             "pooling": "max",

@@ -4,6 +4,7 @@ It is data: only operators of the ONNX standard are taken, and nothing of it is 
 """
 
 import copy
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,15 @@ class Network:
     input: Input
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Of its file, followed by the files beside it that hold weights, where it has some: exporters put them there."""
+        beside = {entry.value for entry in _weights_beside(self.path)}
+        digest = hashlib.sha256(self.path.read_bytes())
+        for name in sorted(beside):
+            digest.update((self.path.parent / name).read_bytes())
+        return digest.hexdigest()
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -119,6 +129,12 @@ def _load(path: Path) -> onnx.ModelProto:
             f"{path}: expected an ONNX file, it cannot be read ({reason}); export it again"
         ) from error
     return model
+
+
+def _weights_beside(path: Path) -> list[onnx.StringStringEntryProto]:
+    """Return where the constants lie that are in other files."""
+    constants = onnx.load(path, load_external_data=False).graph.initializer
+    return [entry for constant in constants for entry in constant.external_data if entry.key == "location"]
 
 
 def _prune(graph: onnx.GraphProto, wanted: set[str]) -> None:

@@ -1,6 +1,5 @@
 """A backbone from an ONNX file, as tools/export_backbone writes it: one image in, feature maps by name out."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,4 +66,4 @@ def open_onnx_backbone(path: Path) -> OnnxBackbone:
                 f"{path}: expected operator set {OPSET}, it is {opset} and cannot be converted; export it with opset_version={OPSET}"
             ) from error
         network = Network(path, converted, network.input, network.mean, network.deviation)
-    return OnnxBackbone(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), network)
+    return OnnxBackbone(path.name, network.sha256, network)

@@ -1,5 +1,6 @@
 """A network from elsewhere is taken as it is, or refused in one line that says what to do."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +153,24 @@ def test_two_copies_in_one_graph_share_their_weights_and_keep_apart(tmp_path: Pa
     dark, bright = ReferenceEvaluator(model).run(None, {"x": np.full((1, 3, 2, 2), 2, np.float32)})
     assert float(np.asarray(dark).max()) == 6
     assert float(np.asarray(bright).max()) == 23
+
+
+def test_weights_in_a_file_beside_are_read_and_hashed(tmp_path: Path) -> None:
+    """As the newer of PyTorch's exporters leaves them."""
+    path = networks.pyramid(tmp_path / "whole.onnx")
+    whole, apart = read_network(path), tmp_path / "apart.onnx"
+    onnx.save(onnx.load(path), apart, save_as_external_data=True, location="apart.data", size_threshold=0)
+    network = read_network(apart)
+    assert (
+        network.at((64, 64)).graph.initializer[0].raw_data == whole.at((64, 64)).graph.initializer[0].raw_data
+    )
+    assert whole.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    before = network.sha256
+    data = bytearray((tmp_path / "apart.data").read_bytes())
+    data[0] ^= 1
+    (tmp_path / "apart.data").write_bytes(data)
+    assert network.sha256 != before
+    (tmp_path / "apart.data").unlink()
+    with pytest.raises(NetworkError, match="expected an ONNX file") as caught:
+        read_network(apart)
+    assert "\n" not in str(caught.value)
