@@ -15,7 +15,7 @@ from inspector.model.scoring import compiled, score_files
 from inspector.model.spec import ModelSpec
 from inspector.model.training import Collected, Gathered
 
-# Whole images set aside where several branches must be made comparable: 16 of 576 cells and 232 values are 9 MB.
+# Whole images set aside where several branches must be made comparable: 16 of 576 cells and 384 values are 14 MB.
 SAMPLES = 16
 
 
@@ -56,8 +56,8 @@ def gather(
             groups,
             images - len(aside),
             len(aside),
-            GatheredPositions(branch, groups, seed) if positions else None,
-            spec.cells(branch.grid),
+            positions=GatheredPositions(branch, groups, seed) if positions else None,
+            watched=spec.cells(branch.grid),
         )
         for branch in spec.branches
     )

@@ -91,7 +91,7 @@ def add(fit: argparse.ArgumentParser) -> None:
         type=_taps,
         default=defaults.taps,
         metavar="T,T[/T,T]",
-        help="values of the backbone to compare, '/' between those of several sizes (default: the backbone's own, 4,7,10)",
+        help="values of the backbone to compare, '/' between those of several sizes (default: the backbone's own, 7,10,14)",
     )
     fit.add_argument(
         "--pooling",
@@ -247,7 +247,7 @@ def _align(text: str) -> tuple[float, float]:
 def _taps(text: str) -> tuple[tuple[str, ...], ...]:
     taps = tuple(tuple(name.strip() for name in branch.split(",")) for branch in text.split("/"))
     if not all(name for branch in taps for name in branch):
-        raise argparse.ArgumentTypeError(f"expected names of taps as in 4,7,10, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected names of taps as in 7,10,14, got {text!r}")
     return taps
 
 

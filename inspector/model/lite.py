@@ -127,7 +127,7 @@ def lite0() -> Lite:
         LITE0_SHA256,
         _blocks(width=1.0, depth=1.0),
         read_weights(path, LITE0_SHA256),
-        ("4", "7", "10"),
+        ("7", "10", "14"),
     )
 
 
@@ -146,7 +146,7 @@ def lite2() -> Lite:
         LITE2_SHA256,
         _blocks(width=1.1, depth=1.2),
         read_weights(path, LITE2_SHA256),
-        ("6", "10", "14"),
+        ("10", "14", "20"),
     )
 
 

@@ -9,7 +9,7 @@ from inspector.model.positions import GatheredPositions, Positions
 from inspector.model.spec import Branch
 from inspector.model.whitening import Moments
 
-# Patches that a bank is chosen from, over all images: 40,000 of 232 values are 37 MB, however many images there are.
+# Patches that a bank is chosen from, over all images: 40,000 of 384 values are 61 MB, however many images there are.
 CANDIDATES = 40_000
 
 
@@ -37,6 +37,7 @@ class Gathered:
         groups: int,
         images: int,
         samples: int,
+        *,
         positions: GatheredPositions | None = None,
         watched: NDArray[np.float32] | None = None,
     ) -> None:

@@ -78,7 +78,7 @@ def test_a_plan_is_built_for_every_kind_of_gpu(capability: str, graph: Path, rtx
 def test_every_method_becomes_a_plan_and_a_score(method: str, rtx: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     branch = SPEC.branches[0]
-    gathered = Gathered(branch, 1, 8, 0, GatheredPositions(branch, 1, seed=0))
+    gathered = Gathered(branch, 1, 8, 0, positions=GatheredPositions(branch, 1, seed=0))
     for _ in range(8):
         gathered.add(rng.normal(size=(branch.cells, branch.depth)).astype(np.float32), 0, rng)
     head = method_named(method, bank=50, seed=0).fit(gathered.without(None), uncounted)

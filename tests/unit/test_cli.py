@@ -144,8 +144,8 @@ def test_an_unknown_command_names_the_known_ones(capsys: pytest.CaptureFixture[s
 
 def test_an_option_says_what_it_expects(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["fit", "--good", "x", "--taps", "a,b"])
-    assert capsys.readouterr().err.endswith("expected numbers of blocks as in 4,7,10, got 'a,b'\n")
+        cli.main(["fit", "--good", "x", "--size", "a,b"])
+    assert capsys.readouterr().err.endswith("expected pixels as in 256 or 160,384, got 'a,b'\n")
 
 
 def test_every_command_is_listed_with_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:

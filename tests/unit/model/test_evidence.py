@@ -22,8 +22,8 @@ from inspector.model.whitening import Moments, whitening
 
 DEPTH = 12
 BACKBONE = lite0()
-ONE = model_spec(BACKBONE, 1, [(64, 96)])
-TWO = model_spec(BACKBONE, 1, [(64, 96), (32, 64)])
+ONE = model_spec(BACKBONE, 1, [(64, 96)], [("4", "7", "10")])
+TWO = model_spec(BACKBONE, 1, [(64, 96), (32, 64)], [("4", "7", "10")])
 
 
 def cloud(rng: np.random.Generator, count: int, *shift: tuple[int, float]) -> NDArray[np.float32]:

@@ -76,7 +76,7 @@ def test_the_graph_computes_what_its_parts_say(
 
 def test_features_are_pooled_taps_on_one_grid(features: NDArray[np.float32]) -> None:
     assert SPEC.grid == (4, 6)
-    assert features.shape == (8, 24, 40 + 80 + 112)
+    assert features.shape == (8, 24, 80 + 112 + 192)
 
 
 def test_a_defect_shows_where_it_is(images: list[NDArray[np.uint8]], detector: Detector) -> None:

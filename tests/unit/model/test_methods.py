@@ -38,7 +38,7 @@ def image(rng: np.random.Generator) -> Patches:
 def training() -> Training:
     """Forty good images in two groups."""
     rng = np.random.default_rng(0)
-    gathered = Gathered(BRANCH, 2, 40, 0, GatheredPositions(BRANCH, 2, seed=0))
+    gathered = Gathered(BRANCH, 2, 40, 0, positions=GatheredPositions(BRANCH, 2, seed=0))
     for index in range(40):
         gathered.add(image(rng), index % 2, rng)
     return gathered.without(BARRED)
