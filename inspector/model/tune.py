@@ -24,8 +24,8 @@ from inspector.model.trials import Rig, Trial
 
 SIZES = (96, 160, 256, 384)  # each 1.5 times the one before; what lies between is tried next to the best
 BETWEEN = {96: (128,), 160: (128, 192), 256: (192, 320), 384: (320,)}
-_OTHER_METHODS = ("gaussian", "reconstruction")
-_OTHER_POOLING = 16.0
+METHODS = ("gaussian", "reconstruction")
+POOLING = 16.0
 # By backbone: what is tried at every size, and at the best one only, where it must be clearly better: deep taps did better on real
 # defects in 12 of 15 comparisons, shallow ones on synthetic defects with their sharp edges. Any other backbone has its own taps only.
 TAPS = {
@@ -103,8 +103,8 @@ def _beside(best: FitOptions, other_taps: Sequence[tuple[str, ...]]) -> list[Fit
     """Return what else is worth a trial at the size of the best."""
     return [
         *(replace(best, taps=(taps,)) for taps in other_taps),
-        *(replace(best, method=method) for method in _OTHER_METHODS),
-        replace(best, pooling=_OTHER_POOLING),
+        *(replace(best, method=method) for method in METHODS),
+        replace(best, pooling=POOLING),
     ]
 
 
