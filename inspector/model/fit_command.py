@@ -1,14 +1,12 @@
 """The command `inspector fit`: arguments in, pack, table and JSON out."""
 
 import argparse
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inspector.errors import ModelError
 from inspector.model.console import add_json, progress_bars, show_table, write_json
-from inspector.model.options import BACKBONES, IMPORTED, MAXIMUM, METHODS, FitOptions, FrameOptions
+from inspector.model.fit_arguments import add_arguments, options_of, tune_within_ms
 from inspector.model.tune_table import show_tuning
 
 if TYPE_CHECKING:
@@ -18,149 +16,7 @@ if TYPE_CHECKING:
 
 def add(fit: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    defaults = FitOptions()
-    fit.add_argument(
-        "--good",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="images of good parts, best one sub-folder for each batch",
-    )
-    fit.add_argument(
-        "--defects",
-        type=Path,
-        metavar="DIR",
-        help="images of known defects, a sub-folder for each kind, named after it; 3 of each at least, 10 are good",
-    )
-    fit.add_argument(
-        "--defect-masks",
-        type=Path,
-        metavar="DIR",
-        help="where they are: NAME_mask.png or NAME.png, white on black, in the places of --defects (they do without)",
-    )
-    fit.add_argument(
-        "--out", type=Path, metavar="PACK", help="the pack to write (default: models/NAME, named after DIR)"
-    )
-    fit.add_argument(
-        "--method",
-        choices=[*METHODS, IMPORTED],
-        default=defaults.method,
-        help="how a patch is compared, or a network that scores by itself (default: %(default)s)",
-    )
-    fit.add_argument(
-        "--network",
-        type=Path,
-        metavar="FILE.onnx",
-        help="that network: it maps one image, values 0 to 1, to a score or a map",
-    )
-    fit.add_argument(
-        "--output",
-        default="",
-        metavar="NAME",
-        help="its output to use, where it has several that could be it",
-    )
-    fit.add_argument(
-        "--false-reject-rate",
-        type=float,
-        default=defaults.false_reject_rate,
-        metavar="RATE",
-        help="good parts that may be rejected (default: %(default)s)",
-    )
-    fit.add_argument(
-        "--bank",
-        type=int,
-        default=defaults.bank,
-        metavar="N",
-        help="patches of good parts to keep (default: %(default)s)",
-    )
-    fit.add_argument(
-        "--size",
-        type=_sizes,
-        default=defaults.sizes,
-        metavar="PIXELS[,PIXELS]",
-        help="scale images to an area of PIXELS x PIXELS; several are compared together (default: 256)",
-    )
-    fit.add_argument(
-        "--backbone",
-        default=defaults.backbone,
-        metavar="NAME",
-        help=f"the pretrained network: {', '.join(BACKBONES)}, or an ONNX file (default: %(default)s)",
-    )
-    fit.add_argument(
-        "--taps",
-        type=_taps,
-        default=defaults.taps,
-        metavar="T,T[/T,T]",
-        help="values of the backbone to compare, '/' between those of several sizes (default: the backbone's own, 7,10,14)",
-    )
-    fit.add_argument(
-        "--pooling",
-        type=_pooling,
-        default=defaults.pooling,
-        metavar="max|P",
-        help="how the heat map becomes the score: its maximum, or its power mean of exponent P (default: max)",
-    )
-    fit.add_argument(
-        "--roi",
-        type=_roi,
-        metavar="X,Y,W,H",
-        help="look at this region alone, in pixels (default: the whole image)",
-    )
-    fit.add_argument(
-        "--mask",
-        type=Path,
-        metavar="FILE",
-        help="ignore what is black in this picture of the images' size, or the polygons in this .json: [[[x, y], ...], ...]",
-    )
-    fit.add_argument(
-        "--scale",
-        type=float,
-        metavar="F",
-        help="scale by F instead of to an area, 1 for every pixel (default with --tiles: 1)",
-    )
-    fit.add_argument(
-        "--tiles",
-        type=_tiles,
-        metavar="SIDE[,OVERLAP]",
-        help="for fine defects in large images: look tile by tile; a defect up to OVERLAP is whole in one of them (512,64 suits most)",
-    )
-    fit.add_argument(
-        "--align",
-        type=_align,
-        metavar="PIXELS,DEGREES",
-        help="turn and shift each part to the pose of the reference; one farther from it is rejected (FRAME_BAD)",
-    )
-    fit.add_argument(
-        "--reference",
-        type=Path,
-        metavar="FILE",
-        help="the image whose pose --align takes (default: the most usual one)",
-    )
-    fit.add_argument(
-        "--bits",
-        type=int,
-        choices=range(8, 17),
-        metavar="N",
-        help="depth of images that are stored in 16 bits (default: what they use)",
-    )
-    fit.add_argument(
-        "--seed",
-        type=int,
-        default=defaults.seed,
-        metavar="N",
-        help="of everything random (default: %(default)s)",
-    )
-    fit.add_argument(
-        "--tune",
-        action="store_true",
-        help="choose size, taps, method and pooling by trials on synthetic defects, laid on the images of good parts",
-    )
-    fit.add_argument(
-        "--budget-ms",
-        type=float,
-        metavar="MS",
-        help="time that scoring an image may take on this machine, for --tune (default: any)",
-    )
+    add_arguments(fit)
     add_json(fit)
     fit.set_defaults(run=run_fit)
 
@@ -169,21 +25,7 @@ def run_fit(args: argparse.Namespace) -> int:
     """Fit, show what came of it, and what the threshold is worth."""
     from inspector.model.fit import fit
 
-    options = FitOptions(
-        false_reject_rate=args.false_reject_rate,
-        bank=args.bank,
-        sizes=args.size,
-        taps=args.taps,
-        seed=args.seed,
-        method=args.method,
-        pooling=args.pooling,
-        backbone=args.backbone,
-        network=args.network,
-        output=args.output,
-        frame=FrameOptions(
-            args.roi, args.mask, args.scale, args.tiles, args.align, args.reference, args.bits
-        ),
-    )
+    options = options_of(args)
     out = args.out or Path("models") / args.good.resolve().name
     with progress_bars() as progress:
         result = fit(
@@ -193,69 +35,13 @@ def run_fit(args: argparse.Namespace) -> int:
             progress,
             defects=args.defects,
             defect_masks=args.defect_masks,
-            tune_within_ms=_tune_within_ms(args),
+            tune_within_ms=tune_within_ms(args),
         )
     if result.tuning is not None:
         show_tuning(result.tuning)
     _show_fit(result)
     write_json(args.json, result.as_json())
     return 0
-
-
-def _tune_within_ms(args: argparse.Namespace) -> float | None:
-    if args.tune:
-        return math.inf if args.budget_ms is None else float(args.budget_ms)
-    if args.budget_ms is not None:
-        raise ModelError("expected --tune beside --budget-ms, it is not there; only tuning keeps a budget")
-    return None
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected pixels as in 256 or 160,384, got {text!r}") from error
-
-
-def _numbers(text: str, count: int, example: str) -> list[float]:
-    try:
-        found = [float(part) for part in text.split(",")]
-        if len(found) == count:
-            return found
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"expected {count} numbers as in {example}, got {text!r}")
-
-
-def _roi(text: str) -> tuple[int, int, int, int]:
-    x, y, width, height = (round(number) for number in _numbers(text, 4, "100,50,640,480"))
-    if min(x, y) < 0 or min(width, height) < 1:
-        raise argparse.ArgumentTypeError(f"expected a region as in 100,50,640,480, got {text!r}")
-    return x, y, width, height
-
-
-def _tiles(text: str) -> tuple[int, int]:
-    side, overlap = (round(number) for number in _numbers(text if "," in text else f"{text},64", 2, "512,64"))
-    return side, overlap
-
-
-def _align(text: str) -> tuple[float, float]:
-    pixels, degrees = _numbers(text.replace("px", "").replace("deg", ""), 2, "20,5")
-    return pixels, degrees
-
-
-def _taps(text: str) -> tuple[tuple[str, ...], ...]:
-    taps = tuple(tuple(name.strip() for name in branch.split(",")) for branch in text.split("/"))
-    if not all(name for branch in taps for name in branch):
-        raise argparse.ArgumentTypeError(f"expected names of taps as in 7,10,14, got {text!r}")
-    return taps
-
-
-def _pooling(text: str) -> float:
-    try:
-        return MAXIMUM if text == "max" else float(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected max or an exponent as in 8, got {text!r}") from error
 
 
 def _show_fit(result: "FitResult") -> None:
