@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from inspector.engine.base import open_engine
+from inspector.engine.tensorrt import build_plan
 from inspector.errors import ImagesError, InspectorError, ModelError
 from inspector.model.commands import register
 from inspector.model.images import read_image
@@ -93,6 +94,12 @@ def test_parts_that_were_not_seen_are_named_and_placed(pack: Pack, plates: Path)
     engine.close()
     assert np.mean(named) >= 0.7
     assert np.mean(near) >= 0.7
+
+
+def test_the_gpu_compiler_takes_the_graph_too(pack: Pack) -> None:
+    rtx = pytest.importorskip("tensorrt_rtx", reason="no tensorrt_rtx: pip install tensorrt-rtx-cu13")
+    plan = build_plan(rtx, pack.graph, pack.graph.read_bytes(), "sm86")
+    assert plan.outputs["defects"] == ("float32", (1, 2))
 
 
 def test_good_parts_keep_their_rate(pack: Pack) -> None:

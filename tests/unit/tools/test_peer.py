@@ -46,7 +46,6 @@ def test_a_side_that_ends_is_told() -> None:
         pytest.raises(ModelError, match="expected an answer from peer, its process ended"),
     ):
         peer.ask(fit=[])
-        peer.ask(fit=[])
 
 
 def test_without_a_set_there_is_nothing_to_compare(capsys: pytest.CaptureFixture[str]) -> None:
