@@ -8,21 +8,26 @@ if TYPE_CHECKING:
     from inspector.model.trials import Trial
     from inspector.model.tune import Tuning
 
+_LEAST_WIDTH = 130  # columns
+
 
 def show_tuning(tuning: "Tuning") -> None:
     """Print a row for each trial: time per image, and how well each kind of synthetic defect was told from good parts (AUROC)."""
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
     from inspector.model.synthetic import KINDS
 
-    table = Table(title="Tried on synthetic defects (AUROC)", title_justify="left")
+    title = "Tried on synthetic defects: time per image, good and bad told apart (AUROC)"
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("model", no_wrap=True)
     for name in ("ms", "mean", *KINDS):
         table.add_column(name, justify="right", no_wrap=True)
     for trial in tuning.trials:
         table.add_row(*_cells(trial), style="bold green" if trial is tuning.chosen else None)
-    Console().print(table)
+    # Wider than a narrow terminal or a file's 80 columns, where each figure would be cut.
+    Console(width=max(_LEAST_WIDTH, Console().width)).print(table)
 
 
 def described(candidate: FitOptions) -> str:
