@@ -61,8 +61,15 @@ def _tile(outcome: PartOutcome, shown: Shown, engine: Engine, sensor: Sensor, th
         height, width = picture.shape[:2]
         tile[:height, left : left + width] = picture
     _write(tile, _ending(shown.name, 58), PICTURE + 16)
-    _write(tile, f"part {outcome.seen['index']}: score {value:.4g}, threshold {threshold:.4g}", PICTURE + 36)
+    text = f"part {outcome.seen['index']}: score {value:.4g}, threshold {threshold:.4g}"
+    _write(tile, text + _likeness(outcome), PICTURE + 36)
     return tile
+
+
+def _likeness(outcome: PartOutcome) -> str:
+    """Return which known defect the record names, if any."""
+    verdict = outcome.verdict or {}
+    return f", {verdict['defect']} {verdict['confidence']:.0%}" if verdict.get("defect") else ""
 
 
 def _shrunk(image: Picture) -> Picture:

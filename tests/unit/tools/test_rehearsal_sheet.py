@@ -93,3 +93,19 @@ def test_a_frame_that_has_no_score_is_shown_without_heat(tmp_path: Path) -> None
     assert tile is not None
     assert (tile.max(axis=2).astype(int) - tile.min(axis=2)).max() == 0
     assert (tile[250:] > 200).any(), "the caption"
+
+
+def test_a_tile_names_the_defect_of_the_record(tmp_path: Path) -> None:
+    parts, shown = outcomes(tmp_path, 1)
+    verdict = {"score": 3.0, "reason": "SCORE", "defect": "crack", "confidence": 0.75}
+    drawn = []
+    for name, outcome in (("plain", parts[0]), ("named", PartOutcome(parts[0].seen, verdict))):
+        folder = tmp_path / name
+        folder.mkdir()
+        [page] = draw(
+            {"rejects": [outcome]}, folder, shown=shown, sensor=Sensor(60, 30, 1), engine=Hot(), threshold=1.0
+        )
+        picture = cv2.imread(str(page))
+        assert picture is not None
+        drawn.append(np.flatnonzero((picture.max(axis=2) > 128)[-24:].any(axis=0)).max())
+    assert drawn[1] > drawn[0] + 50, "the text goes on with the name"
