@@ -192,11 +192,15 @@ def quickly(split: Split) -> Split:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; return the exit status."""
     args = _parser().parse_args(arguments)
-    seeds = range(args.seeds)
+    seeds = range(max(1, args.seeds))
     try:
         splits = [*(tiles(args.tiles, seeds) if args.tiles else ())]
         if args.solar:
             splits += [*solar("mono", seeds), *solar("poly", seeds)]
+        if not splits:
+            raise ImagesError(
+                "expected photographs to measure on, got --no-solar without --tiles; leave out one"
+            )
         rows = []
         for split in splits:
             for row in rows_of(quickly(split) if args.quick else split, quick=args.quick, tuned=args.tuned):
