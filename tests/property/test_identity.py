@@ -129,9 +129,9 @@ def test_a_part_that_was_counted_long_ago_is_not_imaged() -> None:
 
 def test_a_part_that_the_next_one_replaces_before_the_exposure_does_not_pass_by_its_picture() -> None:
     bad = good_part(3.0, good=False, latency_ms=9.9)
-    behind = good_part(150.0, latency_ms=9.9)
-    world = run([good_part(104.0), bad, behind, good_part()], first_count=200, by_command=True)
+    behind = [good_part(2.5), good_part(150.0)]  # counted at once, so that neither is imaged for itself
+    world = run([good_part(104.0), bad, *behind, good_part()], first_count=200, by_command=True)
     judge(world)
     shown = [shows[1:] for shows in world.shown.values() if shows is not None]
     assert (203, True) in shown  # the good one behind it was before the camera
-    assert reasons(world, 4) == ["NONE", "HANDSHAKE", "HANDSHAKE", "NONE"]
+    assert reasons(world, 5) == ["NONE", "HANDSHAKE", "FRAME_LOST", "FRAME_LOST", "NONE"]
