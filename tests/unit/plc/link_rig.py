@@ -25,6 +25,7 @@ class FakeDesk:
         self._changed = threading.Condition()
         self.controls: list[dict[str, Any]] = []
         self.written: list[tuple[Verdict, int | None]] = []
+        self.told_at_once: object = None
         self.ups = 0
         self.downs: list[str] = []
         self.heartbeats: list[tuple[bool, float]] = []  # whether it beats, and how long it stood still
@@ -78,7 +79,7 @@ class FakeDesk:
         return Status(heartbeat, State.ONLINE | State.READY | State.BUSY | State.FAULT, 303, 2, 10, 4, 3, 1)
 
     def news(self) -> object:
-        return None
+        return self.told_at_once
 
     def flags(self) -> Flag:
         return Flag.SIMULATED

@@ -287,6 +287,21 @@ def test_the_status_is_written_with_every_heartbeat(plc: ScriptedPlc, desk: Fake
     assert beats[:4] == [1, 2, 3, 4]
 
 
+def test_what_cannot_wait_for_the_heartbeat_is_told_at_once_and_once(
+    plc: ScriptedPlc, desk: FakeDesk
+) -> None:
+    with linked(plc, desk, poll_ms=2.0) as link:  # and its status rarely
+        desk.wait_for(lambda: desk.ups == 1)
+        before = len(plc.writes(200))
+        for recipe in (1, 2):
+            desk.told_at_once = recipe
+            link.wake()
+            plc.wait_for(lambda: len(plc.writes(200)) == before + 1)
+            plc.wait_for_requests(2)  # reads, and no second one
+            assert len(plc.writes(200)) == before + 1
+            before += 1
+
+
 def test_the_heartbeat_leaves_out_zero() -> None:
     beats = Heartbeats(1000.0, lambda *_: None, ours=65_534)
     assert [beats.next(), beats.next()] == [65_535, 1]
