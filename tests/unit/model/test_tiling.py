@@ -69,10 +69,11 @@ def test_tiles_that_cannot_be_are_refused(side: int, overlap: int) -> None:
 
 
 SIZE = 192, 256
+TAPS = [("4", "7", "10")]  # whose cells see little beyond a tile this small
 
 
 def spec(tile: Tile | None = None) -> ModelSpec:
-    return model_spec(open_backbone("lite0"), 1, [SIZE], tile=tile)
+    return model_spec(open_backbone("lite0"), 1, [SIZE], TAPS, tile=tile)
 
 
 def image(seed: int) -> NDArray[np.uint8]:
@@ -105,7 +106,7 @@ def test_brightness_is_that_of_the_whole_frame() -> None:
     half[::2, :128:2] += 1
     tiled = grid_of(spec(Tile(128, 0)), half)
     alone = grid_of(
-        model_spec(open_backbone("lite0"), 1, [(128, 128)]), np.ascontiguousarray(half[:128, :128])
+        model_spec(open_backbone("lite0"), 1, [(128, 128)], TAPS), np.ascontiguousarray(half[:128, :128])
     )
     whole = grid_of(spec(), half)
     inner = np.s_[2:6, 2:6]
@@ -130,16 +131,16 @@ def test_a_defect_shows_where_it_is_and_the_score_is_the_maximum() -> None:
 
 
 def test_sides_of_a_tiled_input_come_in_steps_of_a_cell() -> None:
-    odd = model_spec(open_backbone("lite0"), 1, [(176, 240)], tile=Tile(96, 32))
+    odd = model_spec(open_backbone("lite0"), 1, [(176, 240)], TAPS, tile=Tile(96, 32))
     assert odd.grid == (11, 15)
     assert dataclasses.replace(odd).geometry.height == 176
     with pytest.raises(ModelError, match="steps of 16 pixels, got 250 x 176"):
-        model_spec(open_backbone("lite0"), 1, [(176, 250)], tile=Tile(96, 32))
+        model_spec(open_backbone("lite0"), 1, [(176, 250)], TAPS, tile=Tile(96, 32))
 
 
 def test_very_many_patches_are_compared_in_parts() -> None:
     """The same distances, whether or not they are cut into parts."""
-    large = model_spec(open_backbone("lite0"), 1, [(64, 64)])
+    large = model_spec(open_backbone("lite0"), 1, [(64, 64)], TAPS)
     flat = grid_of(large, image(3)[:64, :64].copy()).reshape(-1, large.branches[0].depth)
     head = NearestHead(whitening(Moments.of(flat)), build_bank(flat, 8, np.random.default_rng(0)))
     whole = fused_graph(large, Detector((head,)))
