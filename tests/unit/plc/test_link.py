@@ -1,6 +1,7 @@
 """The PLC thread, against a scripted PLC and a scripted desk, with the real clock."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -292,14 +293,13 @@ def test_what_cannot_wait_for_the_heartbeat_is_told_at_once_and_once(
 ) -> None:
     with linked(plc, desk, poll_ms=2.0) as link:  # and its status rarely
         desk.wait_for(lambda: desk.ups == 1)
-        before = len(plc.writes(200))
         for recipe in (1, 2):
+            told = len(plc.writes(200)) + 1
             desk.told_at_once = recipe
             link.wake()
-            plc.wait_for(lambda: len(plc.writes(200)) == before + 1)
+            plc.wait_for(partial(lambda n: len(plc.writes(200)) == n, told))
             plc.wait_for_requests(2)  # reads, and no second one
-            assert len(plc.writes(200)) == before + 1
-            before += 1
+            assert len(plc.writes(200)) == told
 
 
 def test_the_heartbeat_leaves_out_zero() -> None:
