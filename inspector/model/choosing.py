@@ -14,8 +14,8 @@ APART = 1.5  # the factor between the two sizes of a pair, at least: nearer, the
 def best_of(plain: Sequence[Trial], others: Sequence[Trial], budget_ms: float) -> Trial:
     """Return the best trial that kept the budget. Raises ModelError where no plain one did.
 
-    Among `plain` ones, which differ in size alone, it is the one that tells most apart; any of the `others` must be clearly
-    better than that one: of twenty trials, chance makes some look best.
+    `plain` ones differ in size alone. The usual size stays unless another trial is clearly better on the same defects: of a dozen
+    trials chance makes some look best. Where the usual size is too slow, the best of the others takes its place.
     """
     kept = [trial for trial in plain if trial.outcome]
     if not kept:
@@ -24,13 +24,17 @@ def best_of(plain: Sequence[Trial], others: Sequence[Trial], budget_ms: float) -
             f"expected a time budget that some model keeps, the fastest tried takes {fastest:.1f} ms, not {budget_ms:g}; "
             f"raise --budget-ms to at least {1.2 * fastest:.1f}"
         )
-    best = max(kept, key=_worth)
-    return max([best, *(trial for trial in others if _clearly_above(trial, best))], key=_worth)
+    usual = [trial for trial in kept if trial.candidate.sizes == FitOptions().sizes]
+    base = max(usual or kept, key=_worth)
+    return max([base, *(trial for trial in (*kept, *others) if _clearly_above(trial, base))], key=_worth)
 
 
 def pairs_of(plain: Sequence[Trial], budget_ms: float) -> list[FitOptions]:
     """Return the best size together with the best of the others that are far enough from it, if both fit into the budget."""
-    best, *others = sorted((trial for trial in plain if trial.outcome), key=_worth, reverse=True)
+    best = best_of(plain, [], budget_ms)
+    others = sorted(
+        (trial for trial in plain if trial.outcome and trial is not best), key=_worth, reverse=True
+    )
     pairs = []
     for other in others:
         small, large = sorted((best, other), key=lambda trial: trial.candidate.sizes)

@@ -142,7 +142,7 @@ def _add_model(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--tune",
         action="store_true",
-        help="choose size, taps, method and pooling by trials on synthetic defects, laid on the images of good parts",
+        help="choose size, taps and method by trials on synthetic defects, laid on the images of good parts",
     )
     group.add_argument(
         "--budget-ms",

@@ -70,7 +70,7 @@ def test_the_pack_is_of_the_best_trial_and_says_what_was_tried(
 def test_the_same_seed_tries_and_finds_the_same(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tune, "SIZES", (64,))
     monkeypatch.setattr(tune, "METHODS", ())
-    monkeypatch.setattr(tune, "TAPS", {"efficientnet-lite0": (("4", "7"), ())})
+    monkeypatch.setattr(tune, "TAPS", {"efficientnet-lite0": (("4", "7"), (("4",),))})
     paths = list_images(good)
     found = survey(paths)
     folds = choose_folds(find_batches(paths, good, found.thumbnails), np.random.default_rng(0))

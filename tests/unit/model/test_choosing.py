@@ -32,8 +32,14 @@ def trial(
     return Trial(candidate, milliseconds, told)
 
 
-def test_the_best_single_size_is_taken_by_any_margin() -> None:
-    sizes = [trial(0.8, (96,)), trial(0.8001, (160,), noise=10), trial(0.79)]
+def test_the_usual_size_stays_unless_another_is_clearly_better() -> None:
+    usual, slightly, clearly = trial(0.8), trial(0.8005, (96,), noise=10), trial(0.83, (160,), noise=10)
+    assert best_of([usual, slightly], [], 10) is usual
+    assert best_of([usual, slightly, clearly], [], 10) is clearly
+
+
+def test_where_the_usual_size_is_too_slow_the_best_other_is_taken() -> None:
+    sizes = [trial(0.8, (96,)), trial(0.8001, (160,), noise=10), trial(None)]
     assert best_of(sizes, [], 10) is sizes[1]
 
 
