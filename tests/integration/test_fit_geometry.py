@@ -56,7 +56,18 @@ def fitted(folder: Path, *arguments: object, deep: bool = False, moved: float = 
             write(folder / "good" / day / f"{index}.png", frame(rng, dx, dy, turn / 4), deep=deep)
     parser = argparse.ArgumentParser(prog="inspector")
     register(parser.add_subparsers(required=True))
-    wanted = ["fit", "--good", folder / "good", "--out", folder / "pack", "--bank", "150", *arguments]
+    wanted = [
+        "fit",
+        "--good",
+        folder / "good",
+        "--out",
+        folder / "pack",
+        "--bank",
+        "150",
+        "--taps",
+        "4,7,10",
+        *arguments,
+    ]
     args = parser.parse_args([str(argument) for argument in wanted])
     assert args.run(args) == 0
     return load_pack(folder / "pack")
