@@ -76,7 +76,7 @@ def fit(
 
     The threshold comes from models that were fitted without the images they judge; the pack's model is fitted on all.
     `defects`: examples of known ones in sub-folders, with their masks in the same places below `defect_masks`.
-    `tune_within_ms`: choose sizes, taps, method and pooling anew, whose time for an image is at most this (infinite: no limit).
+    `tune_within_ms`: choose sizes, taps and method anew, whose time for an image is at most this (infinite: no limit).
     """
     options = options or FitOptions()
     clock = SystemClock()
