@@ -7,7 +7,7 @@ sides of a fold, in whatever batches they lie.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -35,13 +35,14 @@ _EXIF_BYTES = 65_536  # the first segment of a JPEG is no longer
 class Batches:
     """The batch of each image by number from 0, the batches' names, and the family of each image. Arrays int64 (n,).
 
-    `source`: where the batches come from; "none" where all images are one.
+    `source`: where the batches come from; "none" where all images are one. `files`: the images' names, where they are known.
     """
 
     batch_of: NDArray[np.int64]
     names: tuple[str, ...]
     family_of: NDArray[np.int64]
     source: Source
+    files: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> NDArray[np.int64]:
@@ -52,7 +53,10 @@ class Batches:
         """Return the batches of the images where `chosen` (n,) is true, without those of which nothing is left."""
         kept, batch_of = np.unique(self.batch_of[chosen], return_inverse=True)
         names = tuple(self.names[number] for number in kept)
-        return Batches(batch_of.reshape(-1).astype(np.int64), names, self.family_of[chosen], self.source)
+        files = tuple(name for name, taken in zip(self.files, chosen, strict=False) if taken)
+        return Batches(
+            batch_of.reshape(-1).astype(np.int64), names, self.family_of[chosen], self.source, files
+        )
 
     def labels(self) -> list[str]:
         """Return the name of each image's batch."""
@@ -61,7 +65,11 @@ class Batches:
 
 def find_batches(paths: Sequence[Path], root: Path, thumbnails: NDArray[np.uint8]) -> Batches:
     """Return batches by the sub-folders of `root`; without any by pauses in recording; without those by families."""
-    family_of = families(thumbnails)
+    found = _find(paths, root, families(thumbnails))
+    return replace(found, files=tuple(str(path.relative_to(root)) for path in paths))
+
+
+def _find(paths: Sequence[Path], root: Path, family_of: NDArray[np.int64]) -> Batches:
     folders = [batch_of(path, root) for path in paths]
     if len(set(folders)) > 1:
         return _named(folders, family_of, "folders")

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inspector.errors import ImagesError, ModelError
 from inspector.model.batches import Batches
+from inspector.model.kinds import Kind, own_kinds, without
 from inspector.model.next_batch import LEAST_BATCHES, limit_for, outlook, rate_interval
 
 MINIMUM_IMAGES = 20
@@ -53,8 +54,9 @@ def choose_threshold(scores: NDArray[np.float64], false_reject_rate: float, batc
     """Return the limit that a good part of the next batch exceeds with the stated probability at most.
 
     It is the score of rank ceil((n + 1)(1 - rate)) (split conformal prediction, Vovk et al. 2005), or the limit that takes the
-    spread between batches into account, whichever is higher. Where n is too small to have that rank it is the highest score,
-    and a warning says so. A part is rejected when its score is above the limit.
+    spread between batches into account, where it is higher. Where n is too small to have that rank it is the highest score,
+    and a warning says so. Kinds of their own (kinds.py) do not count for the limit, but for the interval they do. A part is
+    rejected when its score is above the limit.
     """
     check_rate(false_reject_rate)
     ordered = np.sort(scores)
@@ -62,19 +64,44 @@ def choose_threshold(scores: NDArray[np.float64], false_reject_rate: float, batc
         raise ModelError(
             "expected a positive finite score for each held-out image, found others; check the good images"
         )
-    count = len(ordered)
+    kinds = own_kinds(scores, batches, false_reject_rate)
+    kept = without(kinds, len(scores))
+    value = _limit(scores[kept], batches.part(kept), false_reject_rate)
     seen = outlook(scores, batches)
-    rank = min(count, math.ceil((count + 1) * (1 - false_reject_rate) - 1e-9))
-    limit = limit_for(seen, false_reject_rate)
-    value = max(float(ordered[rank - 1]), limit if math.isfinite(limit) else float(ordered[-1]))
     dated = batches.source in ("folders", "times")
     next_images = int(np.median(batches.sizes)) if dated else _USUAL_BATCH
     interval = rate_interval(seen, value, next_images)
-    above = int((ordered > value).sum())
-    promised = dated and interval is not None
-    threshold = Threshold(value, above / count, interval, next_images, promised, ())
-    warnings = _warnings(threshold, scores, false_reject_rate, batches, seen.batches)
-    return Threshold(value, above / count, interval, next_images, promised, tuple(warnings))
+    rate = float((scores > value).mean())
+    threshold = Threshold(value, rate, interval, next_images, dated and interval is not None, ())
+    warnings = (
+        *_warnings(threshold, scores[kept], false_reject_rate, batches.part(kept), seen.batches),
+        *_unlike(kinds, batches),
+    )
+    return replace(threshold, warnings=warnings)
+
+
+def _limit(scores: NDArray[np.float64], batches: Batches, rate: float) -> float:
+    """Return the limit for scores that all count.
+
+    The spread between batches raises it only where they are real ones, for whose next the rate is to hold, and never above the
+    highest score: what no good part reached is left to the bad ones, and the interval says what that may cost.
+    """
+    ordered = np.sort(scores)
+    rank = min(len(ordered), math.ceil((len(ordered) + 1) * (1 - rate) - 1e-9))
+    value, highest = float(ordered[rank - 1]), float(ordered[-1])
+    if batches.source in ("folders", "times"):
+        value = max(value, min(highest, limit_for(outlook(scores, batches), rate)))
+    return value
+
+
+def _unlike(kinds: tuple[Kind, ...], batches: Batches) -> Iterator[str]:
+    for kind in kinds:
+        members = np.flatnonzero(kind.members)
+        example = f", e.g. {batches.files[members[0]]}" if batches.files else ""
+        yield (
+            f"{len(members)} images ({kind.name}{example}) are unlike all others: a batch of a kind that the model has not seen "
+            "is rejected as a whole; keep examples of every kind among the good images"
+        )
 
 
 def _warnings(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inspector.model.batches import Batches
 from inspector.model.calibrate import MINIMUM_IMAGES, choose_threshold
+from inspector.model.kinds import own_kinds, without
 from inspector.model.next_batch import LEAST_BATCHES, Outlook, limit_for, outlook, rate_interval
 
 _PARTS = (0.25, 0.5)
@@ -55,7 +56,9 @@ def learning_curve(
     highest = None if everything.interval is None else everything.interval[1]
     value = everything.value
     points.append(Point(len(scores), len(batches.names), (value, value), highest, foreseen=False))
-    points.extend(_foreseen(whole, rate, batches, value, next_images))
+    kept = without(own_kinds(scores, batches, rate), len(scores))
+    usual = outlook(scores[kept], batches.part(kept))
+    points.extend(_foreseen((whole, usual), rate, batches, value=value, next_images=next_images))
     return tuple(points)
 
 
@@ -96,20 +99,18 @@ def _measured(
 
 
 def _foreseen(
-    whole: Outlook, rate: float, batches: Batches, value: float, next_images: int
+    seen: tuple[Outlook, Outlook], rate: float, batches: Batches, *, value: float, next_images: int
 ) -> Iterator[Point]:
-    """Yield the points of more images, were they in more batches of the same spread and otherwise like those known."""
-    kinds = int(whole.family_of.max()) + 1
+    """Yield the points of more images, were they in more batches of the same spread and otherwise like those known.
+
+    `seen`: all images, and those that are of no kind of their own.
+    """
+    whole, usual = seen
     for times in _MULTIPLES:
-        more = replace(
-            whole,
-            rests=np.repeat(whole.rests, times),
-            family_of=(whole.family_of[:, None] + kinds * np.arange(times)).reshape(-1),
-            batches=whole.batches * times,
-        )
-        limit = limit_for(more, rate)
-        if not np.isfinite(limit):
-            limit = value
+        # As choose_threshold has it: the spread counts where batches are real ones, and no further than the highest score.
+        more, limit = _times(whole, times), value
+        if batches.source in ("folders", "times"):
+            limit = min(value, limit_for(_times(usual, times), rate))
         # From fewer than three batches their spread is not known, and more of it cannot be foreseen.
         known = whole.batches >= LEAST_BATCHES
         interval = rate_interval(more, limit, next_images) if known else None
@@ -120,3 +121,14 @@ def _foreseen(
             None if interval is None else interval[1],
             foreseen=True,
         )
+
+
+def _times(seen: Outlook, times: int) -> Outlook:
+    """Return what would be seen of so many times as many batches of the same kind."""
+    kinds = int(seen.family_of.max()) + 1
+    return replace(
+        seen,
+        rests=np.repeat(seen.rests, times),
+        family_of=(seen.family_of[:, None] + kinds * np.arange(times)).reshape(-1),
+        batches=seen.batches * times,
+    )

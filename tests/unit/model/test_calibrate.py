@@ -46,9 +46,9 @@ def test_new_scores_of_the_same_batch_are_rejected_at_the_stated_rate() -> None:
     assert np.mean(rates) == pytest.approx(0.05, abs=0.004)
 
 
-@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
-def test_new_batches_are_rejected_at_the_stated_rate_at_most(spread: float) -> None:
-    """Also where batches differ as much as the images within them; the pooled quantile fails there."""
+@pytest.mark.parametrize(("spread", "most"), [(0.0, 0.022), (0.5, 0.022), (1.0, 0.035)])
+def test_new_batches_are_rejected_at_about_the_stated_rate(spread: float, most: float) -> None:
+    """Where batches differ as much as the images within them, the limit ends at the highest score; the pooled one lies lower still."""
     generator = rng()
     pooled, held = [], []
     for _ in range(40):
@@ -56,9 +56,9 @@ def test_new_batches_are_rejected_at_the_stated_rate_at_most(spread: float) -> N
         threshold = choose_threshold(scores, 0.02, strangers(360, 6, "folders"))
         held.append((new > threshold.value).mean())
         pooled.append((new > choose_threshold(scores, 0.02, strangers(360)).value).mean())
-    assert np.mean(held) < 0.022
+    assert np.mean(held) < most
     if spread == 1.0:
-        assert np.mean(pooled) > 0.03
+        assert np.mean(pooled) > 1.2 * np.mean(held)
 
 
 @pytest.mark.parametrize("batches", [3, 6, 15])
@@ -136,12 +136,61 @@ def test_copies_of_few_parts_are_said_to_count_for_few() -> None:
 
 
 def test_a_batch_that_pushes_the_threshold_up_is_named() -> None:
-    scores = np.concatenate([rng().lognormal(0, 0.05, 190), np.full(10, 2.0)])
+    scores = np.concatenate([rng().lognormal(0, 0.05, 192), np.full(8, 2.0)])
     threshold = choose_threshold(scores, 0.01, strangers(200, 10, "folders"))
     named = [warning for warning in threshold.warnings if "alone raises the threshold" in warning]
     # The last batch of 20 holds the odd ones.
     assert len(named) == 1
     assert named[0].startswith("batch day 9 ")
+
+
+def with_a_stranger(source: Source, sizes: tuple[int, int] = (160, 40)) -> tuple[Scores, Batches]:
+    """Return scores of usual images and of a family that no model without it would let pass."""
+    usual, odd = sizes
+    scores = np.concatenate([rng().lognormal(0, 0.05, usual), rng().lognormal(0.7, 0.02, odd)])
+    family_of = np.concatenate([np.arange(usual) // 4, np.full(odd, usual)])
+    numbers = np.unique(family_of, return_inverse=True)[1].astype(np.int64)
+    names = tuple(f"{number}.png" for number in range(usual + odd))
+    batch_of = np.concatenate([np.arange(usual) % 4, np.full(odd, 4)])
+    return scores, Batches(batch_of, tuple("abcde"), numbers, source, names)
+
+
+@pytest.mark.parametrize("source", ["folders", "likeness"])
+def test_a_kind_of_its_own_does_not_set_the_threshold(source: Source) -> None:
+    """Else one odd family lets every bad part pass that is less odd."""
+    scores, some = with_a_stranger(source)
+    threshold = choose_threshold(scores, 0.01, some)
+    assert threshold.value <= scores[:160].max()
+    assert threshold.rate >= 0.2, "that such a batch is rejected stays in the figure"
+    assert threshold.interval is not None
+    assert threshold.interval[1] > 0.9, "and in the interval"
+    unlike = [warning for warning in threshold.warnings if "unlike all others" in warning]
+    assert len(unlike) == 1
+    assert unlike[0].startswith("40 images (")
+    assert "e.g. 160.png" in unlike[0]
+
+
+def test_more_than_a_third_are_no_kind_of_their_own() -> None:
+    scores, some = with_a_stranger("likeness", (120, 80))
+    threshold = choose_threshold(scores, 0.01, some)
+    assert threshold.value > scores[:120].max()
+    assert not any("unlike" in warning for warning in threshold.warnings)
+
+
+def test_two_odd_kinds_are_taken_out_one_after_the_other() -> None:
+    scores, some = with_a_stranger("likeness")
+    family_of = some.family_of.copy()
+    scores[:20], family_of[:20] = 1.6, family_of.max() + 1
+    both = Batches(some.batch_of, some.names, family_of, some.source)
+    threshold = choose_threshold(scores, 0.01, both)
+    assert threshold.value < 1.5
+    assert sum("unlike all others" in warning for warning in threshold.warnings) == 2
+
+
+def test_the_threshold_never_lies_above_every_good_score() -> None:
+    scores = drawn(rng(), 4, 30, 2.0)
+    threshold = choose_threshold(scores, 0.01, strangers(120, 4, "folders"))
+    assert threshold.value <= scores.max()
 
 
 def test_batches_that_differ_much_are_said_to() -> None:
