@@ -6,20 +6,18 @@ from tests.property.scripts import MS, SOON_COUNTED_AGAIN, PartScript
 from tests.property.world import World
 
 
-def strike(world: World, kind: str) -> None:
-    """Have this go wrong now."""
+def strike(world: World, kind: str, *, outage_ms: float | None = None, retains_count: bool = False) -> None:
+    """Have this go wrong now; of what is gone for a while, `outage_ms` says for how long."""
     if kind.startswith("recipe "):
         world.ask_for(int(kind.removeprefix("recipe ")))
     if not world.station_up:
         return
     if kind == "camera":
-        world.camera_up = False
-        world.got(world.ledger.on_camera_down(world.now))
-        world.at(120 * MS, world.camera_back)
+        world.lose_camera(outage_ms or 120)
+    elif kind == "engine":
+        world.lose_engine()
     elif kind == "link":
-        world.link_up = False
-        world.got(world.ledger.on_link_down(world.now))
-        world.at(90 * MS, lambda: setattr(world, "link_up", True))
+        world.lose_link(outage_ms or 90)
     elif kind == "stall":  # the machine holds the PLC thread up; the link itself is fine
         world.stalled = True
         world.at(45 * MS, lambda: setattr(world, "stalled", False))
@@ -30,19 +28,13 @@ def strike(world: World, kind: str) -> None:
         world.challenge_mode = True
         world.at(world.now // MS % 300 * MS, lambda: setattr(world, "challenge_mode", False))
     elif kind == "frame_ids":
-        world.frame_id -= 2000  # never one that was used: the judge tells frames apart by them
+        world.fresh_ids(forward=False)
     elif kind == "kill" and world.kept is not None:
-        world.station_up = world.reading = False
-        world.starts += 1
-        world.at(130 * MS, world.start_again)
-    elif kind == "plc_restart" and world.prompt and world.count > SOON_COUNTED_AGAIN:
-        world.read()  # what the PLC forgets before anybody saw it, nobody can account for
-        world.link_up = False
-        world.epoch += 1
-        world.count = world.visible_count = 0
-        world.plc_restarted = True
-        world.got(world.ledger.on_link_down(world.now))
-        world.at(60 * MS, lambda: setattr(world, "link_up", True))
+        world.die(outage_ms or 130)
+    elif kind == "stop" and world.kept is not None:
+        world.stop()
+    elif kind == "plc_restart" and (retains_count or world.count > SOON_COUNTED_AGAIN):
+        world.restart_plc(retains_count=retains_count)
 
 
 def run(scripts: list[PartScript], **world_settings: object) -> World:

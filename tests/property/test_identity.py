@@ -3,9 +3,9 @@
 import pytest
 
 from inspector.part import next_part_id
+from tests.property.judge import judge
 from tests.property.running import run
 from tests.property.scripts import PartScript, good_part
-from tests.property.test_ledger import judge
 from tests.property.world import World
 
 FIRST_COUNTS = [200, 65_532]  # the second goes round while the fault is there

@@ -1,6 +1,5 @@
 """The promises I1..I5 on random lines: a small world with its own truth runs beside the ledger and judges it."""
 
-from collections import Counter
 from functools import partial
 
 import pytest
@@ -10,14 +9,14 @@ from hypothesis import strategies as st
 from inspector.handshake import Timing
 from inspector.ledger import Ledger
 from inspector.open_part import Rules
-from inspector.part import Finding, Frame, FrameStatus, Outcome, Reason
+from inspector.part import Finding, Frame, FrameStatus, Reason
+from tests.property.judge import judge
 from tests.property.running import run
 from tests.property.scripts import (
     BUDGET,
     LATENCY_MAX,
     LATENCY_MIN,
     MS,
-    SCALE,
     PartScript,
     good_part,
     part_scripts,
@@ -25,35 +24,6 @@ from tests.property.scripts import (
     recipes,
 )
 from tests.property.world import World
-
-
-def judge(world: World) -> None:
-    decided = Counter(v.part_id for _, v in world.verdicts)
-    triggered = Counter(part_id for _, part_id, _ in world.triggers)
-    assert decided == triggered  # I1: each counted part exactly one verdict (an epoch counts from 1 again)
-    for t, verdict in world.verdicts:
-        if verdict.outcome is Outcome.PASS:
-            assert verdict.reason is Reason.NONE
-            assert t < verdict.t_deadline_ns  # I2, I3
-            shows = world.shown[verdict.frame_id]
-            assert shows is not None
-            assert shows[1:] == (verdict.part_id, True)  # I4: that very part, and it is good
-            recipe = verdict.deciding.recipe
-            assert world.asked[shows[0], verdict.part_id] in {0, recipe}  # I4: by the model of its product
-            assert world.exposed_for[verdict.frame_id] == world.recipes[recipe].features["ExposureTime"]
-        else:
-            assert verdict.reason is not Reason.NONE
-    for _, verdict in world.verdicts:
-        if (
-            verdict.finding.score == verdict.finding.score
-        ):  # I6: the model that scored is the one that is named
-            assert verdict.finding.score // SCALE == verdict.deciding.recipe
-    passed_frames = [v.frame_id for _, v in world.verdicts if v.outcome is Outcome.PASS]
-    assert len(set(passed_frames)) == len(passed_frames)  # I4: a frame for one part
-    assert world.ledger.waiting == 0
-    if world.starts == 1:  # I5; each start counts anew, the sum is the tally's
-        assert world.ledger.passed == len(passed_frames)
-        assert world.ledger.rejected == Counter(v.reason for _, v in world.verdicts if v.reason)
 
 
 @given(

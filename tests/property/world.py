@@ -3,9 +3,9 @@
 The world: parts with known truth trigger a camera; a PLC counts them, at once or some milliseconds later; the station reads the
 count every few milliseconds and at once when a frame arrives, and the answer is underway for a while; an engine answers
 after a while. Faults: trigger missed, trigger too many, trigger that bounces, frame lost on the wire, doubled, incomplete, overtaken,
-stuck on its way into the ring; engine late or failing; camera, link and PLC down and back; frame ids that begin anew; the machine
-stalls; the station is killed and started again. The PLC asks for challenges and takes the signal back, whatever is on the line.
-The ledger never sees the truth.
+stuck on its way into the ring; engine late, failing or gone; camera, link and PLC down and back; frame ids that begin anew; the
+machine stalls, or the station's process alone; the station is killed, or stopped, and started again. The PLC asks for challenges
+and takes the signal back, whatever is on the line. The ledger never sees the truth.
 
 Where the station triggers the camera (`by_command`), it shows whatever stands before it by then. With `recipes`, the PLC asks for
 another one now and then, and holds to that until the station has read it; each part is of the product that was asked for when it
@@ -13,6 +13,7 @@ was counted, and each model's scores are told from those of another.
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -46,6 +47,7 @@ class World:
     poll_ms: float = 5.0
     lag_ms: float = 0.0  # trigger to count, at most
     trip_ms: float = 0.0  # of a read, there and back
+    sampled: float = 0.5  # where on that trip the PLC's memory is read: from 0, an old answer, to 1
     last_part_id: int | None = None
     by_command: bool = False
     recipes: dict[int, Recipe] = field(default_factory=lambda: recipes(own_features=False))
@@ -60,6 +62,13 @@ class World:
     link_up: bool = True
     enabled: bool = True
     triggers: list[tuple[int, int, bool]] = field(default_factory=list)  # epoch, part id, good
+    t_triggers: dict[tuple[int, int], int] = field(default_factory=dict)  # when, by epoch and part id
+    forgotten: list[tuple[int, int, bool]] = field(
+        default_factory=list
+    )  # those that a PLC lost from its memory before anybody had read of them
+    known: int = 0  # so many triggers' parts have been read of
+    kept_known: int = 0  # as of the last verdict: a station that dies forgets the others
+    t_known: list[tuple[int, int]] = field(default_factory=list)  # since when, of how many; of this start
     shown: dict[int, tuple[int, int, bool] | None] = field(
         default_factory=dict
     )  # what each frame id really shows
@@ -75,7 +84,9 @@ class World:
     t_in_view: int = 0
     epoch: int = 0
     plc_restarted: bool = False
+    connection: int = 0  # an answer comes on the connection on which it was asked for, or never
     stalled: bool = False
+    t_awake: int = 0  # until then the station's process stands still
     station_up: bool = True
     reading: bool = False
     visible_count: int = 0  # what a read would find now
@@ -85,7 +96,8 @@ class World:
     wanted_generation: int = 0  # the newest that the camera was asked for
     loading: bool = False
     starts: int = 1
-    kept: tuple[int, list[int]] | None = None  # the counters that outlive the station
+    kept: tuple[int, list[int]] | None = None  # what outlives the station: the last part, those undecided,
+    former: Counter[Reason] = field(default_factory=Counter)  # and how many parts got which verdict
     challenge_mode: bool = False  # the PLC's signal
     told: list[tuple[str, object]] = field(
         default_factory=list
@@ -125,9 +137,10 @@ class World:
             self.at(LOAD_MS * MS, partial(self.opened, load.recipe, self.starts))
 
     def opened(self, recipe: int, start: int) -> None:
-        if start == self.starts:
+        if start == self.starts and not self.frozen(partial(self.opened, recipe, start)):
             self.loading = False
             self.changeover.opened(recipe)
+            self.got(self.ledger.on_engine(ready=True, t_ns=self.now))
             self.proceed()
 
     def change_camera(self, features: Features) -> int:
@@ -137,7 +150,7 @@ class World:
         return self.wanted_generation
 
     def camera_set(self, exposure: int, start: int) -> None:
-        if start == self.starts:
+        if start == self.starts and not self.frozen(partial(self.camera_set, exposure, start)):
             self.exposure = exposure
             if self.camera_up:
                 self.generation = max(self.generation + 1, self.wanted_generation)
@@ -153,6 +166,17 @@ class World:
             action()
         self.now = t_end
 
+    def freeze(self, ms: float) -> None:
+        """The station's process stands still: what happens to it meanwhile happens when it goes on, in that order."""
+        self.t_awake = self.now + round(ms * MS)
+
+    def frozen(self, then: Callable[[], None]) -> bool:
+        """Whether it stands still now; `then` is what happens when it goes on."""
+        if self.now < self.t_awake:
+            self.at(self.t_awake - self.now, then)
+            return True
+        return False
+
     def got(self, verdicts: list[Verdict]) -> None:
         self.verdicts += [(self.now, v) for v in verdicts]
         for verdict in verdicts:
@@ -160,6 +184,7 @@ class World:
             self.challenge.on_verdict(verdict, acknowledged=True)
         if verdicts:
             self.kept = self.ledger.last_part_id, self.ledger.undecided
+            self.kept_known = self.known
 
     def expectation(self, part_id: int) -> Expected | None:
         expected = self.challenge.expectation(part_id)
@@ -167,36 +192,40 @@ class World:
         return expected
 
     def read(self) -> None:
-        if self.stalled or self.reading or not self.station_up:
+        if self.stalled or self.reading or not self.station_up or self.now < self.t_awake:
             return
-        asked = self.now, self.starts, self.epoch
+        asked = self.now, self.starts, self.connection
         if not self.trip_ms or not self.link_up:
             self.hear(*asked, self.visible_count, mode=self.challenge_mode, request=self.request)
             return
         self.reading = True
-        half = self.trip_ms / 2 * MS
-        self.at(half, lambda: self.at(half, self.answer_of_the_plc(*asked)))
+        there, back = (self.trip_ms * share * MS for share in (self.sampled, 1 - self.sampled))
+        self.at(there, lambda: self.at(back, self.answer_of_the_plc(*asked)))
 
-    def answer_of_the_plc(self, t_sent: int, start: int, epoch: int) -> Callable[[], None]:
+    def answer_of_the_plc(self, t_sent: int, start: int, connection: int) -> Callable[[], None]:
         return partial(
             self.hear,
             t_sent,
             start,
-            epoch,
+            connection,
             self.visible_count,
             mode=self.challenge_mode,
             request=self.request,
         )
 
-    def hear(self, t_sent: int, start: int, epoch: int, count: int, *, mode: bool, request: int) -> None:
-        """The answer of the PLC, if it comes to the station that asked, from the PLC that was asked."""
-        if start != self.starts:
+    def hear(self, t_sent: int, start: int, connection: int, count: int, *, mode: bool, request: int) -> None:
+        """The answer of the PLC, if it comes to the station that asked, on the connection on which it asked."""
+        if (start, connection) != (self.starts, self.connection):
+            return
+        again = partial(self.hear, t_sent, start, connection, count, mode=mode, request=request)
+        if self.frozen(again):
             return
         if self.stalled:
-            self.at(MS, partial(self.hear, t_sent, start, epoch, count, mode=mode, request=request))
+            self.at(MS, again)
             return
         self.reading = False
-        if self.link_up and epoch == self.epoch:
+        if self.link_up:
+            self.learn(count)
             self.request_seen = self.request_seen or request == self.request
             self.changeover.ask(request)
             self.challenge.on_control(challenge_mode=mode)
@@ -216,6 +245,14 @@ class World:
             self.proceed()
             self.plc_restarted = False
         self.got(self.ledger.on_tick(self.now))
+
+    def learn(self, count: int) -> None:
+        """The station has read of all parts up to this one."""
+        unread = [part_id for _, part_id, _ in self.triggers[self.known :]]
+        if count in unread:
+            self.known += unread.index(count) + 1
+        if not self.t_known or self.t_known[-1][0] != self.known:
+            self.t_known.append((self.known, self.now))
 
     def poll(self) -> None:
         self.read()
@@ -267,6 +304,8 @@ class World:
     ) -> None:
         if not self.camera_up or generation != self.generation or not self.station_up:
             return
+        if self.frozen(partial(self.deliver, frame_id, shows, script, generation, t_arrival)):
+            return
         copies = 2 if script.fault == "doubled" and shows else 1
         for _ in range(copies):
             self.sequence += 1
@@ -290,7 +329,7 @@ class World:
         start: int,
         deciding: Deciding,
     ) -> None:
-        if start != self.starts:
+        if start != self.starts or self.frozen(partial(self.answer, frame, shows, script, start, deciding)):
             return
         if script.fault == "engine_fails":
             self.got(self.ledger.on_no_score(frame, Reason.ENGINE, self.now))
@@ -314,6 +353,7 @@ class World:
             self.show_count(self.count, self.epoch)  # before anything that follows
         part = (self.epoch, self.count, script.good)
         self.triggers.append(part)
+        self.t_triggers[self.epoch, self.count] = self.now
         if self.by_command:
             self.in_view, self.t_in_view = (part, script), self.now
         elif script.fault != "missed":
@@ -348,19 +388,81 @@ class World:
         """Whether a read now would show all that the PLC has counted."""
         return self.link_up and not self.stalled and not self.lag_ms and not self.trip_ms
 
+    def fresh_ids(self, *, forward: bool) -> None:
+        """The camera counts from elsewhere on; never an id that was used, since the judge tells frames apart by them."""
+        used = [self.frame_id, *self.exposed_for]
+        self.frame_id = max(used) + 1000 if forward else min(used) - 2000
+
+    # -- down and back ----------------------------------------------------------------------------
+
+    def lose_camera(self, ms: float) -> None:
+        self.camera_up = False
+        self.got(self.ledger.on_camera_down(self.now))
+        self.at(ms * MS, self.camera_back)
+
+    def camera_back(self) -> None:
+        if self.station_up and not self.camera_up and not self.frozen(self.camera_back):
+            self.camera_up = True
+            self.generation = max(self.generation + 1, self.wanted_generation)
+            self.fresh_ids(forward=bool(self.generation % 3))
+            self.come_up()
+
+    def lose_link(self, ms: float) -> None:
+        self.link_up = self.reading = False
+        self.connection += 1
+        self.got(self.ledger.on_link_down(self.now))
+        self.at(ms * MS, partial(self.link_back, self.connection))
+
+    def link_back(self, connection: int) -> None:
+        self.link_up = self.link_up or connection == self.connection
+
+    def lose_engine(self) -> None:
+        """The engine hangs or breaks; the station opens it anew."""
+        self.changeover.engines_lost()
+        self.got(self.ledger.on_engine(ready=False, t_ns=self.now))
+        self.proceed()
+
+    def restart_plc(self, *, retains_count: bool) -> None:
+        """The PLC loses its memory. Parts that it had not shown to anybody by then are nobody's."""
+        self.epoch += 1
+        if not retains_count:
+            self.forgotten += self.triggers[self.known :]
+            del self.triggers[self.known :]
+            self.count = 0
+        self.visible_count = self.count
+        self.plc_restarted = True
+        self.lose_link(60)
+
+    def die(self, ms: float) -> None:
+        """The station is gone; what is kept is as of its last verdict."""
+        self.former = self.totals()
+        self.station_up = self.reading = False
+        self.starts += 1
+        self.at(ms * MS, self.start_again)
+
+    def totals(self) -> Counter[Reason]:
+        """What the counters say that outlive the station."""
+        running = Counter({Reason.NONE: self.ledger.passed}) if self.station_up else Counter()
+        return self.former + running + (self.ledger.rejected if self.station_up else Counter())
+
+    def stop(self) -> None:
+        """The station stops in order: for a moment it still answers for parts."""
+        self.got(self.ledger.on_stop(self.now))
+        self.at(20 * MS, partial(self.end, self.starts))
+
+    def end(self, start: int) -> None:
+        if start == self.starts:
+            self.die(130)
+
     def start_again(self) -> None:
         assert self.kept is not None
         self.station_up = True
+        self.known = self.kept_known
+        self.t_known.clear()
+        self.plc_restarted = False  # nobody remembers how it was before
         self.challenge = Challenge(ChallengeRules())
         self.told.append(("started", None))
         self.loading = False
         self.start_station(Ledger(self.rules, *self.kept, expectation=self.expectation))
         self.camera_up = False
         self.camera_back()
-
-    def camera_back(self) -> None:
-        if self.station_up and not self.camera_up:
-            self.camera_up = True
-            self.generation = max(self.generation + 1, self.wanted_generation)
-            self.frame_id += 1000  # ids stay unique, so that the judge can tell frames apart
-            self.come_up()
