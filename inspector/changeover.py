@@ -40,6 +40,8 @@ class Changeover:
         """`first`: the recipe until the PLC asks for one. `keep_warm`: engines kept open, the active one's included."""
         # Sets the camera's features; returns the first generation of frames that is taken with them.
         self.change_camera: Callable[[Features], int] = lambda _: 0
+        # Keeps what was asked for: a PLC that asks for nothing wants that one, also of a station that was started anew.
+        self.keep: Callable[[int], None] = lambda _: None
         self.active: Recipe | None = None
         self.refused = 0  # the number that the PLC asks for and that no recipe has
         self._recipes = recipes
@@ -59,7 +61,7 @@ class Changeover:
     def ask(self, number: int) -> None:
         """Take what the PLC asks for, before the ledger counts the parts of the same read: nobody knows which came first.
 
-        0 asks for nothing: what was wanted last stays.
+        0 asks for nothing: what was wanted last stays, also over a restart (`keep`).
         """
         known = number == 0 or number in self._recipes
         if not known and number != self.refused:
@@ -71,6 +73,7 @@ class Changeover:
         self.refused = 0 if known else number
         if number and known and self._recipes[number] is not self._wanted:
             self._wanted = self._recipes[number]
+            self.keep(number)
             self._note("recipe_asked_for", recipe=number, warm=str(number in self._warm).lower())
         if self.active is not None and (self.refused or self.active is not self._wanted):
             self._deactivate()

@@ -8,6 +8,9 @@ from inspector.engine.base import Engine, open_engine
 from inspector.model.pack import Pack, load_pack, require_unchanged
 from inspector.model.selftest import require_agreement
 from inspector.part import Deciding
+from inspector.service.kept import KeptNumbers
+
+MAGIC = b"INSPRCP1"  # of the file that keeps the recipe that the PLC asked for last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,17 @@ def recipe_of(loaded: LoadedConfig, number: int, pack: Pack) -> PackedRecipe:
         defects=pack.defects,
     )
     return PackedRecipe(deciding, loaded.config.camera.features | entry.features, pack=pack)
+
+
+def first_recipe(loaded: LoadedConfig, kept: KeptNumbers) -> int:
+    """Return the recipe to begin with: the one that the PLC asked an earlier run for, if there still is such a one.
+
+    A PLC may take its request back once it is confirmed. A station that began with the first recipe again would judge the
+    parts of one product by the model of another.
+    """
+    (asked,) = kept.numbers
+    known = {entry.number for entry in loaded.config.all_recipes}
+    return asked if asked in known else loaded.config.model.recipe
 
 
 def open_recipe(kind: str, recipe: PackedRecipe) -> Engine:

@@ -28,7 +28,8 @@ from inspector.handshake import Timing
 from inspector.ledger import Ledger
 from inspector.open_part import Rules
 from inspector.plc.roles import open_plc, where
-from inspector.recipes import PackedRecipe, open_recipe, recipes_of
+from inspector.recipes import MAGIC as RECIPE_MAGIC
+from inspector.recipes import PackedRecipe, first_recipe, open_recipe, recipes_of
 from inspector.recorder.client import Recorder
 from inspector.recorder.handler import routed_logging
 from inspector.requests import Requests, socket_path
@@ -66,7 +67,9 @@ def run(loaded: LoadedConfig) -> None:
         held.callback(tally.close)
         latched = KeptNumbers.open(state / f"{config.station.name}.stops", MAGIC, NUMBERS)
         held.callback(latched.close)
-        station = Station(loaded, recipes, tally, latched, recorder=recorder, clock=clock)
+        asked = KeptNumbers.open(state / f"{config.station.name}.recipe", RECIPE_MAGIC, 1)
+        held.callback(asked.close)
+        station = Station(loaded, recipes, tally, latched, asked, recorder=recorder, clock=clock)
         log.info("station_starting", extra=_identity(loaded, recipes))
         try:
             with station:
@@ -89,6 +92,7 @@ class Station:
         recipes: dict[int, PackedRecipe],
         tally: Tally,
         latched: KeptNumbers,
+        asked: KeptNumbers,
         *,
         recorder: Recorder,
         clock: SystemClock,
@@ -103,7 +107,9 @@ class Station:
         self._doorbell_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         safeguards = safeguards_of(config, latched)
         ledger = _ledger(_rules(loaded), tally.totals(), safeguards)
-        changeover = Changeover(recipes, config.model.recipe, ledger, keep_warm=config.model.keep_warm)
+        first = first_recipe(loaded, asked)
+        changeover = Changeover(recipes, first, ledger, keep_warm=config.model.keep_warm)
+        changeover.keep = lambda number: asked.write([number])
         self.desk = Desk(
             ledger,
             changeover,
@@ -130,7 +136,7 @@ class Station:
         )
         self._requests = Requests(socket_path(loaded), self.desk)
         self._camera = CameraProcess(
-            config.camera,
+            config.camera.model_copy(update={"features": dict(recipes[first].features)}),
             self.desk,
             self._doorbell_fd,
             folder=loaded.folder,

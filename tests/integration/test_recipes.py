@@ -63,8 +63,35 @@ def test_parts_that_come_without_waiting_are_rejected_and_never_decided_by_the_w
     assert reasons(line.parts()) <= {"NONE", "SCORE", "NOT_READY"}
 
 
+def test_a_station_that_was_killed_goes_on_with_the_recipe_whose_request_was_taken_back(stand: Stand) -> None:
+    faults: list[dict[str, object]] = [
+        {"at_part": 3, "do": "recipe 2"},
+        {"at_part": 5, "do": "recipe 0"},
+        {"at_part": 8, "do": "say kill"},
+        {"at_part": 9, "do": "line pause 4000"},
+    ]
+    rejects_all: dict[str, object] = {"number": 2, "pack": str(stand.pack), "threshold_factor": 1e-3}
+    bright: dict[str, object] = {"features": {"ExposureTime": 300.0}}
+    with stand.line("--parts", 20, faults=faults) as line:
+        daemon = stand.daemon(line.port, recipes=[rejects_all | bright])
+
+        def kill() -> None:
+            daemon.kill()
+            daemon.start()
+
+        assert line.run(kill=kill) == 0, line.result
+        assert daemon.end() == 0
+    late = [part for part in line.parts() if part["index"] >= 12 and part["words"]]
+    assert {part["words"][5] for part in late} == {2}
+    assert not any(part["released"] for part in line.parts() if part["index"] >= 3)
+    assert daemon.events("camera_up")[-1]["features"]["ExposureTime"] == 300.0
+
+
 def test_the_station_triggers_the_camera_where_the_plc_only_counts(stand: Stand) -> None:
-    software: dict[str, object] = {"features": TRIGGERED | {"TriggerSource": "Software"}, "trigger": "software"}
+    software: dict[str, object] = {
+        "features": TRIGGERED | {"TriggerSource": "Software"},
+        "trigger": "software",
+    }
     with stand.line("--parts", 30, "--software-trigger", "--rate", 10, "--min-spacing-ms", 80) as line:
         daemon = stand.daemon(line.port, camera=software)
         assert line.run() == 0, line.result

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from inspector.config.loading import load
 from inspector.model.pack import load_pack
-from inspector.recipes import recipes_of
+from inspector.recipes import MAGIC, first_recipe, recipes_of
+from inspector.service.kept import KeptNumbers
 
 STATION = """\
 station: {name: cell-1, budget_ms: 100}
@@ -39,3 +40,16 @@ def test_a_recipe_has_the_cameras_features_but_for_those_of_its_own(tmp_path: Pa
     first, other = recipes_of(load(file, check_files=False)).values()
     assert dict(first.features) == {"TriggerMode": "On", "ExposureTime": 500}
     assert list(other.features.items()) == [("TriggerMode", "On"), ("ExposureTime", 800)]
+
+
+def test_a_station_begins_with_the_recipe_that_was_asked_for_last_or_with_the_first(tmp_path: Path) -> None:
+    file = tmp_path / "station.yaml"
+    file.write_text(STATION % {"pack": "none"})
+    loaded = load(file, check_files=False)
+    kept = KeptNumbers.open(tmp_path / "cell-1.recipe", MAGIC, 1)
+    assert first_recipe(loaded, kept) == 7  # nobody ever asked
+    kept.write([9])
+    assert first_recipe(loaded, kept) == 9
+    kept.write([8])  # the configuration has it no more
+    assert first_recipe(loaded, kept) == 7
+    kept.close()
