@@ -209,7 +209,7 @@ def _sizes(text: str) -> tuple[int, ...]:
 def _numbers(text: str, count: int, example: str) -> list[float]:
     try:
         found = [float(part) for part in text.split(",")]
-        if len(found) == count:
+        if len(found) == count and all(map(math.isfinite, found)):
             return found
     except ValueError:
         pass

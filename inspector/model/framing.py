@@ -81,6 +81,10 @@ def plan(options: FrameOptions, found: Survey, paths: Sequence[Path], sizes: Seq
 
     Raises ModelError for what does not go together, ImagesError for images, masks or a reference that do not fit.
     """
+    if options.reference is not None and options.align is None:
+        raise ModelError(
+            f"expected --align beside --reference {options.reference}, it is not there; only aligning takes a pose"
+        )
     fixed = options.fixed
     if fixed and found.size is None:
         raise ImagesError(
@@ -139,7 +143,12 @@ def _by_scale(
 ) -> tuple[tuple[tuple[int, int], ...], tuple[int, int], Tile | None]:
     """Return the one branch's (height, width), the picture's (width, height), and the tile where it is larger than one."""
     scale = 1.0 if options.scale is None else options.scale
-    picture = max(1, round(region[0] * scale)), max(1, round(region[1] * scale))
+    if not (math.isfinite(scale) and min(region) * scale >= STEP):
+        raise ModelError(
+            f"expected a scale that leaves at least {STEP} pixels of {region[0]} x {region[1]}, got {scale:g}; "
+            f"choose a --scale of {STEP / min(region):.3g} or more"
+        )
+    picture = round(region[0] * scale), round(region[1] * scale)
     tile = None if options.tile is None else Tile(*options.tile)
     step, least = STEP, STEP
     if tile is not None and max(picture) > tile.side:

@@ -112,7 +112,11 @@ def _reach(start: int, size: int, pixels: int, end: int) -> tuple[NDArray[np.int
 
 
 def cells_watched(watched: Watched, grid: tuple[int, int]) -> NDArray[np.float32]:
-    """Return 1 for each cell of the grid that has enough to say, else 0: float32 (rows, columns)."""
+    """Return 1 for each cell of the grid that has enough to say, else 0: float32 (rows, columns). Raises ModelError where none has."""
     share = cv2.resize(watched.astype(np.float32), grid[::-1], interpolation=cv2.INTER_AREA)
     enough: NDArray[np.float32] = (share >= LEAST_SHARE).astype(np.float32)
+    if not enough.any():
+        raise ModelError(
+            "the mask leaves less to watch than a patch that could be compared; draw it smaller, or scale the images up"
+        )
     return enough

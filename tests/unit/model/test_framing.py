@@ -1,5 +1,6 @@
 """What is decided of the frame before a model is fitted."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,10 @@ def test_the_pose_is_the_most_usual_images_unless_one_is_named(tmp_path: Path) -
     [
         (FrameOptions(roi=(0, 0, 2000, 100)), "roi .* does not fit in images of 1920 x 1200 pixels"),
         (FrameOptions(scale=20.0), "choose a smaller --scale"),
+        (FrameOptions(scale=0.0), "choose a --scale of 0.0267 or more"),
+        (FrameOptions(scale=-1.0), "expected a scale that leaves at least 32 pixels of 1920 x 1200, got -1"),
+        (FrameOptions(scale=math.nan), "expected a scale that leaves at least 32 pixels"),
+        (FrameOptions(reference=Path("part.png")), "expected --align beside --reference part.png"),
         (FrameOptions(tile=(100, 10)), "expected tiles of at least 64 pixels"),
     ],
 )

@@ -174,3 +174,10 @@ def test_a_mask_of_another_size_or_that_leaves_nothing_is_refused(tmp_path: Path
     watched[20:170, 10:210] = False
     with pytest.raises(ModelError, match="leaves nothing of the region"):
         project(watched, GEOMETRY)
+
+
+def test_a_mask_that_leaves_no_patch_is_refused() -> None:
+    watched = np.zeros((64, 96), np.bool_)
+    watched[20:23, 20:23] = True  # 9 of a cell's 256 pixels
+    with pytest.raises(ModelError, match="leaves less to watch than a patch"):
+        cells_watched(watched, (4, 6))
