@@ -13,6 +13,7 @@ from inspector.model.kinds import Kind, own_kinds, without
 from inspector.model.next_batch import LEAST_BATCHES, limit_for, outlook, rate_interval
 
 MINIMUM_IMAGES = 20
+_WORTH_SAYING = 0.5  # a next batch that may lose more than half is no promise
 _PUSH = 0.1  # share of the threshold that one batch may account for before it is named
 _USUAL_BATCH = 100  # images of the next batch, where no batch says how large batches are
 
@@ -72,7 +73,8 @@ def choose_threshold(scores: NDArray[np.float64], false_reject_rate: float, batc
     next_images = int(np.median(batches.sizes)) if dated else _USUAL_BATCH
     interval = rate_interval(seen, value, next_images)
     rate = float((scores > value).mean())
-    threshold = Threshold(value, rate, interval, next_images, dated and interval is not None, ())
+    promised = dated and interval is not None and interval[1] <= _WORTH_SAYING
+    threshold = Threshold(value, rate, interval, next_images, promised, ())
     warnings = (
         *_warnings(threshold, scores[kept], false_reject_rate, batches.part(kept), seen.batches),
         *_unlike(kinds, batches),
@@ -113,9 +115,9 @@ def _warnings(
             f"{count} held-out images cannot show a false-reject rate of {rate:.2%} (about {math.ceil(1 / rate)} are needed): "
             "the threshold is the highest of their scores"
         )
-    if not threshold.promised:
+    if threshold.interval is None or batches.source not in ("folders", "times"):
         yield from _unpromised(batches, judged)
-    elif threshold.interval is not None and threshold.interval[1] > max(5 * rate, 0.05):
+    elif threshold.interval[1] > max(5 * rate, 0.05):
         yield (
             f"{judged} batches differ so much, or say so little, that at a stated rate of {rate:.2%} the next one may lose up to "
             f"{threshold.interval[1]:.0%}; add batches, or find out what changes between them"
