@@ -126,9 +126,15 @@ class ServedMemory:
         self._owner.on_control(counted=counted)
 
     def _clear_slots(self, before: int, count: int) -> None:
-        """Clear the slots of the parts just counted: nothing older than a part can release it. All, where the count makes no sense."""
-        step = part_distance(before, count) if count else self._map.slots * bool(before)
-        for i in range(1, min(step, self._map.slots) + 1):
+        """Clear the slots of the parts just counted: nothing older than a part can release it. All, where that makes no sense."""
+        step = part_distance(before, count) if count else self._map.slots
+        if (
+            step >= self._map.slots
+        ):  # not one by one: where the ids go round, as many parts need not have all slots
+            results = self._map.blocks()["results"]
+            self.put(results.start, [0] * len(results))
+            return
+        for i in range(1, step + 1):
             self.put_slot(next_part_id(before, i), [0] * SLOT_WORDS)
 
     def _write_vision(self, signals: int) -> None:

@@ -87,6 +87,16 @@ def test_a_count_that_makes_no_sense_clears_all(desk: FakeDesk, count: int) -> N
         assert plc.read(0, 120) == [0] * 120
 
 
+def test_a_round_of_parts_clears_all_slots_also_where_the_ids_go_round(desk: FakeDesk) -> None:
+    """Behind part 65535 comes part 1, so that sixteen parts in a row there have fifteen slots."""
+    with serving(desk) as link, BareClient(link.port) as plc:
+        plc.set_control(replace(ENABLED, part_count=65_530))
+        publish(desk, link, verdict(65_520))
+        assert plc.slot(65_520)[0] == 65_520
+        plc.set_control(replace(ENABLED, part_count=12))
+        assert plc.slot(65_520) == [0] * 8
+
+
 def test_a_verdict_never_takes_the_slot_of_a_later_part(desk: FakeDesk) -> None:
     with serving(desk) as link, BareClient(link.port) as plc:
         plc.set_control(replace(ENABLED, part_count=19))
