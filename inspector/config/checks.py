@@ -8,7 +8,7 @@ from pathlib import Path
 from inspector.config.document import KeyPath
 from inspector.config.schema import Config, PlcConfig, resolve
 from inspector.part import PART_ID_MAX
-from inspector.plc.registers import RegisterMap
+from inspector.plc.registers import WORD_MAX, RegisterMap
 
 Finding = tuple[KeyPath, str]
 STATUS_MS_MAX = 500.0
@@ -37,6 +37,7 @@ def contradictions(config: Config) -> Iterator[Finding]:
         yield from _real_plcs(config.plc)
     if config.plc.direct.coil is not None:
         yield from _direct(config)
+        yield from _encoder(config, registers)
 
 
 def missing_files(config: Config, folder: Path) -> Iterator[Finding]:
@@ -233,6 +234,22 @@ def _direct(config: Config) -> Iterator[Finding]:
                 "its verdict is due"
             ),
         )
+
+
+def _encoder(config: Config, registers: RegisterMap) -> Iterator[Finding]:
+    """Yield where the encoder's words cannot be the PLC's: beyond the last address, or among what we write ourselves."""
+    address, words = config.plc.direct.encoder_address, config.plc.direct.encoder_words
+    if address is None:
+        return
+    key = ("plc", "direct", "encoder_address")
+    if address + words > WORD_MAX + 1:
+        yield key, f"expected {words} words up to address {WORD_MAX}, came {address} for the first"
+    for name, block in registers.blocks().items():
+        if address < block.stop and block.start < address + words:
+            yield (
+                key,
+                f"expected words outside of the {name} block ({block.start}..{block.stop - 1}), came {address}",
+            )
 
 
 def _backoff(config: Config) -> Iterator[Finding]:

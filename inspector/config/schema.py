@@ -90,7 +90,9 @@ class CameraConfig(Section):
     features: dict[str, FeatureValue] = {}
     buffers: Annotated[int, Field(ge=3, le=256)] = 16  # announced to the producer
     ring_slots: Annotated[int, Field(ge=2, le=64)] = 8  # frames that may wait for the engine
-    trigger: Literal["line", "software"] = "line"  # software: Inspector triggers it when the PLC counts a part
+    trigger: Literal["line", "software"] = (
+        "line"  # software: Inspector triggers it when the PLC counts a part
+    )
     latency_ms: LatencyConfig = LatencyConfig()
     silence_ms: Annotated[float, Field(ge=10, le=3_600_000)] | None = (
         None  # no frame for so long = camera is lost
@@ -134,7 +136,9 @@ class ServerConfig(Section):
     """`plc.server`: where Inspector listens in the server role, and to whom."""
 
     address: str = "127.0.0.1"  # of this machine: an IP address or the name of an interface
-    peers: list[Peer] = ["127.0.0.1"]  # addresses and networks that may connect
+    peers: Annotated[list[Peer], Field(min_length=1)] = [
+        "127.0.0.1"
+    ]  # addresses and networks that may connect
     connections: Annotated[int, Field(ge=1, le=64)] = 4
     idle_ms: Milliseconds = 10_000.0  # a peer that asks nothing for so long is dropped
     results_queue: Annotated[int, Field(ge=1, le=64)] = 8  # verdicts that may wait for RESULTS_ACK
@@ -155,14 +159,18 @@ class DirectConfig(Section):
     confirm_input: Address | None = None  # discrete input of the sensor that sees a rejected part go
     confirm_ms: Milliseconds = 1000.0  # from the gate to that sensor, at most
     slack_ms: Milliseconds = 10.0  # the gate may be so late for a part to be rejected
-    poll_ms: Milliseconds = 5.0  # how often encoder and confirm input are read, and a coil that is on is written
+    poll_ms: Milliseconds = (
+        5.0  # how often encoder and confirm input are read, and a coil that is on is written
+    )
 
     @model_validator(mode="after")
     def _one_unit(self) -> Self:
-        if self.coil is None:
-            return self
         by_time = (self.delay_ms, self.width_ms)
         by_belt = (self.delay_counts, self.width_counts, self.encoder_address)
+        if self.coil is None:
+            if {*by_time, *by_belt, self.confirm_input} != {None}:
+                raise ValueError("expected a coil beside the other keys: without one no gate is moved")
+            return self
         if not (None not in by_time and set(by_belt) == {None}) and not (
             None not in by_belt and set(by_time) == {None}
         ):

@@ -30,6 +30,16 @@ GATE = "coil: 3, delay_ms: 150, width_ms: 20"
             f"direct: {{{GATE}, encoder_address: 9}}",
             "plc.direct: expected either delay_ms and width_ms, or delay_counts",
         ),
+        ("direct: {delay_ms: 150, width_ms: 20}", "plc.direct: expected a coil beside the other keys"),
+        (
+            "direct: {coil: 3, delay_counts: 5000, width_counts: 100, encoder_address: 127}",
+            "plc.direct.encoder_address: expected words outside of the results block (0..127), came 127",
+        ),
+        (
+            "direct: {coil: 3, delay_counts: 5000, width_counts: 100, encoder_address: 65535}",
+            "plc.direct.encoder_address: expected 2 words up to address 65535, came 65535",
+        ),
+        ("server: {peers: []}", "plc.server.peers: "),
         (
             f"direct: {{{GATE}, coil_means: reject}}",
             "plc.direct: expected coil_means: pass, since with reject a part passes whenever",
@@ -48,7 +58,7 @@ def test_a_wrong_plc_is_a_problem(write: Write, plc: str, problem: str) -> None:
         "role: server, server: {address: eth1, peers: [192.168.1.0/24, 10.0.0.1, '::1']}",
         f"direct: {{{GATE}}}",
         f"direct: {{{GATE}, coil_means: reject, silence_may_release: true}}",
-        "direct: {coil: 3, delay_counts: 5000, width_counts: 100, encoder_address: 40}",
+        "direct: {coil: 3, delay_counts: 5000, width_counts: 100, encoder_address: 400}",
     ],
 )
 def test_a_right_plc_is_none(write: Write, plc: str) -> None:
