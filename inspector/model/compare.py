@@ -18,6 +18,7 @@ def bootstrap(
     """Return the 95 % interval of a figure of images, drawn anew with replacement within each stratum (percentiles; Efron 1979).
 
     `figure` takes how often each image was drawn, int64 (n,); `strata` (n,) keeps good ones and each kind of defect as many as they are.
+    Draws for which it is NaN, as where no defect of any mask is among them, do not count.
     """
     rng = np.random.default_rng(seed)
     groups = [np.flatnonzero(strata == kind) for kind in np.unique(strata)]
@@ -25,7 +26,7 @@ def bootstrap(
     for index in range(_RESAMPLES):
         drawn = np.concatenate([rng.choice(group, len(group)) for group in groups])
         values[index] = figure(np.bincount(drawn, minlength=len(strata)))
-    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.nanquantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
 

@@ -81,6 +81,8 @@ class _Run:
         for path in paths:
             try:
                 self._one(path)
+            except EngineInputError as error:  # of all images of this camera, most likely: no need to read on
+                raise ImagesError(f"{path}: {error}; or leave the image out") from error
             except ImagesError as error:
                 self.unreadable.append(error)
                 self.scores.append(None)
@@ -99,8 +101,6 @@ class _Run:
             score: Score | None = self._timed(image)
         except PoseError:  # the line rejects such a part without a score
             score = None
-        except EngineInputError as error:
-            raise ImagesError(f"{path}: {error}; or leave the image out") from error
         self.values[index] = math.inf if score is None else score.value
         self.scores.append(score)
         self.sizes.append((image.shape[1], image.shape[0]))

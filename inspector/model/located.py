@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from inspector.engine.base import Score
 from inspector.engine.place import compose, stretch
 from inspector.errors import ImagesError
+from inspector.model.defects import read_mask
 from inspector.model.heatmap import in_frame
-from inspector.model.images import read_image
 from inspector.model.judged import Judged
 from inspector.model.metrics import PixelScores
 
@@ -25,16 +25,16 @@ def pixel_scores(judged: Judged, masks: Sequence[Path]) -> PixelScores:
     """Count the pixels of all images; those of good ones are all good, whatever is white in a mask of a bad one is defect.
 
     What lies outside the region that a pack looks at scores 0 there, defects too: they were not looked for. Raises ImagesError
-    where no mask has anything white.
+    where no mask has anything white, or one has another size than its image.
     """
     sample = [score.heatmap.reshape(-1) for score in judged.scores if score is not None]
     counted = PixelScores(len(judged.scores), np.concatenate([np.zeros(1, np.float32), *sample]))
-    top = max(float(values.max()) for values in sample)
+    top = max((float(values.max()) for values in sample), default=1.0)
     for index, (score, size) in enumerate(zip(judged.scores, judged.sizes, strict=True)):
         width, height = _compared(size)
         truth = np.zeros((height, width), np.bool_)
         if index >= judged.good:
-            truth = _defect(masks[index - judged.good], (width, height))
+            truth = _defect(masks[index - judged.good], size, (width, height))
         # A part beyond its pose is odd all over.
         plane = np.full((height, width), top, np.float32)
         counted.add(plane if score is None else _shown(score, size, (width, height)), truth)
@@ -50,10 +50,11 @@ def _compared(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))
 
 
-def _defect(mask: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
-    white = (read_image(mask, 1) > 127).astype(np.float32)
+def _defect(mask: Path, size: tuple[int, int], shown: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return where the defect is in an image of (width, height) `size` that is shown at (w, h) `shown`, bool (h, w)."""
+    white = read_mask(mask, size[::-1]).astype(np.float32)
     defect: NDArray[np.bool_] = (
-        cv2.resize(white, size, interpolation=cv2.INTER_AREA) > 0
+        cv2.resize(white, shown, interpolation=cv2.INTER_AREA) > 0
     )  # a small one must not vanish
     return defect
 

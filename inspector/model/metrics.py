@@ -1,5 +1,6 @@
 """Figures of merit, in the field's standard definitions."""
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -44,8 +45,13 @@ class PixelScores:
         self._added += 1
 
     def auroc(self, weights: NDArray[np.float64] | None = None) -> float:
-        """Return the probability that a defect pixel scores above a good one. `weights` (images,): how often each counts."""
+        """Return the probability that a defect pixel scores above a good one, NaN where there is none.
+
+        `weights` (images,): how often each counts.
+        """
         good, bad = self._sum(self._good, weights), self._sum(self._bad, weights)
+        if not bad.any():
+            return math.nan
         below = np.cumsum(good) - good
         return float((bad * (below + good / 2)).sum() / (good.sum() * bad.sum()))
 
@@ -53,9 +59,11 @@ class PixelScores:
         """Return the area under the per-region overlap, up to 30 % of good pixels above the limit, in parts of that 30 %.
 
         The overlap at a limit is the share of a region above it, averaged over regions (Bergmann et al., "Uninformed Students",
-        CVPR 2020). Between two limits both shares are taken to change evenly.
+        CVPR 2020). Between two limits both shares are taken to change evenly. NaN where there is no region.
         """
         good, overlap = self._sum(self._good, weights), self._sum(self._overlap, weights)
+        if not overlap.any():
+            return math.nan
         falsely = np.concatenate([[0.0], np.cumsum(good[::-1])]) / good.sum()
         rightly = np.concatenate([[0.0], np.cumsum(overlap[::-1])]) / overlap.sum()
         at_end = np.interp(FALSE_POSITIVES_MAX, falsely, rightly)

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from inspector.camera.encoding import encode
 from inspector.engine.base import open_engine
-from inspector.errors import EngineInputError, PackError, PoseError
+from inspector.errors import EngineInputError, ImagesError, PackError, PoseError
 from inspector.model.commands import register
 from inspector.model.heatmap import in_frame
 from inspector.model.images import read_frame
+from inspector.model.judged import judge
 from inspector.model.pack import Pack, load_pack
+from inspector.model.progress import silent
 from inspector.model.selftest import require_agreement
 from inspector.pixels import pixel_format
 from tests.support import networks
@@ -197,3 +199,11 @@ def test_an_imported_network_keeps_its_own_sides(tmp_path: Path) -> None:
         require_agreement(engine, pack)
     finally:
         engine.close()
+
+
+def test_images_of_another_size_are_not_called_undecodable(aligned: Pack, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{index}.png" for index in range(3)]
+    for path in paths:
+        cv2.imwrite(str(path), np.zeros((90, 100), np.uint8))
+    with pytest.raises(ImagesError, match=r"0\.png: expected frames of .*this one has 100 x 90"):
+        judge(aligned, paths[:2], paths[2:], engine="openvino", progress=silent)

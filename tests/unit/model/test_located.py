@@ -1,5 +1,6 @@
 """Heat maps are held against masks where the image's pixels are, whatever part of it the pack looks at."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from inspector.engine.base import Score
 from inspector.engine.place import Affine, compose, shift, stretch
 from inspector.errors import ImagesError
+from inspector.model.compare import bootstrap
 from inspector.model.judged import Judged
 from inspector.model.likeness import SIDE
 from inspector.model.located import pixel_scores
@@ -70,3 +72,33 @@ def test_masks_without_anything_white_are_refused(tmp_path: Path) -> None:
         pixel_scores(
             judged(Score(0, cells(), WHOLE), Score(1, cells(), WHOLE)), [mask(tmp_path, 0, 0, side=0)]
         )
+
+
+def test_a_mask_of_another_size_than_its_image_is_refused(tmp_path: Path) -> None:
+    path = mask(tmp_path, 60, 40)
+    cv2.imwrite(str(path), np.full((60, 100), 255, np.uint8))
+    with pytest.raises(
+        ImagesError, match="expected a mask of 200 x 120 pixels like its image, found 100 x 60"
+    ):
+        pixel_scores(judged(Score(0, cells(), WHOLE), Score(1, cells(), WHOLE)), [path])
+
+
+def test_parts_that_are_all_beyond_their_pose_are_alike(tmp_path: Path) -> None:
+    assert pixel_scores(judged(None, None), [mask(tmp_path, 60, 40)]).auroc() == 0.5
+
+
+def test_a_black_mask_among_others_leaves_an_interval(tmp_path: Path) -> None:
+    """Drawn twice, it is a sample without any defect."""
+    (tmp_path / "black").mkdir()
+    masks = [mask(tmp_path, 60, 40), mask(tmp_path / "black", 0, 0, side=0)]
+    one = judged(Score(0, cells(), WHOLE), Score(1, cells((2, 3)), WHOLE))
+    three = replace(
+        one, values=np.array([0.0, 1.0, 1.0]), scores=(*one.scores, one.scores[1]), sizes=(SIZE,) * 3
+    )
+    found = pixel_scores(three, masks)
+    strata = np.array([0, 1, 1])
+    for low, high in (
+        bootstrap(lambda drawn: found.auroc(drawn.astype(np.float64)), strata),
+        bootstrap(lambda drawn: found.aupro(drawn.astype(np.float64)), strata),
+    ):
+        assert 0 < low <= high <= 1
