@@ -12,6 +12,7 @@ machine runs `time.time` says what the last such step left it at.
 import ast
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from types import ModuleType
 from unittest import mock
@@ -36,14 +37,16 @@ from tests.property.scripts import (
     MS,
     PART_FAULTS,
     RECIPE_FAULTS,
+    PartScript,
     good_part,
+    part_scripts,
     recipes,
 )
 from tests.property.test_challenge import judge as judge_challenges
 from tests.property.world import World
 
 STEPS = 50  # of one machine
-MACHINES = {"default": 120, "nightly": 2_200}
+MACHINES = {"default": 160, "nightly": 2_500}
 AT_LEAST = {"default": 5_000, "nightly": 100_000}
 NEAR_THE_END = 65_528
 
@@ -61,10 +64,11 @@ class LineMachine(RuleBasedStateMachine):
         first_count=st.sampled_from([1000, 1000, 0, NEAR_THE_END]),
         poll_ms=st.floats(2, 8),
         lag_ms=st.sampled_from([0.0, 0.0, 3.0, 12.0]),
-        trip_ms=st.sampled_from([0.0, 0.5, 4.0, 15.0]),
-        by_command=st.booleans(),
+        trip_ms=st.sampled_from([0.0, 0.0, 0.5, 4.0, 15.0]),
+        by_command=st.sampled_from([False, False, False, True]),
         own_features=st.booleans(),
         keep_warm=st.sampled_from([1, 2, 3]),
+        patience_ms=st.sampled_from([0.0, 300.0, 3000.0, 10_000.0, 30_000.0]),
     )
     def set_up_the_line(
         self,
@@ -76,7 +80,9 @@ class LineMachine(RuleBasedStateMachine):
         by_command: bool,
         own_features: bool,
         keep_warm: int,
+        patience_ms: float,
     ) -> None:
+        """`patience_ms`: so long the line is left alone after each trouble; only where parts pass can the wrong one pass."""
         self.world = World(
             first_count=first_count,
             poll_ms=poll_ms,
@@ -87,6 +93,8 @@ class LineMachine(RuleBasedStateMachine):
             keep_warm=keep_warm,
         )
         self.judge = Judge(self.world)
+        self.patience_ns, self.t_trouble = round(patience_ms * MS), 0
+        self.usual_trip_ms = trip_ms
         self.wall_s = 1.8e9
         self.clocks = [
             mock.patch("time.time", side_effect=lambda: self.wall_s),
@@ -113,10 +121,22 @@ class LineMachine(RuleBasedStateMachine):
     def a_part_comes(self, **script: object) -> None:
         self.part_comes(**script)
 
-    @rule(gap_ms=gaps, latency_ms=st.floats(1, 9.9), good=st.booleans(), engine_ms=st.floats(0.5, 15))
-    def another_part_comes(self, **script: object) -> None:
-        """Parts are what a line is for: they come more often than anything else."""
-        self.part_comes(**script)
+    @rule(scripts=st.lists(part_scripts, min_size=2, max_size=10))
+    def parts_come(self, scripts: list[PartScript]) -> None:
+        """Behind an empty line, one after the other, some with a fault, and as close as it comes."""
+        self.world.run_until(self.world.now + 150 * MS)
+        for script in scripts:
+            self.world.trigger(script)
+            self.world.run_until(self.world.now + round(script.gap_ms * MS))
+        self.wait(0)
+
+    @rule(
+        gap_ms=st.floats(11, 30),
+        scripts=st.lists(part_scripts, min_size=2, max_size=10),
+    )
+    def parts_come_in_a_row(self, gap_ms: float, scripts: list[PartScript]) -> None:
+        """Evenly, with nothing to tell them apart but their place in the row."""
+        self.parts_come([replace(script, gap_ms=gap_ms) for script in scripts])
 
     @rule(
         gap_ms=gaps,
@@ -128,32 +148,43 @@ class LineMachine(RuleBasedStateMachine):
     def a_part_comes_and_something_goes_wrong(self, **script: object) -> None:
         self.part_comes(**script)
 
-    @rule(ms=gaps)
+    @rule(ms=st.floats(30, 400))
     def no_part_comes(self, ms: float) -> None:
         self.wait(ms)
 
     # -- what goes wrong --------------------------------------------------------------------------
 
+    def left_alone(self) -> bool:
+        """Whether nothing may go wrong now."""
+        return self.world.now < self.t_trouble + self.patience_ns
+
     def happens(self, kind: str, ms: float, **how: float | bool) -> None:
         strike(self.world, kind, **how)  # type: ignore[arg-type]
+        self.t_trouble = self.world.now
         self.wait(ms)
 
+    @precondition(lambda self: not self.left_alone())
     @rule(ms=moments, outage_ms=outages)
     def the_camera_restarts(self, ms: float, outage_ms: float) -> None:
         self.happens("camera", ms, outage_ms=outage_ms)
 
+    @precondition(lambda self: not self.left_alone())
     @rule(ms=moments)
     def the_camera_counts_anew(self, ms: float) -> None:
         self.happens("frame_ids", ms)
 
+    @precondition(lambda self: not self.left_alone())
     @rule(ms=moments)
     def the_engine_is_lost(self, ms: float) -> None:
         self.happens("engine", ms)
 
+    @precondition(lambda self: not self.left_alone())
     @rule(ms=moments, outage_ms=outages)
     def the_link_is_lost(self, ms: float, outage_ms: float) -> None:
         self.happens("link", ms, outage_ms=outage_ms)
 
+    @precondition(lambda self: not self.left_alone())
+    @precondition(lambda self: not self.left_alone())
     @rule(
         ms=moments,
         trip_ms=st.sampled_from([0.0, 0.5, 4.0, 15.0, 40.0]),
@@ -162,26 +193,34 @@ class LineMachine(RuleBasedStateMachine):
     def reads_take_another_time(self, ms: float, trip_ms: float, sampled: float) -> None:
         """With 40 ms from an old sample the answers are stale, and nothing they make certain is in time."""
         self.world.trip_ms, self.world.sampled = trip_ms, sampled
+        self.world.at(300 * MS, self.reads_take_the_usual_time)
         self.wait(ms)
 
-    @precondition(lambda self: self.world.first_count != NEAR_THE_END)
+    def reads_take_the_usual_time(self) -> None:
+        self.world.trip_ms, self.world.sampled = self.usual_trip_ms, 0.5
+
+    @precondition(lambda self: self.world.first_count != NEAR_THE_END and not self.left_alone())
     @rule(ms=moments, retains_count=st.booleans())
     def the_plc_restarts(self, ms: float, *, retains_count: bool) -> None:
         """Where the ids go round, no count tells a PLC that lost it from one that goes on: `Handshake.read` says how it takes it."""
         self.happens("plc_restart", ms, retains_count=retains_count)
 
+    @precondition(lambda self: not self.left_alone())
     @rule(ms=moments, outage_ms=st.sampled_from([20.0, 130.0, 400.0]))
     def the_station_is_killed(self, ms: float, outage_ms: float) -> None:
         self.happens("kill", ms, outage_ms=outage_ms)
 
+    @precondition(lambda self: not self.left_alone())
     @rule(ms=moments)
     def the_station_stops(self, ms: float) -> None:
         self.happens("stop", ms)
 
+    @precondition(lambda self: not self.left_alone())
     @rule(ms=moments)
     def the_plc_thread_is_held_up(self, ms: float) -> None:
         self.happens("stall", ms)
 
+    @precondition(lambda self: not self.left_alone())
     @rule(
         pause_ms=st.sampled_from([5.0, 30.0, 100.0, 3000.0]), after_ms=st.lists(st.floats(0, 80), max_size=6)
     )
@@ -199,10 +238,12 @@ class LineMachine(RuleBasedStateMachine):
 
     # -- what the PLC asks for --------------------------------------------------------------------
 
+    @precondition(lambda self: not self.left_alone())
     @rule(ms=moments)
     def the_plc_disables(self, ms: float) -> None:
         self.happens("disable", ms)
 
+    @precondition(lambda self: not self.left_alone())
     @rule(ms=moments, wanted=st.sampled_from(sorted(set(RECIPE_FAULTS))))
     def the_plc_asks_for_a_recipe(self, ms: float, wanted: str) -> None:
         self.happens(wanted, ms)
@@ -231,7 +272,7 @@ class LineMachine(RuleBasedStateMachine):
         """All faults end; when parts had time to be decided, the line is as good as new."""
         world = self.world
         world.challenge_mode = False
-        world.trip_ms = min(world.trip_ms, 0.5)
+        world.trip_ms = self.usual_trip_ms = min(self.usual_trip_ms, 0.5)
         world.request_seen = True
         world.ask_for(1)
         world.run_until(world.now + 1000 * MS)
@@ -245,6 +286,7 @@ class LineMachine(RuleBasedStateMachine):
             judge_challenges(world)
 
 
+@pytest.mark.timeout(7_200)  # nightly takes its time
 def test_a_line_on_which_anything_happens_at_any_time(record_property: Callable[[str, object], None]) -> None:
     profile = settings.get_current_profile_name()
     LineMachine.steps = 0
