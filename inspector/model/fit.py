@@ -105,7 +105,7 @@ def fit(
     if examples is not None:
         model = model.met(examples, progress)
     shown = model.held_out(paths, folds, progress)
-    model = model.settled(shown, options.false_reject_rate)
+    model = model.settled(shown.usual(batches, options.false_reject_rate), options.false_reject_rate)
     scores = model.joined(shown)
     threshold = choose_threshold(scores, options.false_reject_rate, batches)
     without = choose_threshold(shown.scores, options.false_reject_rate, batches)

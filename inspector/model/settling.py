@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.model.batches import Batches
 from inspector.model.evidence import Evidence, Settled
+from inspector.model.kinds import own_kinds, without
 
 # Evidence may cost this share of the false rejects: each of them is taken from the oddness that finds defects nobody has seen yet.
 # Magnetic tiles, each class left out in turn: at a quarter, unknown ones lose 0 to 3 points of recall and known ones gain 16.
@@ -28,6 +30,11 @@ class Shown:
         """Return the scores with known defects, as the graph joins them."""
         relative = settled.unit * (self.evidence / settled.limits).max(axis=1)
         return np.asarray(np.maximum(self.scores, relative))
+
+    def usual(self, batches: Batches, rate: float) -> "Shown":
+        """Return what remains without kinds of their own: as for the threshold, they must not say what is evidence (kinds.py)."""
+        kept = without(own_kinds(self.scores, batches, rate), len(self.scores))
+        return Shown(self.scores[kept], self.evidence[kept])
 
 
 def settle(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from inspector.model.batches import Batches
 from inspector.model.evidence import Evidence
 from inspector.model.settling import Shown, confidences, confusion, named, settle
 
@@ -38,6 +39,22 @@ def test_good_parts_hardly_reach_the_limits(good: Shown) -> None:
     assert settled.unit == pytest.approx(np.quantile(good.scores, 0.95), rel=0.01)
     assert (good.joined(settled) > settled.unit).mean() <= 0.05 * 1.25
     assert (examples.joined(settled) > settled.unit).all()
+
+
+def test_a_batch_unlike_all_others_does_not_say_what_is_evidence(good: Shown) -> None:
+    """Held out whole it looks odd and defective all over; the final model knows it."""
+    odd = Shown(
+        np.append(good.scores, np.full(40, 2.0)), np.append(good.evidence, np.full((40, 2), 30.0), axis=0)
+    )
+    day = np.append(np.arange(400) // 100, np.full(40, 4))
+    batches = Batches(day, ("1", "2", "3", "4", "5"), np.arange(440), "folders")
+    usual = odd.usual(batches, 0.05)
+    np.testing.assert_array_equal(usual.scores, good.scores)
+    np.testing.assert_array_equal(usual.evidence, good.evidence)
+    kinds, examples = np.array([0, 1]), examples_at((9, 2), (2, 9))
+    settled = settle(evidence(2), usual, examples, kinds, 0.05)
+    assert (examples.joined(settled) > settled.unit).all()
+    assert not (examples.joined(settle(evidence(2), odd, examples, kinds, 0.05)) > 1.9).any()
 
 
 def test_evidence_of_nothing_leaves_a_limit_above_zero() -> None:
