@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add --json."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
+
+
+def check_json(path: Path | None) -> None:
+    """Raise ModelError where --json could not be written: before the work, which may take minutes."""
+    if path is None:
+        return
+    place = path if path.exists() else path.parent
+    if path.is_dir() or not place.exists() or not os.access(place, os.W_OK):
+        raise ModelError(
+            f"{path}: expected a file that the figures can be written to, it is none; choose another --json"
+        )
 
 
 def write_json(path: Path | None, result: dict[str, object]) -> None:
@@ -53,10 +65,12 @@ def show_table(title: str, rows: Sequence[tuple[str, ...]], warnings: Sequence[s
     """Print rows of a label and one or more values, and the warnings."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", show_header=False)
+    # As text: a path may hold what rich takes for its markup.
+    table = Table(title=Text(title), title_justify="left", show_header=False)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     Console().print(table)
     show_warnings(warnings)
 
@@ -64,7 +78,8 @@ def show_table(title: str, rows: Sequence[tuple[str, ...]], warnings: Sequence[s
 def show_warnings(warnings: Sequence[str]) -> None:
     """Print warnings, one line each."""
     from rich.console import Console
+    from rich.text import Text
 
     console = Console()
     for warning in warnings:
-        console.print(f"[yellow]warning:[/yellow] {warning}", highlight=False)
+        console.print(Text.assemble(("warning:", "yellow"), f" {warning}"))

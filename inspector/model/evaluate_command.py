@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inspector.model.console import add_json, progress_bars, show_table, show_warnings, write_json
+from inspector.model.console import add_json, check_json, progress_bars, show_table, show_warnings, write_json
 
 if TYPE_CHECKING:
     from inspector.model.pack import Pack
@@ -68,6 +68,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from inspector.model.evaluate import evaluate
     from inspector.model.pack import load_pack
 
+    check_json(args.json)
     pack = load_pack(args.pack)
     against = None if args.against is None else load_pack(args.against)
     with progress_bars() as progress:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inspector.model.console import add_json, progress_bars, show_table, write_json
+from inspector.model.console import add_json, check_json, progress_bars, show_table, write_json
 from inspector.model.fit_arguments import add_arguments, options_of, tune_within_ms
 from inspector.model.tune_table import show_tuning
 
@@ -26,6 +26,7 @@ def run_fit(args: argparse.Namespace) -> int:
     from inspector.model.fit import fit
 
     options = options_of(args)
+    check_json(args.json)
     out = args.out or Path("models") / args.good.resolve().name
     with progress_bars() as progress:
         result = fit(
