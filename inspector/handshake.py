@@ -25,9 +25,9 @@ too short is the one error of a configuration that can release the wrong part.
 from collections import deque
 from dataclasses import dataclass
 
-from inspector.part import Frame, next_part_id, part_distance
+from inspector.part import Frame, fell_back, next_part_id, part_distance
 
-PLAUSIBLE_STEP = 32_767  # a count that jumps further has gone backwards: the PLC restarted
+PLAUSIBLE_COUNT = 32_767  # of parts at once; a PLC that began anew and says more has counted none of them
 PLAUSIBLE_GAP = 1_000  # frames lost in a row; more is a camera that counts anew
 BEHIND = 16  # a frame id so far back came late or twice; further back is a camera that counts anew
 AHEAD = 8  # frames that may come before the PLC's count is read
@@ -98,12 +98,12 @@ class Handshake:
         restarted = False
         if self.count is not None:
             step = part_distance(self.count, count) if count else -self.count
-            anew = not 0 <= step <= PLAUSIBLE_STEP or (plc_restarted and count < step)
+            anew = fell_back(self.count, count) or (plc_restarted and count < step)
             restarted = plc_restarted or anew
             if restarted:
                 self._counted.clear()
                 self._windows.clear()
-            first, new = (0, count if count <= PLAUSIBLE_STEP else 0) if anew else (self.count, step)
+            first, new = (0, count if count <= PLAUSIBLE_COUNT else 0) if anew else (self.count, step)
             after_ns = t_sent_ns if self._t_read_ns == NEVER else self._t_read_ns - self._timing.count_lag_ns
             window = Window(after_ns, t_received_ns)
             parts = [next_part_id(first, i) for i in range(1, new + 1)]

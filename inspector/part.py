@@ -16,6 +16,11 @@ def part_distance(older: int, newer: int) -> int:
     return newer if older == 0 else (newer - older) % PART_ID_MAX
 
 
+def fell_back(before: int, count: int) -> bool:
+    """Return whether a count that was `before` and is `count` now began anew: half a round on is as good as back."""
+    return count == 0 < before or part_distance(before, count) > PART_ID_MAX // 2
+
+
 class Outcome(enum.IntEnum):
     """The verdict word of a results slot. Anything else is no verdict, and rejects."""
 

@@ -19,7 +19,7 @@ from dataclasses import replace
 from inspector.clock import NS_PER_MS, Clock
 from inspector.config.schema import PlcConfig
 from inspector.errors import PlcError
-from inspector.part import PART_ID_MAX, Outcome, Reason, Verdict, part_distance
+from inspector.part import PART_ID_MAX, Outcome, Reason, Verdict, fell_back, part_distance
 from inspector.plc.base import LONGEST_SLEEP_MS, Desk, Heartbeats, PlcThread
 from inspector.plc.client import PlcConnection
 from inspector.plc.direct import gate_of
@@ -50,6 +50,7 @@ class PlcLink(PlcThread):
             None  # the last one: without an acknowledgement the PLC may have it all the same
         )
         self._newest_part = 0  # of the last verdict taken
+        self._count = 0  # the PLC's, when last read
         self._gate = gate_of(config.direct, desk, clock, config.registers.word_order)
         self._beats = Heartbeats(config.heartbeat_timeout_ms, self._tell_heartbeat)
         self._foreign = ForeignWriter()
@@ -102,6 +103,9 @@ class PlcLink(PlcThread):
         self._t_read_ns = t_sent_ns + round(self._config.poll_ms * NS_PER_MS)
         control = connection.read_control()
         t_received_ns = self._clock.now_ns()
+        if fell_back(self._count, control.part_count):  # new parts may bear the ids of those that we decided
+            self._give_up_unwritten()
+        self._count = control.part_count
         self._beats.heard(control.plc_heartbeat, t_received_ns)
         beats = self._beats.beats(t_received_ns)
         plc_restarted, self._plc_restarted = self._plc_restarted, False

@@ -22,7 +22,7 @@ from dataclasses import replace
 from inspector.clock import NS_PER_MS, Clock
 from inspector.config.schema import PlcConfig
 from inspector.errors import PlcListenError
-from inspector.part import PART_ID_MAX, Outcome, Reason, Verdict, part_distance
+from inspector.part import PART_ID_MAX, Outcome, Reason, Verdict, fell_back, part_distance
 from inspector.plc.base import LONGEST_SLEEP_MS, Desk, Heartbeats, PlcThread
 from inspector.plc.link import register_map
 from inspector.plc.memory import ServedMemory
@@ -124,19 +124,22 @@ class ServedLink(PlcThread):
             self._publish_one(taken)
 
     def _publish_one(self, verdict: Verdict) -> None:
-        is_pass = verdict.outcome is Outcome.PASS
         if self._plc is None:
-            lost = self._desk.withdraw(verdict, Reason.LINK) if is_pass else verdict
-            self._desk.on_written(lost, None)
+            self._lose(verdict)
         elif not self._owns_slot(verdict.part_id):
             self._desk.on_written(verdict, None)
         else:
             now_ns = self._alive()
-            if is_pass and now_ns >= verdict.t_deadline_ns:
+            if verdict.outcome is Outcome.PASS and now_ns >= verdict.t_deadline_ns:
                 verdict = self._desk.withdraw(verdict, Reason.LATE)
             self._memory.put_slot(verdict.part_id, encode_result(verdict, self._desk.flags()))
             self._vision.add(verdict.part_id)
             self._desk.on_written(verdict, now_ns)
+
+    def _lose(self, verdict: Verdict) -> None:
+        """Report that nobody will ever read it."""
+        is_pass = verdict.outcome is Outcome.PASS
+        self._desk.on_written(self._desk.withdraw(verdict, Reason.LINK) if is_pass else verdict, None)
 
     def _owns_slot(self, part_id: int) -> bool:
         """Return whether the part's slot is not that of a later part, which the PLC has counted meanwhile."""
@@ -185,6 +188,11 @@ class ServedLink(PlcThread):
         if counted and self._asking is not None:
             self._t_evidence_ns = self._asking.t_answered_ns
             self._count_is_known = True
+            if fell_back(self._acknowledged_part, self._memory.control.part_count):
+                for (
+                    verdict
+                ) in self._desk.take_verdicts():  # new parts may bear the ids of those that we decided
+                    self._lose(verdict)
         if self._plc is not None and self._count_is_known:
             self._report(self._t_asked_ns)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.part import PART_ID_MAX, Outcome, Reason, next_part_id, part_distance
+from inspector.part import PART_ID_MAX, Outcome, Reason, fell_back, next_part_id, part_distance
 
 part_ids = st.integers(1, PART_ID_MAX)
 
@@ -27,6 +27,17 @@ def test_ids_wrap_from_the_last_to_one() -> None:
 def test_the_first_part_after_none_is_one() -> None:
     assert next_part_id(0) == 1
     assert part_distance(0, 3) == 3
+
+
+@pytest.mark.parametrize(
+    ("before", "count", "back"),
+    [
+        (0, 0, False), (0, 5, False), (5, 5, False), (5, 6, False), (65_535, 1, False), (40_000, 7_232, False),
+        (5, 0, True), (40_000, 0, True), (5, 4, True), (5, 2, True), (1, 65_535, True), (40_000, 7_233, True),
+    ],
+)  # fmt: skip
+def test_a_count_that_went_back_began_anew(before: int, count: int, back: bool) -> None:
+    assert fell_back(before, count) is back
 
 
 def test_no_word_of_a_stale_memory_is_a_verdict() -> None:

@@ -106,6 +106,29 @@ def test_verdicts_of_before_a_restart_never_reach_the_new_parts(desk: FakeDesk) 
     assert desk.unwritten == [3, 4]
 
 
+def test_verdicts_of_before_a_restart_that_lost_the_count_alone_never_reach_the_new_parts(
+    desk: FakeDesk,
+) -> None:
+    """The registers were retained, our heartbeat among them: only the count tells."""
+    with ScriptedPlc() as before:
+        port = before.port
+        before.set_control(replace(ENABLED, part_count=5))
+        link = Link(configured(port, poll_ms=2.0), 5000, desk, clock)
+        link.start()
+        desk.wait_for(lambda: desk.ups == 1)
+    desk.wait_for(lambda: bool(desk.downs))
+    desk.file(verdict(2), verdict(5, passed=False))
+    link.wake()
+    with ScriptedPlc(port) as plc:
+        plc.words[:] = before.words
+        plc.set_control(replace(ENABLED, part_count=2))
+        desk.wait_for(lambda: desk.ups == 2)
+        link.stop(PATIENCE_S)
+        assert plc.writes(2 * 8) == plc.writes(5 * 8) == []
+    assert desk.unwritten == [2, 5]
+    assert not any(control["plc_restarted"] for control in desk.controls)
+
+
 # -- faults of the link ---------------------------------------------------------------------------
 
 

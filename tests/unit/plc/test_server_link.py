@@ -9,6 +9,7 @@ import pytest
 
 from inspector.part import Outcome, Reason
 from inspector.plc.registers import Control, State, VisionControl, VisionStatus, encode_control
+from inspector.plc.server import Peer
 from tests.unit.plc.link_rig import FAR_MS, FakeDesk, clock, verdict
 from tests.unit.plc.scripted import PATIENCE_S
 from tests.unit.plc.served_rig import (
@@ -95,6 +96,22 @@ def test_a_round_of_parts_clears_all_slots_also_where_the_ids_go_round(desk: Fak
         assert plc.slot(65_520)[0] == 65_520
         plc.set_control(replace(ENABLED, part_count=12))
         assert plc.slot(65_520) == [0] * 8
+
+
+def test_a_verdict_that_was_final_when_the_count_fell_back_never_reaches_the_new_part(desk: FakeDesk) -> None:
+    with serving(desk) as link, BareClient(link.port) as plc:
+        plc.set_control(replace(ENABLED, part_count=5))
+        on_request = link.on_request
+
+        def file_first(peer: Peer, pdu: bytes, t_received_ns: int) -> bytes:
+            link.on_request = on_request  # type: ignore[method-assign]
+            desk.file(verdict(2))
+            return on_request(peer, pdu, t_received_ns)
+
+        link.on_request = file_first  # type: ignore[method-assign]
+        plc.set_control(replace(ENABLED, part_count=2))
+        assert plc.slot(2) == [0] * 8
+    assert [(v.part_id, v.outcome, t_ns) for v, t_ns in desk.written] == [(2, Outcome.REJECT, None)]
 
 
 def test_a_verdict_never_takes_the_slot_of_a_later_part(desk: FakeDesk) -> None:
