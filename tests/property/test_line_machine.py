@@ -46,8 +46,20 @@ from tests.property.test_challenge import judge as judge_challenges
 from tests.property.world import World
 
 STEPS = 50  # of one machine
-MACHINES = {"default": 160, "nightly": 2_500}
+MACHINES = {"default": 160, "nightly": 2_400}
 AT_LEAST = {"default": 5_000, "nightly": 100_000}
+LINE_TROUBLES = [
+    "camera",
+    "engine",
+    "link",
+    "stall",
+    "disable",
+    "challenge",
+    "frame_ids",
+    "kill",
+    "kill",
+    "stop",
+]
 NEAR_THE_END = 65_528
 
 gaps = st.one_of(st.floats(3, 30), st.floats(30, 140))
@@ -162,6 +174,21 @@ class LineMachine(RuleBasedStateMachine):
         strike(self.world, kind, **how)  # type: ignore[arg-type]
         self.t_trouble = self.world.now
         self.wait(ms)
+
+    @precondition(lambda self: not self.left_alone())
+    @rule(
+        kind=st.sampled_from([*LINE_TROUBLES, *sorted(set(RECIPE_FAULTS))]),
+        at_ms=st.floats(0, 100),
+        scripts=st.lists(part_scripts, min_size=2, max_size=6),
+        hurry=st.floats(0.1, 1),
+    )
+    def it_happens_among_parts(
+        self, kind: str, at_ms: float, scripts: list[PartScript], hurry: float
+    ) -> None:
+        """While some have their verdict and some wait for it."""
+        self.world.at((150 + at_ms) * MS, partial(strike, self.world, kind))
+        self.parts_come([replace(script, gap_ms=max(3.0, hurry * script.gap_ms)) for script in scripts])
+        self.t_trouble = self.world.now
 
     @precondition(lambda self: not self.left_alone())
     @rule(ms=moments, outage_ms=outages)
