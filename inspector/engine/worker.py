@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 REOPEN_MS = 1000.0
 STOP_LOOK_MS = 100  # the longest sleep: frames are taken from the ring even if a doorbell got lost
 OPEN_LIMIT_MS = 600_000.0  # building a plan for a GPU takes minutes; beyond, the driver hangs
-LIMIT_MS = 2_000.0  # all else takes milliseconds
+LIMIT_MS = 2_000.0  # all else takes milliseconds, but for an engine that took longer to warm up: a large frame in tiles
 RECENT = 8  # scores of which the quickest tells what a score takes
 
 
@@ -91,6 +91,7 @@ class EngineThread:
         self._thread = threading.Thread(target=self._run, name="engine")
         self._engines: dict[int, Engine] = {}  # by recipe
         self._recent_ns: defaultdict[int, deque[int]] = defaultdict(lambda: deque(maxlen=RECENT))
+        self._limit_ms: defaultdict[int, float] = defaultdict(lambda: LIMIT_MS)  # of a score, by recipe
         self._failed: int | None = None  # the recipe whose engine could not be opened, and when to try again
         self._t_retry_ns = 0
 
@@ -150,7 +151,10 @@ class EngineThread:
         self._limit(OPEN_LIMIT_MS)
         try:
             engine = self._engines[load.recipe] = self._open_engine(load.recipe)
-            engine.warm_up()
+            t_opened_ns = self._clock.now_ns()
+            engine.warm_up()  # runs more than once, and so longer than a score takes
+            warm_up_ms = (self._clock.now_ns() - t_opened_ns) / NS_PER_MS
+            self._limit_ms[load.recipe] = max(LIMIT_MS, warm_up_ms)
         except EngineTimeoutError:
             raise
         except EngineError as error:
@@ -193,7 +197,7 @@ class EngineThread:
                 recent_ns.popleft()
             self._desk.on_no_score(job, Reason.OVERRUN)
             return
-        self._limit(LIMIT_MS)
+        self._limit(self._limit_ms[job.deciding.recipe])
         try:
             score = engine.score(job.pixels, job.frame.pixel_format)
         except (ScoreError, EngineInputError) as error:  # of this frame; the engine itself is well

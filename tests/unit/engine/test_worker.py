@@ -216,6 +216,29 @@ def test_the_watchdog_sees_an_engine_that_hangs_before_or_after_its_work(desk: F
     assert thread.t_limit_ns is None
 
 
+def test_an_engine_that_warms_up_slowly_may_score_as_slowly(desk: FakeDesk) -> None:
+    """A frame of 12 megapixels in tiles takes seconds on a CPU, and is no engine that hangs."""
+    clock = ManualClock()
+    seen: list[int | None] = []
+
+    class Slow(FakeEngine):
+        def warm_up(self) -> None:
+            clock.advance_ms(9_000)
+            super().warm_up()
+
+    thread = EngineThread(lambda _: Slow(score), desk, desk.doorbell_fd, clock)
+
+    def score() -> float:
+        seen.append(thread.t_limit_ns)
+        return 0.5
+
+    thread.start()
+    desk.file(1)
+    desk.wait_for(lambda: bool(desk.answers))
+    thread.stop(PATIENCE_S)
+    assert seen == [clock.now_ns() + 9_000 * NS_PER_MS]
+
+
 def test_stop_does_not_wait_for_the_pause_after_a_failure(
     desk: FakeDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
