@@ -1,6 +1,6 @@
 """Stops and challenges as the desk uses them: the interlock and the challenge, fed together, kept over a crash, and logged.
 
-Not thread-safe: the desk guards it with its lock. `told` alone is called without it, by the PLC thread, since logging takes longer
+Not thread-safe: the desk guards it with its lock. `tell` alone is called without it, by the PLC thread, since logging takes longer
 than the lock may be held.
 """
 

@@ -126,7 +126,7 @@ class EngineThread:
         try:
             while not self._stopping.is_set():
                 self._open_next()
-                self._poll.poll(STOP_LOOK_MS if self._failed is None else min(STOP_LOOK_MS, REOPEN_MS))
+                self._poll.poll(STOP_LOOK_MS)
                 self._hear_doorbell()
                 self._desk.on_tick()
                 while self._engines and not self._stopping.is_set():
