@@ -37,6 +37,7 @@ PART_FAULTS = ["none"] * 16 + [
     "stuck",
     "engine_late",
     "engine_fails",
+    "engine_hangs",
 ]
 # A PLC that counts anew past its old count before anybody reads it cannot be told from one that goes on.
 SOON_COUNTED_AGAIN = 100

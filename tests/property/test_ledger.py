@@ -97,6 +97,7 @@ def test_an_undisturbed_line_passes_every_good_part_and_no_bad_one() -> None:
         ("lost", "FRAME_LOST"),
         ("incomplete", "FRAME_BAD"),
         ("engine_late", "LATE"),
+        ("engine_hangs", "LATE"),
         ("engine_fails", "ENGINE"),
     ],
 )

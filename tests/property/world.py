@@ -3,7 +3,7 @@
 The world: parts with known truth trigger a camera; a PLC counts them, at once or some milliseconds later; the station reads the
 count every few milliseconds and at once when a frame arrives, and the answer is underway for a while; an engine answers
 after a while. Faults: trigger missed, trigger too many, trigger that bounces, frame lost on the wire, doubled, incomplete, overtaken,
-stuck on its way into the ring; engine late, failing or gone; camera, link and PLC down and back; frame ids that begin anew; the
+stuck on its way into the ring; engine late, failing, silent or gone; camera, link and PLC down and back; frame ids that begin anew; the
 machine stalls, or the station's process alone; the station is killed, or stopped, and started again. The PLC asks for challenges
 and takes the signal back, whatever is on the line. The ledger never sees the truth.
 
@@ -330,6 +330,8 @@ class World:
         deciding: Deciding,
     ) -> None:
         if start != self.starts or self.frozen(partial(self.answer, frame, shows, script, start, deciding)):
+            return
+        if script.fault == "engine_hangs":
             return
         if script.fault == "engine_fails":
             self.got(self.ledger.on_no_score(frame, Reason.ENGINE, self.now))
