@@ -28,6 +28,7 @@ _COVERED = (
     0.25  # share of a cell under the mask that makes it defective; half the highest share for what is smaller
 )
 _FINER = 8  # points a cell, both ways, at which a mask is looked up
+BROAD = 0.2  # share of a picture that few defects fill
 _AT_ONCE = 16  # examples whose held-out models are asked together: one graph of as many times k outputs
 
 
@@ -106,14 +107,18 @@ def passes(images: DefectImages) -> int:
 
 def held_out_evidence(
     eye: Eye, looked: Looked, examples: Sequence[Example], grounds: Sequence[Ground], advance: Advance
-) -> NDArray[np.float64]:
-    """Return each example's evidence for each class, float64 (m, k), by a model that saw neither it nor its like."""
-    found = np.empty((len(examples), len(looked.names)))
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each example's evidence for each class, float64 (m, k), by a model that saw neither it nor its like.
+
+    And, float64 (m,), that for its own class which a fifth of its cells exceed (BROAD): high where all of it differs from good parts.
+    """
+    found, broad = np.empty((len(examples), len(looked.names))), np.empty(len(examples))
     out = [looked.left_out_with(index) for index in range(len(examples))]
     for index, (planes, _) in enumerate(_held_out_planes(eye, looked, examples, grounds, out)):
         found[index] = planes.max(axis=(1, 2))
+        broad[index] = np.quantile(planes[examples[index].kind], 1 - BROAD)
         advance(1)
-    return found
+    return found, broad
 
 
 def _looked_again(

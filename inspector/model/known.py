@@ -1,5 +1,6 @@
 """Fits what is known of defects beside the model of the good parts: look at the examples, settle what evidence is worth, report."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,12 +19,31 @@ from inspector.model.spec import ModelSpec
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Examples of known defects: what was seen of them, and what held-out models say of each (`shown`)."""
+    """Examples of known defects: what was seen of them, and what held-out models say of each (`shown`).
+
+    `broad` float64 (m,): the evidence for its own class that a fifth of an example's cells exceed.
+    """
 
     images: DefectImages
     looked: Looked
     shown: Shown
     evidence: Evidence
+    broad: NDArray[np.float64]
+
+    @property
+    def warnings(self) -> Iterator[str]:
+        """Yield which classes may be told by the day or the lot of their examples instead of the defect. After `settled`."""
+        if self.evidence.settled is None:
+            return
+        for kind, (name, limit) in enumerate(
+            zip(self.looked.names, self.evidence.settled.limits, strict=True)
+        ):
+            if np.median(self.broad[self.looked.kinds == kind]) > limit:
+                yield (
+                    f"most examples of {name} count as {name} over a fifth of the picture and more: if the defect is smaller, they differ "
+                    "from the good images in something else, as day, lamp or lot, and good parts of those will be rejected; add such good "
+                    "images, and do not trust the figures of this defect"
+                )
 
     def settled(self, good: Shown, rate: float) -> "Known":
         """Return the same with evidence that is worth something, from held-out good images at a false-reject rate."""
@@ -72,5 +92,5 @@ def meet(
         advance = counter(progress, "known defects", count * passes(images))
         looked = look(eye, detector, images, grounds, advance)
         advance = counter(progress, "held-out defects", count)
-        evidence = held_out_evidence(eye, looked, images.examples, grounds, advance)
-    return Known(images, looked, Shown(looked.scores, evidence), looked.fit(grounds))
+        evidence, broad = held_out_evidence(eye, looked, images.examples, grounds, advance)
+    return Known(images, looked, Shown(looked.scores, evidence), looked.fit(grounds), broad)

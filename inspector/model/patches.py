@@ -44,8 +44,8 @@ class PatchModel:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the user should know of it: nothing."""
-        return ()
+        """What the user should know of it: how far to trust what is known of defects."""
+        return () if self.known is None else tuple(self.known.warnings)
 
     @property
     def grey(self) -> NDArray[np.float64]:

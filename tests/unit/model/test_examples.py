@@ -103,8 +103,9 @@ def test_held_out_examples_are_told_apart(
 ) -> None:
     images = examples(tmp_path, masks=False)
     looked = look(eye, good[0], images, good[1], uncounted)
-    shown = held_out_evidence(eye, looked, images.examples, good[1], uncounted)
+    shown, broad = held_out_evidence(eye, looked, images.examples, good[1], uncounted)
     assert shown.shape == (6, 2)
+    assert (broad < shown[np.arange(6), looked.kinds]).all()
     assert (shown.argmax(axis=1) == looked.kinds).sum() >= 5
 
 
