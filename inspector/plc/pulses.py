@@ -6,8 +6,9 @@ the belt; only one of them at a time. The coil means one of two things:
     pass     1 = let pass   the gate is closed, and opens for a part with a PASS. Silence rejects.
     reject   1 = reject     the gate is open, and closes for a part with a REJECT. Silence releases.
 
-Two rules hold in both. Windows of one kind that touch are one pulse. Where the window of a part to be rejected overlaps that of a part
-to be released, both are rejected: a gate cannot tell them apart, and only one of the two mistakes lets a bad part out.
+Two rules hold in both. Windows of one kind that touch are one pulse. For as long as a part to be rejected is at the gate, nothing
+is released, though a part with a PASS be there too: a gate cannot tell them apart, and only one of the two mistakes lets a bad
+part out.
 """
 
 from collections import deque

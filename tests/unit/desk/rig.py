@@ -57,6 +57,7 @@ class Rig:
         simulated: bool = False,
         allowed: bool = False,
         by_frames: bool = False,
+        by_command: bool = False,
         features: dict[int, Features] | None = None,
         lag_ms: float = 0.0,
         stops: StopRules | None = None,
@@ -74,7 +75,9 @@ class Rig:
         self.ledger = Ledger(
             Rules(
                 budget_ns=100 * NS_PER_MS,
-                timing=Timing(0, 20 * NS_PER_MS, count_lag_ns=round(lag_ms * NS_PER_MS)),
+                timing=Timing(
+                    0, 20 * NS_PER_MS, count_lag_ns=round(lag_ms * NS_PER_MS), by_command=by_command
+                ),
                 part_source="frame_id" if by_frames else "plc_count",
             ),
             expectation=self.safeguards.expectation,
@@ -95,6 +98,8 @@ class Rig:
         )
         self.wakes = 0
         self.desk.wake_plc = self._woken
+        self.shots = 0
+        self.desk.trigger_camera = self._shoot
         self.count = 0
         self.frame_id = 0
         self.generation = 0
@@ -105,6 +110,9 @@ class Rig:
     def _change_camera(self, features: Features) -> int:
         self.camera_told.append(features)
         return self.generation + len(self.camera_told)
+
+    def _shoot(self) -> None:
+        self.shots += 1
 
     def _woken(self) -> None:
         self.wakes += 1

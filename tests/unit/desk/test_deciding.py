@@ -1,5 +1,7 @@
 """From frame to verdict, while time passes and camera, engine and link come and go."""
 
+from pathlib import Path
+
 import pytest
 
 from inspector.camera.life import CameraEvent
@@ -32,6 +34,31 @@ def test_a_score_above_the_threshold_rejects(ready: Rig) -> None:
     ready.count_part_with_frame()
     ready.score(2.001)
     assert ready.verdicts() == {1: Reason.SCORE}
+
+
+def test_a_part_that_is_open_when_the_plc_disables_does_not_pass(ready: Rig) -> None:
+    ready.count_part_with_frame()
+    ready.read(enabled=False)
+    ready.score(1.0)
+    assert ready.verdicts() == {1: Reason.NOT_READY}
+
+
+def test_the_camera_is_triggered_once_for_each_part_where_that_is_ours_to_do(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, by_command=True)
+    rig.ready()
+    rig.read()
+    assert rig.shots == 0
+    rig.read(new_parts=1)
+    rig.read()
+    assert rig.shots == 1
+    rig.read(new_parts=2)  # which of the two stands before the camera?
+    assert rig.shots == 1
+    rig.close()
+
+
+def test_nobody_triggers_a_camera_that_the_line_triggers(ready: Rig) -> None:
+    ready.count_part_with_frame()
+    assert ready.shots == 0
 
 
 def test_a_new_frame_wakes_the_plc_thread(ready: Rig) -> None:

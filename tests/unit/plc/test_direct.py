@@ -113,6 +113,7 @@ def test_a_pass_that_comes_when_the_part_is_at_the_gate_opens_nothing() -> None:
     bench = Bench(**BY_TIME)
     bench.at(100)
     bench.take(1, 0)
+    assert bench.at(101) is False
     assert bench.run(1000) == []
 
 
