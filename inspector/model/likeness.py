@@ -4,7 +4,7 @@ All good images of a product resemble each other, so that a plain correlation sa
 to .95). What all have in common is taken out first: thumbnails are whitened over the set, and what is left correlates only
 where two images share what the others do not have. Measured on 619 magnetic tiles, photographed six times each, whose file numbers
 tell the tile: 88 % of the pairs of one tile come to stand in one family, against 1 in 100 pairs of different tiles above .43. On solar
-cells the families found are the modules, and wafers cut one after the other from the same block.
+cells whole modules hang together at that likeness; they are a kind, no copies, and are divided again.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,14 @@ ALIKE = 0.5  # likeness of two images of one family: above what 99.5 % of the pa
 # Likeness of an image to a fitted one that is taken for a copy. Higher than ALIKE, since here a warning is at stake, not a
 # threshold: parts of one lot may be alike.
 COPY = 0.8
+_STEPS = (
+    ALIKE,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+)  # likeness that links a family, and those that divide one too large to be copies
+_FEW, _SHARE = 12, 0.05  # images, and share of all, that one part may be photographed
 # Share of the total variance added to each direction's, so that those that few images use stay quiet.
 _SHRINKAGE = 0.01
 _LEARNT = 512  # thumbnails that the whitening is learnt from: 50 ms, where all pixels' products cost seconds on a busy machine
@@ -68,23 +76,46 @@ class Likeness:
 
 
 def families(thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return the family of each thumbnail, int64 (n,), from 0: whoever is alike, directly or through others. n * n bytes of memory."""
+    """Return the family of each thumbnail, int64 (n,), from 0: whoever is alike, directly or through others. n * n bytes of memory.
+
+    A family that holds a twentieth of all is no part photographed again, but a kind or a lot whose parts look alike: it is looked
+    at more strictly, until what remains are copies.
+    """
     vectors = Likeness.of(thumbnails).vectors(thumbnails)
+    family = np.empty(len(vectors), np.int64)
+    most = max(_FEW, _SHARE * len(vectors))
+    found, waiting = 0, [(np.arange(len(vectors)), 0)]
+    while waiting:
+        images, step = waiting.pop()
+        linked = _linked(vectors[images], _STEPS[step])
+        for number in range(int(linked.max()) + 1):
+            members = images[linked == number]
+            if len(members) > most and step + 1 < len(_STEPS):
+                waiting.append((members, step + 1))
+            else:
+                family[members] = found
+                found += 1
+    first = np.unique(family, return_index=True)[1]
+    return np.argsort(np.argsort(first))[family]  # numbered in the order of the images
+
+
+def _linked(vectors: NDArray[np.float32], least: float) -> NDArray[np.int64]:
+    """Return the group of each unit vector, int64 (n,), from 0: those are linked whose likeness is above `least`."""
     count = len(vectors)
     alike = np.empty((count, count), np.bool_)
     for start in range(0, count, 1024):
-        alike[start : start + 1024] = vectors[start : start + 1024] @ vectors.T > ALIKE
-    family = np.full(count, -1, np.int64)
+        alike[start : start + 1024] = vectors[start : start + 1024] @ vectors.T > least
+    group = np.full(count, -1, np.int64)
     found = 0
     for first in range(count):
-        if family[first] >= 0:
+        if group[first] >= 0:
             continue
         reached = np.array([first])
         while len(reached):
-            family[reached] = found
-            reached = np.flatnonzero(alike[reached].any(axis=0) & (family < 0))
+            group[reached] = found
+            reached = np.flatnonzero(alike[reached].any(axis=0) & (group < 0))
         found += 1
-    return family
+    return group
 
 
 def copies(new: NDArray[np.uint8], fitted: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -1,5 +1,7 @@
 """Parts that all look alike at a glance must be told from copies of one another."""
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
@@ -86,3 +88,16 @@ def test_another_image_is_no_sheet(size: tuple[int, int]) -> None:
 def test_a_damaged_sheet_is_refused() -> None:
     with pytest.raises(PackError, match="sheet of thumbnails"):
         from_sheet(b"no picture")
+
+
+def test_a_lot_in_which_each_part_is_like_the_next_is_no_part_photographed_often() -> None:
+    """Linked one by one they would all be one family, and a model without them knows nothing of their kind."""
+    usual = castings(200, seed=55).astype(np.float64).mean(axis=0)
+    own = castings(40, seed=100) - usual
+    for before, part in pairwise(own):
+        part[:] = 0.9 * before + np.sqrt(1 - 0.9**2) * part
+    lot = np.clip(own + usual, 0, 255).astype(np.uint8)
+    plain = castings(60)
+    found = families(small(np.concatenate([plain, lot, again(plain[:3])])))
+    assert np.bincount(found).max() <= 12, "of 40"
+    assert found[100:].tolist() == found[:3].tolist(), "and true copies are still found"
