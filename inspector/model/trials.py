@@ -1,5 +1,6 @@
 """One trial of the tuning: models that saw nothing of one group of the sample score that group, with and without defects."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from inspector.clock import NS_PER_MS, SystemClock
 from inspector.engine.base import Score
+from inspector.engine.decoding import Samples
 from inspector.model.collect import gather
 from inspector.model.detector import fit_detector
 from inspector.model.graph import features_graph, fused_graph, head_graph, split_features
@@ -29,7 +31,7 @@ Features = NDArray[np.float16]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A candidate, the time of its compiled graph (p50, ms), and what it tells apart: None where it is over the budget."""
+    """A candidate, the time from frame to score (p50, ms), and what it tells apart: None where it is over the budget."""
 
     candidate: FitOptions
     milliseconds: float
@@ -39,9 +41,15 @@ class Trial:
 class Rig:
     """Runs trials on one sample, with the features of what it looked at last, for all taps at once. One thread."""
 
-    def __init__(self, sample: Sample, spec_of: Callable[[FitOptions], ModelSpec]) -> None:
-        """`spec_of` plans a candidate for whole frames; the sample's images have been through roi and alignment already."""
+    def __init__(
+        self, sample: Sample, frames: Sequence[Samples], spec_of: Callable[[FitOptions], ModelSpec]
+    ) -> None:
+        """`spec_of` plans a candidate for whole frames; the sample's images have been through roi and alignment already.
+
+        `frames`: some as they come, for the time of an image, which begins with them.
+        """
         self.sample = sample
+        self._frames = frames
         self._spec_of = spec_of
         self._seen: tuple[ModelSpec, list[Features]]
 
@@ -103,7 +111,7 @@ class Rig:
         return scores
 
     def _time(self, spec: ModelSpec, candidate: FitOptions, collected: Collected) -> float:
-        """Return the median time of the compiled graph, its bank as large as the final one's but quickly chosen."""
+        """Return the median time from frame to score, the bank as large as the final one's but quickly chosen."""
         method = method_named(candidate.method, bank=candidate.bank, seed=candidate.seed)
         trainings = [
             replace(training, candidates=training.candidates[: candidate.bank])
@@ -111,10 +119,10 @@ class Rig:
         ]
         detector = fit_detector(spec, method, trainings, uncounted)
         clock, took = SystemClock(), []
-        with compiled(fused_graph(spec, detector), spec.geometry) as engine:
-            for image in self.sample.images[:TIMED]:
+        with compiled(fused_graph(spec, detector), self._spec_of(candidate).geometry) as engine:
+            for frame in itertools.islice(itertools.cycle(self._frames), TIMED):
                 started_ns = clock.now_ns()
-                engine.score(image)
+                engine.score(frame)
                 took.append((clock.now_ns() - started_ns) / NS_PER_MS)
         return float(np.median(took))
 

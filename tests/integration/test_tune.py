@@ -1,21 +1,27 @@
 """Tuning from the command line: what was tried is shown, recorded, and decides."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
+from inspector.engine.base import Engine, Score
+from inspector.engine.decoding import Samples
+from inspector.engine.preprocess import Geometry
 from inspector.errors import ModelError
-from inspector.model import choosing, sample, trials, tune
+from inspector.model import choosing, sample, scoring, trials, tune
 from inspector.model.batches import find_batches
 from inspector.model.commands import register
 from inspector.model.folds import choose_folds
 from inspector.model.images import list_images, survey
-from inspector.model.options import FitOptions
+from inspector.model.options import FitOptions, FrameOptions
 from inspector.model.pack import load_pack
-from tests.support.plates import part, write
+from tests.support.plates import SIDE, part, write
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +90,36 @@ def test_the_same_seed_tries_and_finds_the_same(good: Path, monkeypatch: pytest.
     first = told(3)
     assert len(first) == 2
     assert first == told(3)
+
+
+def test_the_time_of_an_image_begins_with_the_frame_as_it_comes(
+    good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Region, pose and scaling of a large frame take their share of the budget."""
+    monkeypatch.setattr(tune, "SIZES", (64,))
+    monkeypatch.setattr(tune, "METHODS", ())
+    seen: set[tuple[object, tuple[int, ...]]] = set()
+
+    class Recording:
+        def __init__(self, engine: Engine, geometry: Geometry) -> None:
+            self._engine, self._geometry = engine, geometry
+
+        def score(self, image: Samples) -> Score:
+            seen.add((self._geometry.roi, image.shape))
+            return self._engine.score(image)
+
+    @contextmanager
+    def recorded(graph: onnx.ModelProto, geometry: Geometry) -> Iterator[Recording]:
+        with scoring.compiled(graph, geometry) as engine:
+            yield Recording(engine, geometry)
+
+    monkeypatch.setattr(trials, "compiled", recorded)
+    paths = list_images(good)
+    found = survey(paths)
+    folds = choose_folds(find_batches(paths, good, found.thumbnails), np.random.default_rng(0))
+    roi = 10, 10, 60, 60
+    tune.tune(paths, folds, FitOptions(bank=100, frame=FrameOptions(roi=roi)), found)
+    assert (roi, (SIDE, SIDE)) in seen
 
 
 def test_a_budget_that_nothing_keeps_is_one_line_and_leaves_nothing(good: Path, tmp_path: Path) -> None:
