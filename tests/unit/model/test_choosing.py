@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inspector.errors import ModelError
-from inspector.model.choosing import best_of, pairs_of
+from inspector.model.choosing import USUAL, best_of, pairs_of
 from inspector.model.options import FitOptions
 from inspector.model.outcome import Outcome
 from inspector.model.trials import Trial
@@ -45,7 +45,7 @@ def test_where_the_usual_size_is_too_slow_the_best_other_is_taken() -> None:
 
 @pytest.mark.parametrize(
     "beyond",
-    [{"sizes": (96, 256)}, {"method": "gaussian"}, {"pooling": 16.0}],
+    [{"sizes": (160, 256)}, {"method": "gaussian"}, {"pooling": 16.0}],
     ids=["pair", "method", "pooling"],
 )
 def test_anything_else_must_be_clearly_better(beyond: dict[str, object]) -> None:
@@ -54,6 +54,15 @@ def test_anything_else_must_be_clearly_better(beyond: dict[str, object]) -> None
     clearly = trial(0.83, noise=10, **beyond)  # type: ignore[arg-type]
     assert best_of([plain], [slightly], 10) is plain
     assert best_of([plain], [slightly, clearly], 10) is clearly
+
+
+def test_the_usual_pair_stays_unless_another_is_clearly_better() -> None:
+    plain, pair = trial(0.8, noise=10), trial(0.79, USUAL)
+    slightly, clearly = trial(0.795, (160, 256), noise=10), trial(0.83, (160, 256), noise=10)
+    assert best_of([plain], [slightly], 10) is plain, "it was not tried"
+    assert best_of([plain], [pair, trial(0.7905, (160, 256), noise=10)], 10) is pair
+    assert best_of([plain], [pair, clearly], 10) is clearly
+    assert best_of([plain], [trial(None, USUAL)], 10) is plain, "it is too slow"
 
 
 def test_what_is_too_slow_is_not_chosen() -> None:
@@ -72,7 +81,7 @@ def test_a_budget_that_nothing_keeps_is_one_line() -> None:
 
 def test_pairs_are_the_best_and_others_far_from_it() -> None:
     trials = [trial(0.7, (96,)), trial(0.85, (192,)), trial(0.9), trial(0.8, (160,)), trial(0.6, (384,))]
-    assert [pair.sizes for pair in pairs_of(trials, 100)] == [(160, 256), (96, 256), (256, 384)]
+    assert [pair.sizes for pair in pairs_of(trials, 100)] == [USUAL, (160, 256), (256, 384)]
 
 
 def test_a_pair_has_the_taps_of_each_size() -> None:
