@@ -61,6 +61,7 @@ class Rig:
         features: dict[int, Features] | None = None,
         lag_ms: float = 0.0,
         stops: StopRules | None = None,
+        challenges: ChallengeRules | None = None,
         reject_parts: bool = False,
     ) -> None:
         """`decidings`: of each recipe, `features` of those that the camera is set for; recipe 3 is the first."""
@@ -69,7 +70,7 @@ class Rig:
         self.recorder = FakeRecorder()
         kept = KeptNumbers.open(folder / "t.stops", MAGIC, NUMBERS)
         self.safeguards = Safeguards(
-            stops or StopRules(), ChallengeRules(at_start=False), kept, reject_parts=reject_parts
+            stops or StopRules(), challenges or ChallengeRules(), kept, reject_parts=reject_parts
         )
         self._kept = kept
         self.ledger = Ledger(

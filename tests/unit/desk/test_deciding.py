@@ -52,6 +52,7 @@ def test_the_camera_is_triggered_once_for_each_part_where_that_is_ours_to_do(tmp
     rig.read()
     assert rig.shots == 1
     rig.read(new_parts=2)  # which of the two stands before the camera?
+    rig.read(new_parts=1, enabled=False)  # it is rejected already
     assert rig.shots == 1
     rig.close()
 

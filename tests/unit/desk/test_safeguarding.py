@@ -1,11 +1,13 @@
 """The desk passes on what stops and challenges need, and shows what has become of it."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from inspector.challenge import ChallengeRules
 from inspector.interlock import StopRules
 from inspector.part import Expected, Reason
 from inspector.plc.registers import State
@@ -151,6 +153,32 @@ def test_a_command_can_ask_for_one_and_follow_it(ready: Rig) -> None:
     report = ready.desk.challenge_progress(ticket).report
     assert report is not None
     assert report.why == "the command ended after 1 of 3 parts"
+
+
+def test_a_good_part_whose_pass_the_plc_never_acknowledged_shows_nothing(ready: Rig) -> None:
+    ticket = ready.desk.ask_challenge("anna")
+    assert ticket is not None
+    ready.read()
+    assert decide(ready, 5.0) is Reason.SCORE
+    assert decide(ready, 1.0, written=False) is Reason.NONE
+    assert [part.right for part in ready.desk.challenge_progress(ticket).parts] == [True, False]
+    assert state(ready) & State.LINE_STOP
+
+
+def test_a_challenge_is_due_for_each_new_product_where_that_is_configured(tmp_path: Path) -> None:
+    rules = ChallengeRules(sequence=(Expected.BAD,), at_start=True)
+    rig = Rig(tmp_path, DECIDING, replace(DECIDING, recipe=4), challenges=rules)
+    rig.ready()
+    assert state(rig) & State.CHALLENGE_DUE
+    assert rig.desk.ask_challenge("anna") is not None
+    rig.read()
+    assert decide(rig, 5.0) is Reason.SCORE
+    assert not state(rig) & State.CHALLENGE_DUE
+    rig.read(recipe=4)
+    assert not state(rig) & State.CHALLENGE_DUE  # nothing decides yet
+    rig.engine_ready(4)
+    assert state(rig) & State.CHALLENGE_DUE
+    rig.close()
 
 
 def test_a_station_that_stops_fails_no_challenge(ready: Rig) -> None:
