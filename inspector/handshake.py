@@ -210,31 +210,24 @@ class Handshake:
             return False
         if part_id == self._first_part and self._t_read_ns <= window.before_ns + self._timing.latency_max_ns:
             return None
-        previous, following = self._neighbours(part_id)
+        previous = self._previous(part_id)
         if previous and frame.t_arrival_ns <= previous.before_ns + self._timing.latency_max_ns:
             return False
-        if (
-            self._timing.by_command
-        ):  # the next part may stand before the camera without a command, but not without a count
-            if following and frame.t_arrival_ns > following.after_ns + self._timing.latency_min_ns:
-                return False
-            following, latency_min_ns = self._counted.get(next_part_id(part_id)), 0
-        else:
-            latency_min_ns = self._timing.latency_min_ns
+        following = self._counted.get(next_part_id(part_id))
         following_after_ns = following.after_ns if following else self._t_read_ns - self._timing.count_lag_ns
+        # Where we trigger, the next part may stand before the camera without a command, but not without a count.
+        latency_min_ns = 0 if self._timing.by_command else self._timing.latency_min_ns
         if frame.t_arrival_ns <= following_after_ns + latency_min_ns:
             return True
         return False if following else None
 
-    def _neighbours(self, part_id: int) -> tuple[Window | None, Window | None]:
-        """Return when the parts whose frames come before and after this one's were triggered."""
+    def _previous(self, part_id: int) -> Window | None:
+        """Return when the part whose frame comes before this one's was triggered."""
         if not self._timing.by_command:
-            return self._windows.get(next_part_id(part_id, -1)), self._windows.get(next_part_id(part_id))
+            return self._windows.get(next_part_id(part_id, -1))
         order = list(self._windows)
         place = order.index(part_id)
-        previous = self._windows[order[place - 1]] if place else None
-        following = self._windows[order[place + 1]] if place + 1 < len(order) else None
-        return previous, following
+        return self._windows[order[place - 1]] if place else None
 
     def _fits(self, frame: Frame, window: Window) -> bool:
         earliest = window.after_ns + self._timing.latency_min_ns
