@@ -128,6 +128,7 @@ def _recipes(config: Config) -> Iterator[Finding]:
 def _trigger(config: Config) -> Iterator[Finding]:
     camera = config.camera
     if camera.trigger != "software":
+        yield from _never_triggered(config)
         return
     if config.station.part_source != "plc_count":
         yield (
@@ -150,6 +151,19 @@ def _trigger(config: Config) -> Iterator[Finding]:
                     f"expected {name}: {value} in camera.features with trigger: software, came {came or 'nothing'}",
                 )
                 return
+
+
+def _never_triggered(config: Config) -> Iterator[Finding]:
+    """Yield where the camera waits for a software trigger that nobody sends."""
+    waits = {"TriggerMode": ("On", "True"), "TriggerSource": ("Software",)}
+    for recipe in config.all_recipes:
+        features = config.camera.features | recipe.features
+        if all(str(features.get(name)) in values for name, values in waits.items()):
+            yield (
+                ("camera", "trigger"),
+                "expected software with TriggerSource: Software in camera.features, came line; nobody would trigger the camera",
+            )
+            return
 
 
 def _latencies(config: Config) -> Iterator[Finding]:
