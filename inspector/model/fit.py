@@ -210,7 +210,8 @@ def _worth(
             "false_reject_rate": threshold.rate,
             "interval": threshold.interval,
             "next_images": threshold.next_images,
-            "promised": threshold.promised,
+            # What an imported network has seen is not known: perhaps these very images.
+            "promised": threshold.promised and options.method != IMPORTED,
             "confidence": CONFIDENCE,
             "learning": [asdict(point) for point in curve],
         },

@@ -3,6 +3,7 @@
 anomalib's exports among them. What the network saw when it was trained is not known here, so nothing is held out but its threshold.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -180,7 +181,9 @@ def fit_imported(
                 f"expected no {name} with --method imported, which takes the network as it is; leave it out"
             )
     network = read_network(options.network)
-    return score_good(network, _geometry(network, framing.geometry), options.output, paths, progress)
+    model = score_good(network, _geometry(network, framing.geometry), options.output, paths, progress)
+    require_room(network.path, model.scores, options.false_reject_rate)
+    return model
 
 
 def _geometry(network: Network, planned: Geometry) -> Geometry:
@@ -222,6 +225,21 @@ def score_good(
             f"{network.path}: expected scores that differ, all good images have {scores[0]:.4g}; choose another --output"
         )
     return ImportedModel(network, geometry, chosen, scores, grey)
+
+
+def require_room(path: Path, scores: NDArray[np.float64], rate: float) -> None:
+    """Raise NetworkError where the threshold would lie at the end of the network's scale: no bad part could score above it.
+
+    Exporters map scores to 0..1 and cut off what is beyond. The end is told by 1 itself, or by three images that share the highest.
+    """
+    top = scores.max()
+    at_end = int((scores == top).sum())
+    rank = min(len(scores), math.ceil((len(scores) + 1) * (1 - rate) - 1e-9))
+    if np.sort(scores)[rank - 1] == top and (top == 1 or at_end >= 3):
+        raise NetworkError(
+            f"{path}: expected scores with room above those of good parts, {at_end} good images have {top:.4g}, where the network "
+            "cuts them off; export it before its scores are normalised, or choose another --output"
+        )
 
 
 def imported_graph(

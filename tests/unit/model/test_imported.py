@@ -12,7 +12,14 @@ from inspector.engine.preprocess import Geometry
 from inspector.errors import ModelError, NetworkError
 from inspector.model.framing import Framing
 from inspector.model.images import read_image
-from inspector.model.imported import Chosen, choose_outputs, fit_imported, imported_graph, score_good
+from inspector.model.imported import (
+    Chosen,
+    choose_outputs,
+    fit_imported,
+    imported_graph,
+    require_room,
+    score_good,
+)
 from inspector.model.network import read_network
 from inspector.model.options import FitOptions, FrameOptions
 from inspector.model.progress import silent
@@ -185,3 +192,26 @@ def test_frames_fill_an_input_of_fixed_sides(tmp_path: Path, images: list[Path])
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "outputs": ("anomaly_map", "pred_score"),
     }
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [[*np.linspace(0.2, 0.9, 29), 1.0], [*np.linspace(0.2, 0.9, 27), 3.0, 3.0, 3.0]],
+    ids=["the end of 0..1", "an end that several share"],
+)
+def test_scores_that_are_cut_off_below_the_threshold_are_refused(scores: list[float]) -> None:
+    """No bad part could score above: all would be released."""
+    with pytest.raises(NetworkError, match="where the network cuts them off; export it before"):
+        require_room(Path("net.onnx"), np.array(scores), 0.01)
+
+
+@pytest.mark.parametrize(
+    ("scores", "rate"),
+    [
+        ([*np.linspace(0.2, 0.9, 29), 1.0], 0.1),  # the threshold lies below the end
+        ([*np.linspace(0.2, 0.9, 28), 3.0, 3.0], 0.01),  # one image twice
+        (list(np.linspace(0.2, 0.9, 30)), 0.01),
+    ],
+)
+def test_scores_with_room_above_the_threshold_are_taken(scores: list[float], rate: float) -> None:
+    require_room(Path("net.onnx"), np.array(scores), rate)
