@@ -27,7 +27,7 @@ from inspector.errors import FeatureError, HungError, InspectorError
 from inspector.handshake import Timing
 from inspector.ledger import Ledger
 from inspector.open_part import Rules
-from inspector.plc.roles import open_plc, where
+from inspector.plc.roles import open_plc
 from inspector.recipes import MAGIC as RECIPE_MAGIC
 from inspector.recipes import PackedRecipe, first_recipe, open_recipe, recipes_of
 from inspector.recorder.client import Recorder
@@ -226,7 +226,7 @@ def _identity(loaded: LoadedConfig, recipes: dict[int, PackedRecipe]) -> dict[st
         "pid": os.getpid(),
         "models": {str(number): recipe.pack.model_hash for number, recipe in recipes.items()},
         "config": loaded.sha256,
-        "plc": where(config.plc),
+        "plc": config.plc.where,
         "log": str(loaded.resolve(config.recorder.folder)),
     }
 

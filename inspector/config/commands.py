@@ -40,6 +40,6 @@ def check(args: argparse.Namespace) -> int:
     config = loaded.config
     sys.stdout.write(
         f"{args.config}: usable; station {config.station.name}, budget {config.station.budget_ms:g} ms, "
-        f"PLC {config.plc.host}:{config.plc.port}, sha256 {loaded.sha256[:12]}\n"
+        f"PLC {config.plc.where}, sha256 {loaded.sha256[:12]}\n"
     )
     return EXIT_USABLE

@@ -219,6 +219,15 @@ class PlcConfig(Section):
     direct: DirectConfig = DirectConfig()
     registers: RegistersConfig = RegistersConfig()
 
+    @property
+    def where(self) -> str:
+        """The address of the PLC, or the one that it connects to, for people."""
+        return (
+            f"{self.host}:{self.port}"
+            if self.role == "client"
+            else f"served at {self.server.address}:{self.port}"
+        )
+
 
 class RateConfig(Section):
     """`stops.reject_rate`: so many rejects among so many parts."""

@@ -16,10 +16,3 @@ def open_plc(
 ) -> PlcThread:
     """Return the PLC side that the configuration names; nothing runs yet."""
     return ROLES[config.role](config, timeout_ms, desk, clock, prepare=prepare)
-
-
-def where(config: PlcConfig) -> str:
-    """Return the address of the PLC, or the one that it connects to, for the log."""
-    if config.role == "client":
-        return f"{config.host}:{config.port}"
-    return f"served at {config.server.address}:{config.port}"

@@ -75,3 +75,9 @@ def test_a_simulated_station_serves_its_machine_alone(write: Write, peer: str) -
         in found
     )
     assert read(write(text + "  allow_simulated: true\n")).plc.role == "server"
+
+
+def test_people_are_told_where_the_plc_is_or_where_it_finds_us(write: Write) -> None:
+    assert read(write(SMALLEST + "plc: {host: 10.0.0.9, port: 5020}\n")).plc.where == "10.0.0.9:5020"
+    served = read(write(SMALLEST + "plc: {role: server, host: 10.0.0.9, server: {address: eth1}}\n"))
+    assert served.plc.where == "served at eth1:502"
