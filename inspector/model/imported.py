@@ -230,15 +230,13 @@ def score_good(
 def require_room(path: Path, scores: NDArray[np.float64], rate: float) -> None:
     """Raise NetworkError where the threshold would lie at the end of the network's scale: no bad part could score above it.
 
-    Exporters map scores to 0..1 and cut off what is beyond. The end is told by 1 itself, or by three images that share the highest.
+    Exporters map scores to 0..1 and cut off what is beyond, so that a score of exactly 1 is the end.
     """
-    top = scores.max()
-    at_end = int((scores == top).sum())
     rank = min(len(scores), math.ceil((len(scores) + 1) * (1 - rate) - 1e-9))
-    if np.sort(scores)[rank - 1] == top and (top == 1 or at_end >= 3):
+    if scores.max() == 1 and np.sort(scores)[rank - 1] == 1:
         raise NetworkError(
-            f"{path}: expected scores with room above those of good parts, {at_end} good images have {top:.4g}, where the network "
-            "cuts them off; export it before its scores are normalised, or choose another --output"
+            f"{path}: expected scores with room above those of good parts, {int((scores == 1).sum())} good images have 1, where the "
+            "network cuts them off; export it before its scores are normalised, or choose another --output"
         )
 
 

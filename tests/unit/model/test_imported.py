@@ -196,8 +196,8 @@ def test_frames_fill_an_input_of_fixed_sides(tmp_path: Path, images: list[Path])
 
 @pytest.mark.parametrize(
     "scores",
-    [[*np.linspace(0.2, 0.9, 29), 1.0], [*np.linspace(0.2, 0.9, 27), 3.0, 3.0, 3.0]],
-    ids=["the end of 0..1", "an end that several share"],
+    [[*np.linspace(0.2, 0.9, 29), 1.0], [*np.linspace(0.2, 0.9, 20), *[1.0] * 10]],
+    ids=["one image", "many"],
 )
 def test_scores_that_are_cut_off_below_the_threshold_are_refused(scores: list[float]) -> None:
     """No bad part could score above: all would be released."""
@@ -209,7 +209,7 @@ def test_scores_that_are_cut_off_below_the_threshold_are_refused(scores: list[fl
     ("scores", "rate"),
     [
         ([*np.linspace(0.2, 0.9, 29), 1.0], 0.1),  # the threshold lies below the end
-        ([*np.linspace(0.2, 0.9, 28), 3.0, 3.0], 0.01),  # one image twice
+        ([*np.linspace(0.2, 0.9, 20), *[3.0] * 10], 0.01),  # a scale of its own, in steps
         (list(np.linspace(0.2, 0.9, 30)), 0.01),
     ],
 )
