@@ -60,7 +60,7 @@ def _show_fit(result: "FitResult") -> None:
             ("held-out images", f"{manifest.held_out.false_reject_rate:.2%} above it"),
             ("next batch", _outlook(manifest.held_out)),
             *(
-                ("with more images" if point.foreseen else "with fewer", _learnt(point))
+                ("with more images" if point.foreseen else "with fewer", _learnt(point, manifest.held_out))
                 for point in _others(manifest.held_out)
             ),
             *_known(manifest.defects),
@@ -111,8 +111,9 @@ def _others(held_out: "HeldOut") -> "list[LearningPoint]":
     return [point for point in held_out.learning if point.foreseen or point.images != held_out.images]
 
 
-def _learnt(point: "LearningPoint") -> str:
+def _learnt(point: "LearningPoint", held_out: "HeldOut") -> str:
     low, high = point.threshold
     threshold = f"{low:.3f}" if low == high else f"{low:.3f} to {high:.3f}"
     rate = "" if point.highest_rate is None else f", up to {point.highest_rate:.1%} rejected"
-    return f"{point.images} images, {point.batches} batches: threshold {threshold}{rate}"
+    batches = f", {point.batches} batches" if held_out.by in {"folders", "times"} else ""
+    return f"{point.images} images{batches}: threshold {threshold}{rate}"
