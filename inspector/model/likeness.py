@@ -76,7 +76,7 @@ class Likeness:
 
 
 def families(thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return the family of each thumbnail, int64 (n,), from 0: whoever is alike, directly or through others. n * n bytes of memory.
+    """Return the family of each thumbnail, int64 (n,), from 0: whoever is alike, directly or through others. n * n bits of memory.
 
     A family that holds a twentieth of all is no part photographed again, but a kind or a lot whose parts look alike: it is looked
     at more strictly, until what remains are copies.
@@ -102,9 +102,9 @@ def families(thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
 def _linked(vectors: NDArray[np.float32], least: float) -> NDArray[np.int64]:
     """Return the group of each unit vector, int64 (n,), from 0: those are linked whose likeness is above `least`."""
     count = len(vectors)
-    alike = np.empty((count, count), np.bool_)
+    alike = np.empty((count, -(-count // 8)), np.uint8)  # bits: of 20,000 images they are 50 MB
     for start in range(0, count, 1024):
-        alike[start : start + 1024] = vectors[start : start + 1024] @ vectors.T > least
+        alike[start : start + 1024] = np.packbits(vectors[start : start + 1024] @ vectors.T > least, axis=1)
     group = np.full(count, -1, np.int64)
     found = 0
     for first in range(count):
@@ -113,7 +113,8 @@ def _linked(vectors: NDArray[np.float32], least: float) -> NDArray[np.int64]:
         reached = np.array([first])
         while len(reached):
             group[reached] = found
-            reached = np.flatnonzero(alike[reached].any(axis=0) & (group < 0))
+            near = np.unpackbits(np.bitwise_or.reduce(alike[reached], axis=0), count=count)
+            reached = np.flatnonzero(near.astype(np.bool_) & (group < 0))
         found += 1
     return group
 
