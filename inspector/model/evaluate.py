@@ -126,14 +126,19 @@ def _known(pack: Pack, judged: Judged) -> dict[str, object]:
         return {"warnings": []}
     found = copies(judged.thumbnails, from_sheet((pack.path / THUMBNAILS).read_bytes()))
     good, bad = int(found[~judged.bad].sum()), int(found[judged.bad].sum())
-    return {"near_copies": {"good": good, "bad": bad}, "warnings": list(_warnings(pack, judged, good))}
+    return {"near_copies": {"good": good, "bad": bad}, "warnings": list(_warnings(pack, judged, good, bad))}
 
 
-def _warnings(pack: Pack, judged: Judged, copied: int) -> Iterator[str]:
-    if copied:
+def _warnings(pack: Pack, judged: Judged, copied_good: int, copied_bad: int) -> Iterator[str]:
+    if copied_good:
         yield (
-            f"{copied} of {judged.good} good images are near-copies of images that the model was fitted on: good parts will "
+            f"{copied_good} of {judged.good} good images are near-copies of images that the model was fitted on: good parts will "
             "be rejected more often than here; evaluate on images of other parts"
+        )
+    if copied_bad:
+        yield (
+            f"{copied_bad} of {len(judged.values) - judged.good} bad images are near-copies of good ones that the model was fitted on: "
+            "either they show the same parts with a small defect, or one of the two folders holds parts that are not what it says"
         )
     interval = pack.manifest.held_out.interval
     rejected = float((judged.values[: judged.good] > pack.threshold).mean())

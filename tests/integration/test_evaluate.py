@@ -81,6 +81,18 @@ def test_images_that_were_fitted_are_told(
     assert any("5 of 21 good images are near-copies" in warning for warning in report["warnings"])
 
 
+def test_fitted_images_among_the_bad_are_told(
+    pack: Path, good_plates: Path, labelled: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "mixed"
+    shutil.copytree(labelled, root)
+    for path in sorted((good_plates / "monday").iterdir())[:2]:
+        shutil.copy(path, root / "bad" / "scratch" / f"good{path.name}")
+    report = evaluated(pack, root, tmp_path)
+    assert report["near_copies"] == {"good": 0, "bad": 2}
+    assert any("2 of 14 bad images are near-copies" in warning for warning in report["warnings"])
+
+
 def test_more_false_rejects_than_foreseen_are_said(pack: Path, labelled: Path, tmp_path: Path) -> None:
     root = tmp_path / "other"
     shutil.copytree(labelled, root)
@@ -120,6 +132,8 @@ def test_all_unreadable_images_are_told_at_once(pack: Path, labelled: Path, tmp_
     shutil.copytree(labelled, root)
     (root / "good" / "3.png").write_bytes(b"no image")
     (root / "bad" / "scratch" / "1.png").write_bytes(b"none either")
-    with pytest.raises(ImagesError, match=r"cannot decode 2: .*3\.png, .*1\.png; remove or replace") as caught:
+    with pytest.raises(
+        ImagesError, match=r"cannot decode 2: .*3\.png, .*1\.png; remove or replace"
+    ) as caught:
         evaluated(pack, root, tmp_path)
     assert "\n" not in str(caught.value)
