@@ -107,7 +107,7 @@ class EngineContract:
         self, image: NDArray[np.uint8], tmp_path: Path, opened: list[Engine]
     ) -> None:
         engine = self.open(SmallGraph(), tmp_path, opened)
-        with pytest.raises(EngineInputError, match="a frame is uint8"):
+        with pytest.raises(EngineInputError, match="an image is uint8 or uint16"):
             engine.score(image)
 
     def test_a_graph_of_another_size_is_refused_when_opened(
