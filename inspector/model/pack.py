@@ -152,6 +152,7 @@ class KnownDefect(_Strict):
 class KnownDefects(_Strict):
     """What examples of defects brought, by models that saw neither an example nor its near-copies.
 
+    Without masks its help was used to find where the others have their defects, so that the figures are a little too good.
     The output `defects` of the graph is in the order of `classes`. `masks`: examples that had one. `named_right`: share of the
     rejected ones. `confusion`: rejected ones of each class (rows) by the name they were given (columns; the last is none).
     """
