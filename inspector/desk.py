@@ -315,6 +315,10 @@ class Desk:
         with self._lock:
             return self._panel.summary(link_up=self._plc.link_up)
 
+    def tell(self) -> None:
+        """Log what has become of stops and challenges, also while no PLC is there to be heard."""
+        self._safeguards.tell()
+
     def closing(self) -> dict[str, int | str]:
         """Return what the last line of the log says: the totals, and what belonged to no part or came too late (I3)."""
         self._safeguards.tell()

@@ -1,7 +1,7 @@
 """Stops and challenges as the desk uses them: the interlock and the challenge, fed together, kept over a crash, and logged.
 
-Not thread-safe: the desk guards it with its lock. `tell` alone is called without it, by the PLC thread, since logging takes longer
-than the lock may be held.
+Not thread-safe: the desk guards it with its lock. `tell` alone is called without it, since logging takes longer than the
+lock may be held: by the PLC thread at once, by the main thread where that hears nothing from its PLC.
 """
 
 import logging
@@ -158,9 +158,12 @@ class Safeguards:
     # -- the log ----------------------------------------------------------------------------------
 
     def tell(self) -> None:
-        """Log what happened since the last call. Without the lock, one thread."""
+        """Log what happened since the last call. Without the lock; any thread."""
         while self._untold:
-            said = self._untold.popleft()
+            try:
+                said = self._untold.popleft()
+            except IndexError:  # another thread was quicker
+                return
             if isinstance(said, Report):
                 log.log(_RESULT_LEVELS[said.result], "challenge", extra=described(said))
             else:

@@ -178,6 +178,7 @@ class Station:
             self._raise_if_hanging()
             self._recorder.ensure_alive()
             self._requests.look()
+            self.desk.tell()
             if not settled and self.desk.engine_ready:
                 settled = True
                 realtime.prepare_process(self._realtime)

@@ -155,6 +155,20 @@ def test_a_command_can_ask_for_one_and_follow_it(ready: Rig) -> None:
     assert report.why == "the command ended after 1 of 3 parts"
 
 
+def test_what_became_of_a_challenge_is_told_also_where_no_plc_is_heard(
+    ready: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticket = ready.desk.ask_challenge("anna")
+    assert ticket is not None
+    ready.desk.withdraw_challenge(ticket)
+    with caplog.at_level(logging.INFO):
+        ready.desk.tell()
+        ready.desk.tell()
+    assert [(entry["result"], entry["asked_by"]) for entry in logged(caplog, "challenge")] == [
+        ("void", "anna")
+    ]
+
+
 def test_a_good_part_whose_pass_the_plc_never_acknowledged_shows_nothing(ready: Rig) -> None:
     ticket = ready.desk.ask_challenge("anna")
     assert ticket is not None
