@@ -258,8 +258,8 @@ def imported_graph(
     plane, score = _add_outputs(nodes, chosen, dict(zip(chosen.names, values, strict=True)), offset)
     if exposure is not None:
         odd = add_exposure(nodes, grey, exposure)
-        plane = nodes.add("Max", plane, odd)
-        score = nodes.add("Max", score, nodes.add("Reshape", odd, _shape(nodes, 1)))
+        plane = _add_higher(nodes, plane, odd)
+        score = _add_higher(nodes, score, nodes.add("Reshape", odd, _shape(nodes, 1)))
     nodes.add("Reshape", plane, _shape(nodes, 1, *chosen.grid), output="heatmap")
     nodes.add("Reshape", score, _shape(nodes, 1), output="score")
     shape = {"image": geometry.input_shape}
@@ -290,6 +290,17 @@ def _add_outputs(nodes: Nodes, chosen: Chosen, values: Mapping[str, str], offset
     if not chosen.score:
         return plane, nodes.add("Reshape", nodes.add("GlobalMaxPool", plane), _shape(nodes, 1))
     return plane, nodes.add("Sub", nodes.add("Reshape", values[chosen.score], _shape(nodes, 1)), off)
+
+
+def _add_higher(nodes: Nodes, answer: str, odd: str) -> str:
+    """Append the higher of the network's answer and `odd`, as half of their sum and their distance; no number if the answer is none.
+
+    The operator Max may drop a NaN, and does drop minus infinity: a part that the network could not judge would pass.
+    """
+    distance = nodes.add("Abs", nodes.add("Sub", answer, odd))
+    return nodes.add(
+        "Mul", nodes.add("Add", nodes.add("Add", answer, odd), distance), nodes.scalar("half", 0.5)
+    )
 
 
 def _shape(nodes: Nodes, *sides: int) -> str:

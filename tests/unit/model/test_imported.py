@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inspector.engine.preprocess import Geometry
-from inspector.errors import ModelError, NetworkError
+from inspector.errors import ModelError, NetworkError, ScoreError
 from inspector.model.framing import Framing
 from inspector.model.images import read_image
 from inspector.model.imported import (
@@ -84,6 +84,19 @@ def test_a_lamp_that_failed_is_odd_here_too(tmp_path: Path) -> None:
     with compiled(imported_graph(network, GREY, chosen, Exposure(100, 150, limit=3.0)), GREY) as engine:
         assert engine.score(np.full((64, 96), 50, np.uint8)).value == pytest.approx(3, rel=0.01)
         assert engine.score(np.full((64, 96), 120, np.uint8)).value == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("-inf"), float("inf")])
+@pytest.mark.parametrize("output", ["", "anomaly_map", "pred_score"])
+def test_an_answer_that_is_no_number_is_refused_whatever_the_exposure_says(
+    tmp_path: Path, factor: float, output: str
+) -> None:
+    """A maximum may take the other number instead, and a part that nobody judged would pass."""
+    network = read_network(networks.detector(tmp_path / "net.onnx", factor=factor))
+    chosen = choose_outputs(network.path, network.shapes((64, 96)), output)
+    graph = imported_graph(network, GREY, chosen, Exposure(100, 150, limit=3.0))
+    with pytest.raises(ScoreError), compiled(graph, GREY) as engine:
+        engine.score(np.full((64, 96), 120, np.uint8))
 
 
 def test_the_good_parts_are_scored_and_the_threshold_can_be_positive(
