@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from tests.conftest import Stand
-from tests.support.daemon import Daemon, free_port
+from tests.support.daemon import Daemon, free_port, inspector
 from tests.support.line import STALLS, Line
 
 PARTS = 40
@@ -62,4 +62,14 @@ def test_a_station_that_is_killed_and_started_again_releases_nothing_wrong(stand
         assert line.run(kill=kill) == 0, line.result
     assert line.result["broken_promises"] == []
     assert line.result["released"] > 0
+    assert daemon.end() == 0
+
+
+def test_a_challenge_that_no_plc_ever_heard_of_is_in_the_log(stand: Stand) -> None:
+    port = free_port()
+    daemon = stand.daemon(port, plc=SERVER | {"port": port})
+    daemon.wait_for("engine_ready")
+    said = inspector("challenge", daemon.config, "--timeout", 0.2)
+    assert said.returncode == 1, said.stderr
+    assert daemon.wait_for("challenge")["result"] == "void"
     assert daemon.end() == 0
