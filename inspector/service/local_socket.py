@@ -71,7 +71,9 @@ class Listener:
                 with other:
                     other.setblocking(False)
                     with contextlib.suppress(BlockingIOError):
-                        other.recv(LARGEST)  # what it asks: left unread, it would be told of a reset and nothing else
+                        other.recv(
+                            LARGEST
+                        )  # what it asks: left unread, it would be told of a reset and nothing else
                     other.send(json.dumps(message).encode())
 
     @property

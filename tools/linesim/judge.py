@@ -88,7 +88,9 @@ class Judge:
         self._closed = closed
         self._held_ns = held_ns
         self._first: dict[str, Part] = {}  # the first part that broke each promise
-        self._scores: dict[tuple[str, int], int] = {}  # relative score of each image, by the recipe that first scored it
+        self._scores: dict[
+            tuple[str, int], int
+        ] = {}  # relative score of each image, by the recipe that first scored it
         self._closed_growth = Counter[str]()  # what the station's counters must have grown by
         self._unknowable = 0  # parts that a restarted PLC counted before anybody read its count
 

@@ -94,7 +94,9 @@ def summary(result: dict[str, Any]) -> Table:
     }
     for change in result["recipe_changes"]:
         ready_ms = change["ready_ms"]
-        rows[f"recipe {change['recipe']}"] = "refused" if ready_ms is None else f"ready after {ready_ms:.1f} ms"
+        rows[f"recipe {change['recipe']}"] = (
+            "refused" if ready_ms is None else f"ready after {ready_ms:.1f} ms"
+        )
     if result["line_stops"]:
         rows["line stops"] = str(result["line_stops"])
     if result["challenge_parts"]:
