@@ -40,8 +40,9 @@ def fused_graph(spec: ModelSpec, detector: Detector, exposure: Exposure | None =
     """Return the graph that decides: `image` in, `score` [1] and `heatmap` [1, rows, columns] out, with evidence also `defects` [1, k]."""
     nodes = Nodes()
     image, mean = add_input(nodes, spec)
-    plane = add_planes(nodes, spec, detector, add_branches(nodes, spec, image))
-    add_score(nodes, spec, plane, grey=mean, exposure=exposure, evidence=detector.evidence)
+    features = add_branches(nodes, spec, image)
+    plane = add_planes(nodes, spec, detector, features)
+    add_score(nodes, spec, plane, features, grey=mean, exposure=exposure, evidence=detector.evidence)
     return nodes.model("inspector", _image(spec), _outputs(spec, detector))
 
 
@@ -51,8 +52,9 @@ def head_graph(spec: ModelSpec, detector: Detector) -> onnx.ModelProto:
     It scores features that were kept, without the backbone; exposure, which is of the image, is not in it.
     """
     nodes = Nodes()
-    planes = add_planes(nodes, spec, detector, _add_kept(nodes, spec))
-    add_score(nodes, spec, planes, evidence=detector.evidence)
+    features = _add_kept(nodes, spec)
+    planes = add_planes(nodes, spec, detector, features)
+    add_score(nodes, spec, planes, features, evidence=detector.evidence)
     return nodes.model("head", {"features": features_shape(spec)}, _outputs(spec, detector))
 
 

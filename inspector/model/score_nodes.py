@@ -5,6 +5,7 @@ that failed (Exposure).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +69,7 @@ def add_score(
     nodes: Nodes,
     spec: ModelSpec,
     planes: str,
+    features: Sequence[str],
     *,
     grey: str = "",
     exposure: Exposure | None = None,
@@ -76,8 +78,9 @@ def add_score(
     """Append the outputs `heatmap` [1, rows, columns], `score` [1], and with evidence `defects` [1, k].
 
     `grey` is the image's mean [1, 1, 1, 1], for the exposure. Evidence that is settled is joined by the maximum: a part that
-    is odd is rejected whether or not it looks like a known defect.
+    is odd is rejected whether or not it looks like a known defect. Of `features` that are no numbers both are NaN.
     """
+    doubt = _add_doubt(nodes, features)
     distances, relative = planes, ""
     if evidence is not None:
         distances, known = _add_split(nodes, planes, len(evidence.names))
@@ -87,23 +90,36 @@ def add_score(
     if exposure is not None:
         distances = nodes.add("Max", distances, add_exposure(nodes, grey, exposure))
     axes = nodes.constant("axes", np.array([1], np.int64))
-    if not relative:
-        nodes.add("Squeeze", distances, axes, output="heatmap")
-        add_pooled(nodes, "heatmap", spec.pooling, output="score")
-        return
-    nodes.add("Squeeze", nodes.add("Max", distances, relative), axes, output="heatmap")
-    odd = add_pooled(nodes, nodes.add("Squeeze", distances, axes), spec.pooling)
-    strongest = add_pooled(nodes, nodes.add("Squeeze", relative, axes), MAXIMUM)
-    nodes.add("Max", odd, strongest, output="score")
+    odd = nodes.add("Squeeze", distances, axes)
+    heatmap, score = odd, add_pooled(nodes, odd, spec.pooling)
+    if relative:
+        heatmap = nodes.add("Squeeze", nodes.add("Max", distances, relative), axes)
+        strongest = add_pooled(nodes, nodes.add("Squeeze", relative, axes), MAXIMUM)
+        score = nodes.add("Max", score, strongest)
+    nodes.add("Add", heatmap, doubt, output="heatmap")
+    nodes.add("Add", score, doubt, output="score")
 
 
-def add_pooled(nodes: Nodes, plane: str, pooling: float, *, output: str = "") -> str:
+def _add_doubt(nodes: Nodes, features: Sequence[str]) -> str:
+    """Append [1]: 0, but NaN where a feature is not finite.
+
+    A backbone may overflow on what it has never seen. The operator Max then takes its other operand for the NaN, which is the best score
+    that a part can get; so what is no number goes round all of that arithmetic.
+    """
+    total = ""
+    for x in features:
+        mean = nodes.add("ReduceMean", nodes.add("Abs", x), axes=[1, 2, 3], keepdims=0)
+        total = nodes.add("Add", total, mean) if total else mean
+    return nodes.add("Sub", total, nodes.add("Abs", total))
+
+
+def add_pooled(nodes: Nodes, plane: str, pooling: float) -> str:
     """Append the power mean of the map [1, rows, columns], or its maximum; return its name [1].
 
     The mean is taken of shares of the maximum: no power can overflow.
     """
     if math.isinf(pooling):
-        return nodes.add("ReduceMax", plane, axes=[1, 2], keepdims=0, output=output)
+        return nodes.add("ReduceMax", plane, axes=[1, 2], keepdims=0)
     top = nodes.add("ReduceMax", plane, axes=[1, 2], keepdims=1)
     top = nodes.add("Max", top, nodes.scalar("least", 1e-6))
     shares = nodes.add("Max", nodes.add("Div", plane, top), nodes.scalar("zero", 0.0))
@@ -111,7 +127,7 @@ def add_pooled(nodes: Nodes, plane: str, pooling: float, *, output: str = "") ->
     mean = nodes.add("ReduceMean", powers, axes=[1, 2], keepdims=1)
     root = nodes.add("Pow", mean, nodes.scalar("root", 1 / pooling))
     one = nodes.constant("one", np.array([1], np.int64))
-    return nodes.add("Reshape", nodes.add("Mul", top, root), one, output=output)
+    return nodes.add("Reshape", nodes.add("Mul", top, root), one)
 
 
 def _add_split(nodes: Nodes, planes: str, known: int) -> tuple[str, str]:

@@ -8,11 +8,16 @@ import pytest
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from inspector.errors import ModelError, NetworkError
+from inspector.errors import ModelError, NetworkError, ScoreError
 from inspector.model.backbone import open_backbone
-from inspector.model.graph import features_graph, split_features
+from inspector.model.bank import build_bank
+from inspector.model.graph import features_graph, fused_graph, split_features
+from inspector.model.methods.base import Detector, Scale
+from inspector.model.methods.nearest import NearestHead
+from inspector.model.score_nodes import Exposure
 from inspector.model.scoring import compiled
 from inspector.model.spec import ModelSpec, model_spec
+from inspector.model.whitening import Moments, whitening
 from tests.support import networks
 
 METADATA = {"mean": "0.5,0.4,0.3", "std": "0.2,0.2,0.25"}
@@ -102,3 +107,32 @@ def test_a_network_of_fixed_sides_takes_only_those(tmp_path: Path) -> None:
 def test_a_name_that_is_none_offers_a_file() -> None:
     with pytest.raises(ModelError, match="or an ONNX file, got 'resnet18'"):
         open_backbone("resnet18")
+
+
+@pytest.mark.parametrize("added", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("scales", [(), (Scale(0.0, 1.0),)], ids=["one scale", "several"])
+def test_features_that_are_no_numbers_give_no_score(
+    tmp_path: Path, added: float, scales: tuple[Scale, ...]
+) -> None:
+    """A maximum drops a NaN, and the part would get the best score there is."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (64, 96), np.uint8)
+
+    def spec_of(name: str, offset: float) -> ModelSpec:
+        nodes = [
+            onnx.helper.make_node("Conv", ["pixels", "mix"], ["a"], kernel_shape=[8, 8], strides=[8, 8]),
+            onnx.helper.make_node("Add", ["a", "offset"], ["map"]),
+        ]
+        weights = np.random.default_rng(1).normal(size=(6, 3, 8, 8)).astype(np.float32)
+        offsets = np.array([0, 0, 0, 0, 0, offset], np.float32).reshape(1, 6, 1, 1)
+        constants = [networks.constant("mix", weights), networks.constant("offset", offsets)]
+        path = networks.write(tmp_path / name, nodes, constants, {"map": ("n", 6, "rows", "columns")})
+        return model_spec(open_backbone(str(path)), 1, [(64, 96)])
+
+    (good,) = features_of(spec_of("good.onnx", 0), image)
+    white = whitening(Moments.of(good))
+    head = NearestHead(white, build_bank(white.apply(good), 20, rng))
+    spec = spec_of("overflows.onnx", added)
+    graph = fused_graph(spec, Detector((head,), scales), Exposure(100, 150, limit=3.0))
+    with pytest.raises(ScoreError), compiled(graph, spec.geometry) as engine:
+        engine.score(image)
