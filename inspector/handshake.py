@@ -208,8 +208,11 @@ class Handshake:
             return None
         if not self._fits(frame, window):
             return False
-        if part_id == self._first_part and self._t_read_ns <= window.before_ns + self._timing.latency_max_ns:
-            return None
+        if part_id == self._first_part:
+            if not self.in_step:  # nobody saw whether another frame came in its time
+                return False
+            if self._t_read_ns <= window.before_ns + self._timing.latency_max_ns:
+                return None
         previous = self._previous(part_id)
         if previous and frame.t_arrival_ns <= previous.before_ns + self._timing.latency_max_ns:
             return False

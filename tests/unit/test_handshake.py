@@ -82,6 +82,16 @@ def test_a_frame_too_early_or_too_late_for_its_part_is_in_doubt(t_ms: float) -> 
     assert handshake.certain(frame(7, t_ms), 101) is False
 
 
+def test_the_first_part_is_not_certain_where_the_camera_went_down_in_its_time() -> None:
+    """Its own frame may have been the one that did not come any more, and the one that came another's."""
+    handshake = in_step(first=True)
+    read(handshake, 101, 50)
+    assert handshake.place(frame(7, 52)).part_id == 101
+    handshake.lose_step()
+    read(handshake, 101, 60.1)
+    assert handshake.certain(frame(7, 52), 101) is False
+
+
 def test_a_frame_waits_for_a_read_that_excludes_the_next_part() -> None:
     handshake = in_step()
     read(handshake, 101, 45)
