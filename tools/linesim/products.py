@@ -5,7 +5,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from inspector.errors import RecipeError, error_number
 from inspector.plc.registers import State
 from tools.linesim.conveyor import InputError
 from tools.linesim.plc import Plc
@@ -14,6 +13,7 @@ POLL_S = 0.001
 HEARD_MS = 250.0  # by then the station has read the request: a refusal before may be that of the one before
 CONFIRM_S = 120.0  # opening an engine for a GPU takes long, once
 NS_PER_MS = 1e6
+REFUSED = 603  # error code of a recipe that the station does not have, as registers.md says: a PLC knows only the number
 
 StoppedWithin = Callable[[float], Awaitable[bool]]  # waits so many seconds; whether the run is to end
 
@@ -58,4 +58,4 @@ class Products:
 
     def _refused(self) -> bool:
         status = self._plc.status()
-        return status.active_recipe == 0 and status.error_code == error_number(RecipeError.code)
+        return status.active_recipe == 0 and status.error_code == REFUSED
