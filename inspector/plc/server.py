@@ -260,6 +260,7 @@ class ModbusServer:
             return False
         t_before_ns = self._clock.now_ns()  # once it is sent, the next request may be on its way already
         try:
+            waited = not peer.received and not _has_more(peer.socket)
             whole = peer.socket.send(frame) == len(frame)
         except BlockingIOError:
             whole = False
@@ -268,9 +269,17 @@ class ModbusServer:
             return False
         if not whole:
             self.drop(peer, "it does not take its answers")
-        elif not peer.received:
+        elif waited:
             peer.t_answered_ns = t_before_ns
         return whole
+
+
+def _has_more(end: socket.socket) -> bool:
+    """Return whether bytes have come that were not taken yet: of a peer that did not wait for its answer. Raises OSError."""
+    try:
+        return bool(end.recv(1, socket.MSG_PEEK))
+    except BlockingIOError:
+        return False
 
 
 def address_of(name: str) -> str:

@@ -1,11 +1,14 @@
 """The server's sockets: peers that send no Modbus, too little, too much, or that do not listen. Nobody else suffers."""
 
+import os
 import random
 import socket
 import struct
 
 import pytest
 
+from inspector.clock import SystemClock
+from inspector.plc.server import Listening, ModbusServer, Peer
 from tests.unit.plc.link_rig import FakeDesk
 from tests.unit.plc.scripted import PATIENCE_S
 from tests.unit.plc.served_rig import BareClient, serving
@@ -134,3 +137,44 @@ def test_the_stranger_is_told_once(desk: FakeDesk, caplog: pytest.LogCaptureFixt
             with socket.create_connection(("127.0.0.1", link.port), PATIENCE_S) as stranger:
                 assert stranger.recv(1) == b""
     assert [record.msg for record in caplog.records if record.levelname == "WARNING"] == ["peer_refused"]
+
+
+class Hasty:
+    """A handler whose client sends its second request while the first one is being answered."""
+
+    def __init__(self) -> None:
+        self.clock = SystemClock()
+        self.client: socket.socket | None = None
+        self.t_sent_ns = 0
+        self.t_answered_ns: list[int] = []
+
+    def send(self, transaction: int) -> None:
+        assert self.client is not None
+        self.t_sent_ns = self.clock.now_ns()
+        self.client.sendall(struct.pack(">HHHB", transaction, 0, 6, 1) + READ)
+
+    def on_request(self, peer: Peer, pdu: bytes, t_received_ns: int) -> bytes:
+        self.t_answered_ns.append(peer.t_answered_ns)
+        if len(self.t_answered_ns) == 1:
+            self.send(2)
+        return pdu
+
+    def on_closed(self, peer: Peer, why: str) -> None:
+        pass
+
+
+def test_a_request_that_did_not_wait_for_its_answer_is_not_taken_for_one_begun_after_it() -> None:
+    """The count in it may be as old as that: the part's deadline would be put too late."""
+    hasty, wake_fd = Hasty(), os.eventfd(0, os.EFD_NONBLOCK)
+    listening = Listening("127.0.0.1", 0, 1, ["127.0.0.1"], connections=2, idle_ms=5000, frame_ms=500)
+    server = ModbusServer(listening, hasty, hasty.clock, wake_fd)
+    server.open()
+    try:
+        with socket.create_connection(("127.0.0.1", server.port)) as hasty.client:
+            hasty.send(1)
+            while len(hasty.t_answered_ns) < 2:
+                server.serve(100)
+            assert hasty.t_answered_ns[1] <= hasty.t_sent_ns
+    finally:
+        server.close()
+        os.close(wake_fd)
