@@ -103,9 +103,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             splits += [*solar("mono", [args.seed]), *solar("poly", [args.seed])]
         if not splits:
             raise ModelError("expected --tiles DIR or --solar, got neither; say what to compare on")
-        rows = [row for split in splits for row in _compared(quickly(split) if args.quick else split, args)]
-        _show(rows)
-        write_json(args.json, {"rows": rows})
+        rows: list[dict[str, object]] = []
+        for split in splits:  # a set takes a quarter of an hour: what is known of it is shown at once
+            found = list(_compared(quickly(split) if args.quick else split, args))
+            rows += found
+            _show(found)
+            write_json(args.json, {"rows": rows})
     except InspectorError as error:
         print(f"peer: {error}", file=sys.stderr)
         return 1
