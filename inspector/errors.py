@@ -38,7 +38,8 @@
         ├── UnconfirmedRejectError      LIN-004  a rejected part was not seen to leave the line
         ├── BinFullError                LIN-005  the bin of rejected parts is full
         ├── LastingFaultError           LIN-006  a fault has not ended by itself
-        └── ChallengeFailedError        LIN-007  a challenge part did not come out as it must
+        ├── ChallengeFailedError        LIN-007  a challenge part did not come out as it must
+        └── LostMemoryError             LIN-008  what was latched before the restart cannot be read any more
 
 A message is one line: what was expected, what came, what to do next. No user sees a traceback.
 """
@@ -304,6 +305,12 @@ class ChallengeFailedError(LineError):
     """A challenge part did not come out as it must: what passed since the last challenge may be bad."""
 
     code = "LIN-007"
+
+
+class LostMemoryError(LineError):
+    """The file of what was latched is damaged: the line may have been stopped for a reason that nobody knows any more."""
+
+    code = "LIN-008"
 
 
 # -- numbers for the PLC ------------------------------------------------------------------------

@@ -6,6 +6,7 @@
     bin full              the PLC says so
     lasting fault         the station has had a fault for so long
     failed challenge      a challenge part came out wrong (`challenge.py` says so)
+    lost memory           what an earlier run had latched cannot be read any more: any of these may have been
 
 Each latches: it stays until clear_fault rises, also over a restart of the station (`memory`). Clearing begins every count anew;
 a cause that is still there, a full bin or a fault, latches again in the same step, so that the PLC sees no gap.
@@ -27,6 +28,7 @@ from inspector.errors import (
     ChallengeFailedError,
     LastingFaultError,
     LineError,
+    LostMemoryError,
     RejectRateError,
     RejectsInARowError,
     UnconfirmedRejectError,
@@ -47,6 +49,7 @@ class Cause(enum.IntEnum):
     BIN_FULL = 3
     LASTING_FAULT = 4
     FAILED_CHALLENGE = 5
+    LOST_MEMORY = 6
 
 
 ERRORS: Final[Mapping[Cause, type[LineError]]] = MappingProxyType(
@@ -57,6 +60,7 @@ ERRORS: Final[Mapping[Cause, type[LineError]]] = MappingProxyType(
         Cause.BIN_FULL: BinFullError,
         Cause.LASTING_FAULT: LastingFaultError,
         Cause.FAILED_CHALLENGE: ChallengeFailedError,
+        Cause.LOST_MEMORY: LostMemoryError,
     }
 )
 

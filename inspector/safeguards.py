@@ -7,7 +7,7 @@ lock may be held: by the PLC thread at once, by the main thread where that hears
 import logging
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inspector.challenge import Challenge, ChallengePart, ChallengeRules, Report, Result
 from inspector.clock import NS_PER_MS, NS_PER_S
@@ -52,12 +52,13 @@ class Safeguards:
         """Go on with what `kept` says is latched. `reject_parts`: while the line must stand, no part passes."""
         self._kept = kept
         self._reject_parts = reject_parts
-        self._interlock = Interlock(stops, _decoded(kept.numbers))
+        self._interlock = Interlock(stops, _memory_of(kept))
         self._challenge = Challenge(challenges)
-        self._kept_memory = self._interlock.memory
+        self._kept_memory = _decoded(kept.numbers)
         self._t_tick_ns = 0
         self._last: Report | None = None
         self._untold: deque[Report | Note] = deque()
+        self._keep()
 
     # -- what the desk asks -----------------------------------------------------------------------
 
@@ -248,6 +249,12 @@ def _encoded(memory: Memory) -> tuple[int, ...]:
     unconfirmed = 0 if memory.unconfirmed is None else memory.unconfirmed + 1
     words = [memory.window >> 64 * place & (1 << 64) - 1 for place in range(_WINDOW_WORDS)]
     return latched, memory.in_a_row, unconfirmed, *words
+
+
+def _memory_of(kept: KeptNumbers) -> Memory:
+    """Return what an earlier run left; of a damaged file, that something unknown may have been latched."""
+    memory = _decoded(kept.numbers)
+    return replace(memory, latched=(Cause.LOST_MEMORY,)) if kept.was_damaged else memory
 
 
 def _decoded(numbers: tuple[int, ...]) -> Memory:

@@ -29,6 +29,7 @@ class KeptNumbers:
     def __init__(self, path: Path, magic: bytes, memory: mmap.mmap, fd: int, state: list[int]) -> None:
         """Take over an open file; use `open`."""
         self.path = path
+        self.was_damaged = False  # what it held is not known any more
         self._magic = magic
         self._memory, self._fd = memory, fd
         self._sequence, *self._numbers = state
@@ -43,6 +44,7 @@ class KeptNumbers:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             state = _newest(path.read_bytes(), magic, count) if path.exists() else _zeros(count)
+            damaged = state is None
             if state is None:
                 aside = _set_aside(path)
                 log.warning("state_file_corrupt", extra={"file": str(path), "set_aside_as": str(aside)})
@@ -56,7 +58,9 @@ class KeptNumbers:
             raise ServiceError(
                 f"expected to keep what outlives a crash in {path}, but: {error.strerror}; see station.state_folder"
             ) from error
-        return cls(path, magic, memory, fd, state)
+        kept = cls(path, magic, memory, fd, state)
+        kept.was_damaged = damaged
+        return kept
 
     @property
     def numbers(self) -> tuple[int, ...]:

@@ -77,6 +77,23 @@ def test_a_stop_outlives_a_crash_and_clearing_it_too(bench: Bench) -> None:
     assert not bench.guards.line_stop
 
 
+def test_a_damaged_memory_stops_the_line_until_a_person_looked(bench: Bench, tmp_path: Path) -> None:
+    """Nobody knows what was latched: a stop that a damaged file forgets would let the line run."""
+    for part_id in range(1, 4):
+        bench.part(part_id, Reason.SCORE)
+    file = tmp_path / "cell.stops"
+    content = bytearray(file.read_bytes())
+    content[8] ^= 1
+    content[520] ^= 1
+    file.write_bytes(content)
+    bench.start()
+    assert (bench.guards.line_stop, bench.guards.latched_code) == (True, "LIN-008")
+    bench.start()
+    assert bench.guards.latched_code == "LIN-008", "it is kept like any other"
+    bench.clear()
+    assert not bench.guards.line_stop
+
+
 def test_a_row_goes_on_over_a_crash(bench: Bench) -> None:
     bench.part(1, Reason.SCORE)
     bench.start()
