@@ -22,7 +22,7 @@ from dataclasses import replace
 from inspector.clock import NS_PER_MS, Clock
 from inspector.config.schema import PlcConfig
 from inspector.errors import PlcListenError
-from inspector.part import PART_ID_MAX, Outcome, Reason, Verdict, fell_back, part_distance
+from inspector.part import PART_ID_MAX, Outcome, Reason, Verdict, fell_back, next_part_id, part_distance
 from inspector.plc.base import LONGEST_SLEEP_MS, Desk, Heartbeats, PlcThread
 from inspector.plc.link import register_map
 from inspector.plc.memory import ServedMemory
@@ -143,8 +143,14 @@ class ServedLink(PlcThread):
 
     def _owns_slot(self, part_id: int) -> bool:
         """Return whether the part's slot is not that of a later part, which the PLC has counted meanwhile."""
-        count = self._memory.control.part_count
-        return count == 0 or part_distance(part_id, count) not in range(self._map.slots, PART_ID_MAX // 2)
+        count, slots = self._memory.control.part_count, self._map.slots
+        ahead = part_distance(part_id, count) if count else 0
+        if ahead >= PART_ID_MAX // 2:  # a count that began anew
+            return True
+        # One by one, since the round is one slot short where ids go from 65535 to 1.
+        return ahead < slots and all(
+            next_part_id(part_id, step) % slots != part_id % slots for step in range(1, ahead + 1)
+        )
 
     def _write_status(self) -> None:
         """Count the heartbeat up, and bring the rest up to date."""

@@ -122,6 +122,16 @@ def test_a_verdict_never_takes_the_slot_of_a_later_part(desk: FakeDesk) -> None:
     assert desk.unwritten == [3]
 
 
+def test_nor_where_ids_go_round_and_slots_come_again_one_part_sooner(desk: FakeDesk) -> None:
+    """Parts 65521 and 1 have slot 1, and only 15 parts lie between."""
+    with serving(desk) as link, BareClient(link.port) as plc:
+        plc.set_control(replace(ENABLED, part_count=65_535))
+        plc.set_control(replace(ENABLED, part_count=1))
+        publish(desk, link, verdict(1))
+        publish(desk, link, verdict(65_521, passed=False))
+        assert plc.slot(1)[:2] == [1, Outcome.PASS]
+
+
 def test_when_the_plcs_connection_ends_nothing_is_left_to_release_by(desk: FakeDesk) -> None:
     with serving(desk) as link:
         with BareClient(link.port) as plc:
