@@ -237,8 +237,8 @@ class Ledger:
         window = self._handshake.window(part_id)
         after_ns, before_ns = (window.after_ns, window.before_ns) if window else (t_ns, t_ns)
         part = self._open.get(part_id) or self._new_part(part_id, after_ns)
-        if after_ns > part.t_trigger_ns:
-            part.triggered_not_before(after_ns, self._rules)
+        # The count alone says when: a frame that came before it may be of a trigger that bounced, and later than it should be.
+        part.triggered_not_before(after_ns, self._rules)
         part.counted = True
         part.expected = self._expectation(part_id)
         part.t_frame_due_ns = before_ns + self._rules.timing.latency_max_ns

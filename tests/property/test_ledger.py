@@ -196,3 +196,18 @@ def test_a_frame_that_came_before_its_count_waits_for_no_engine_that_is_not_ther
     world.now += MS // 2
     world.read()
     assert world.verdicts[-1][1].reason is Reason.NOT_READY
+
+
+def test_the_deadline_goes_by_the_count_also_where_the_frame_came_first() -> None:
+    """A trigger that bounced makes a frame that is later than any should be: the part was there before it says."""
+    ledger = Ledger(Rules(BUDGET, Timing(LATENCY_MIN, LATENCY_MAX)), 5)
+    ledger.on_engine(ready=True, t_ns=0)
+    ledger.on_camera_up(1)
+    for t in range(0, 400 * MS, 100 * MS):
+        ledger.on_control(5, enabled=True, t_sent_ns=t, t_received_ns=t + 1)
+    assert ledger.in_step
+    last_read = 300 * MS
+    arrival = last_read + LATENCY_MAX + 6 * MS
+    ledger.on_frame(Frame(1, 1, 1, arrival, FrameStatus.OK, 0, 8, 8, "Mono8"))
+    ledger.on_control(6, enabled=True, t_sent_ns=arrival + 1, t_received_ns=arrival + 2)
+    assert ledger.next_expiry_ns() == last_read + BUDGET
