@@ -6,6 +6,7 @@ else runs on their core, so pinning is off.
 """
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,17 @@ def outputs_of(graph: Path) -> Signature:
     }
 
 
+@cache
+def core() -> Any:
+    """Return the one openvino.Core of this process, which lives as long as it does. Any thread.
+
+    One for each graph would be a trap: the CPU plugin gives the thread that loads it an alternate signal stack and unmaps it when the
+    last graph of that Core goes, on whatever thread that happens and whichever stack was set later. The thread is left with a stack
+    that is no more, and dies of SIGSEGV at its next signal: Ctrl-C, or the SIGTERM of an orderly stop.
+    """
+    return openvino.Core()
+
+
 def _compile(graph: Path, threads: int) -> Any:
     settings: dict[str, object] = {
         "PERFORMANCE_HINT": "LATENCY",
@@ -132,7 +144,7 @@ def _compile(graph: Path, threads: int) -> Any:
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
     try:
-        return openvino.Core().compile_model(_read(graph), "CPU", settings)
+        return core().compile_model(_read(graph), "CPU", settings)
     except (RuntimeError, *_READER_ERRORS) as error:
         raise GraphError(
             f"{graph}: OpenVINO cannot use this graph, fit the pack again: {_reason(error)}"

@@ -11,12 +11,12 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 import onnx.reference
-import openvino
 import pytest
 from numpy.typing import NDArray
 
 from inspector.engine.base import Engine, Score, open_engine, to_score
 from inspector.engine.decoding import Samples
+from inspector.engine.openvino import core
 from inspector.engine.preprocess import to_input
 from inspector.errors import DisagreementError
 from inspector.model.pack import Pack, load_pack
@@ -57,7 +57,7 @@ class HalfPrecision(Evaluator):
     def __init__(self, pack: Pack) -> None:
         super().__init__(pack)
         hints = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
-        self._compiled = openvino.Core().compile_model(str(pack.graph), "CPU", hints)
+        self._compiled = core().compile_model(str(pack.graph), "CPU", hints)
 
     def score_prepared(self, prepared: Image) -> Score:
         answer = self._compiled({"image": prepared})

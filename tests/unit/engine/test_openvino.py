@@ -36,6 +36,26 @@ def test_the_threads_of_opencv_do_not_compete(graph: Path) -> None:
     assert cv2.getNumThreads() == 1
 
 
+def test_a_signal_finds_a_stack_after_engines_were_opened_and_closed_in_turn(graph: Path) -> None:
+    """As at a change of recipes and in `evaluate --against`; a Core for each engine left the thread an alternate stack that was unmapped."""
+    script = f"""
+import signal
+from pathlib import Path
+from inspector.engine.openvino import OpenVinoEngine
+from inspector.engine.preprocess import Geometry
+
+heard = []
+signal.signal(signal.SIGTERM, lambda *_: heard.append("SIGTERM"))
+first, second = [OpenVinoEngine(Path({str(graph)!r}), Geometry(1, 32, 48)) for _ in "12"]
+first.close()
+second.close()
+signal.raise_signal(signal.SIGTERM)
+print(*heard)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "SIGTERM\n", "")
+
+
 def test_a_graph_without_fixed_sizes_is_refused(graph: Path) -> None:
     model = onnx.load(graph)
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "height"
