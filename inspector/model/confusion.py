@@ -13,7 +13,7 @@ NONE = "none of them"
 class Confusion:
     """`counts` int64 (rows, columns) of rejected bad parts: `truths` (folder names) by `names` (known defects, then none).
 
-    `named_right`: share of the rejected parts of known kinds that got their own name, None where there are none.
+    `of_known`: how many of them are of known kinds; `right`: how many of those got their own name.
     """
 
     truths: tuple[str, ...]
@@ -21,12 +21,18 @@ class Confusion:
     counts: NDArray[np.int64]
 
     @property
-    def named_right(self) -> float | None:
+    def of_known(self) -> int:
         """See the class."""
-        known = [row for row, truth in enumerate(self.truths) if truth in self.names]
-        total = int(self.counts[known].sum())
-        right = sum(int(self.counts[row, self.names.index(self.truths[row])]) for row in known)
-        return right / total if total else None
+        return int(self.counts[self._known_rows].sum())
+
+    @property
+    def right(self) -> int:
+        """See the class."""
+        return sum(int(self.counts[row, self.names.index(self.truths[row])]) for row in self._known_rows)
+
+    @property
+    def _known_rows(self) -> list[int]:
+        return [row for row, truth in enumerate(self.truths) if truth in self.names]
 
     def as_json(self) -> dict[str, dict[str, int]]:
         """Return the counts by truth and name."""

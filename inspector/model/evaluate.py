@@ -35,7 +35,8 @@ def evaluate(
 
     A part is rejected when its score is above the pack's threshold. `recall_by_defect` goes by the sub-folders of `bad`.
     `auroc_pixel` and `aupro` come only with `masks`, `confusion` only where the pack knows defects. Each share has an exact
-    interval and each area a bootstrap one, 95 %. `against`: another pack, whose figures and differences stand under that name.
+    interval and each area a bootstrap one, 95 %. `named_right` is a share of `named_right_of` rejected parts of known kinds.
+    `against`: another pack, whose figures and differences stand under that name.
     """
     good_paths, bad_paths = list_images(good), list_images(bad)
     mask_paths = [find_mask(path, bad, masks) for path in bad_paths] if masks else []
@@ -117,7 +118,12 @@ def _named(
             truths.append(kind)
             named.append(score.named(pack.defects)[0])
     table = confusion(truths, named, pack.defects)
-    return {"confusion": table.as_json(), "named_right": table.named_right}
+    result: dict[str, object] = {"confusion": table.as_json(), "named_right": None}
+    if table.of_known:
+        result["named_right"] = table.right / table.of_known
+        result["named_right_interval"] = clopper_pearson(table.right, table.of_known)
+        result["named_right_of"] = table.of_known
+    return result
 
 
 def _known(pack: Pack, judged: Judged) -> dict[str, object]:

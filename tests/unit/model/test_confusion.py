@@ -9,9 +9,9 @@ def test_rejected_parts_are_counted_by_truth_and_name() -> None:
         "fray": {"crack": 0, "fray": 1, NONE: 0},
         "stain": {"crack": 1, "fray": 0, NONE: 0},
     }
-    assert table.named_right == 0.5  # two of the four whose kind is known; the stain is not
+    assert (table.right, table.of_known) == (2, 4)  # the stain is of no known kind
 
 
-def test_nothing_rejected_is_no_share() -> None:
-    assert confusion([], [], ["crack"]).named_right is None
-    assert confusion(["stain"], ["crack"], ["crack"]).named_right is None
+def test_nothing_rejected_of_a_known_kind() -> None:
+    assert confusion([], [], ["crack"]).of_known == 0
+    assert confusion(["stain"], ["crack"], ["crack"]).of_known == 0
