@@ -88,7 +88,8 @@ def plan(options: FrameOptions, found: Survey, paths: Sequence[Path], sizes: Seq
     fixed = options.fixed
     if fixed and found.size is None:
         raise ImagesError(
-            f"expected images of one size with {fixed}, they have several; fit on images of one camera, or leave that out"
+            f"expected images of one size with {fixed}, found {found.sizes}; fit on the files of one size, "
+            f"or crop all files to one beforehand and leave {fixed} out"
         )
     width, height = found.size if found.size is not None else (found.aspect, 1.0)
     roi = options.roi

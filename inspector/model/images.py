@@ -15,12 +15,14 @@ from inspector.engine.decoding import Samples
 from inspector.engine.preprocess import ASPECT_TOLERANCE
 from inspector.errors import ImagesError
 from inspector.model.likeness import SIDE, thumbnail
+from inspector.model.wording import counted
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm", ".jp2"}
 )
 STEP = 32  # sides of a graph's input come in steps of this by default, so that no grid is cut
 _NAMED = 10  # unreadable images that a message names
+_SIZES_NAMED = 3  # sizes of images that a message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Survey:
     """What images have in common: 1 or 3 channels, the median aspect (width / height), how many differ, oddities to tell.
 
     `thumbnails` uint8 (n, SIDE, SIDE), in the images' order. `size` (width, height) where all have the same, `uniform` where their
-    aspects do, `bits` of their grey levels.
+    aspects do, `bits` of their grey levels. `sizes` says in words which sizes there are, where there are several.
     """
 
     channels: int
@@ -39,6 +41,7 @@ class Survey:
     size: tuple[int, int] | None = None
     uniform: bool = True
     bits: int = 8
+    sizes: str = ""
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -118,7 +121,7 @@ def batch_of(path: Path, root: Path) -> str:
 def survey(paths: Sequence[Path]) -> Survey:
     """Read every image once and say what they have in common. Raises ImagesError that names the unreadable ones."""
     aspects, coloured, contents = np.empty(len(paths)), 0, set()
-    sizes: set[tuple[int, int]] = set()
+    sizes: dict[tuple[int, int], list[Path]] = {}
     used = 0  # every bit that is set in any of them
     thumbnails = np.zeros((len(paths), SIDE, SIDE), np.uint8)
     unreadable: list[ImagesError] = []
@@ -130,23 +133,25 @@ def survey(paths: Sequence[Path]) -> Survey:
             continue
         used |= int(np.bitwise_or.reduce(frame, axis=None))
         image = _to_eight(frame)
-        sizes.add((image.shape[1], image.shape[0]))
+        sizes.setdefault((image.shape[1], image.shape[0]), []).append(path)
         aspects[index] = image.shape[1] / image.shape[0]
         coloured += bool((image[..., :2] != image[..., 1:]).any())
         contents.add(hashlib.sha256(frame.tobytes()).digest())
         thumbnails[index] = thumbnail(image)
     require_readable(unreadable, len(paths))
     aspect = float(np.median(aspects))
-    warnings = tuple(_oddities(aspects, aspect, coloured, len(contents)))
+    named = _named(sizes) if len(sizes) > 1 else ""
+    warnings = tuple(_oddities(aspects, aspect, coloured, len(contents), named))
     return Survey(
         3 if coloured else 1,
         aspect,
         len(contents),
         thumbnails,
         warnings,
-        size=sizes.pop() if len(sizes) == 1 else None,
+        size=next(iter(sizes)) if len(sizes) == 1 else None,
         uniform=not _others(aspects, aspect),
         bits=next(bits for bits in (8, 10, 12, 14, 16) if used < 2**bits),
+        sizes=named,
     )
 
 
@@ -162,13 +167,26 @@ def require_readable(unreadable: Sequence[ImagesError], total: int) -> None:
         )
 
 
-def _oddities(aspects: NDArray[np.float64], aspect: float, coloured: int, different: int) -> Iterator[str]:
+def _named(sizes: dict[tuple[int, int], list[Path]]) -> str:
+    """Return the most frequent sizes in words: how many images have each, and one of them."""
+    ordered = sorted(sizes.items(), key=lambda entry: (-len(entry[1]), entry[0]))
+    words = [
+        f"{width} x {height} ({counted(len(paths), 'image')}, e.g. {paths[0]})"
+        for (width, height), paths in ordered[:_SIZES_NAMED]
+    ]
+    more = len(ordered) - _SIZES_NAMED
+    return ", ".join(words) + (f" and {more} more sizes" if more > 0 else "")
+
+
+def _oddities(
+    aspects: NDArray[np.float64], aspect: float, coloured: int, different: int, sizes: str
+) -> Iterator[str]:
     total = len(aspects)
     odd = _others(aspects, aspect)
     if odd:
         yield (
-            f"{odd} of {total} images have another shape than width = {aspect:.2f} x height and are stretched to it; "
-            "fit on images of one camera and one region of interest"
+            f"{odd} of {total} images have another shape than width = {aspect:.2f} x height and are stretched to it: {sizes}; "
+            "a camera has one size: fit on the files of one, or crop all files to one beforehand"
         )
     if 0 < coloured < total:
         yield f"{total - coloured} of {total} images are grey among coloured ones; fit on images of one camera"

@@ -137,10 +137,13 @@ def test_what_does_not_go_together_is_refused(options: FrameOptions, told: str) 
 
 
 def test_images_of_several_sizes_have_no_region() -> None:
-    with pytest.raises(
-        ImagesError, match="expected images of one size with --roi, --tiles, they have several"
-    ):
-        plan(FrameOptions(roi=(0, 0, 8, 8), tile=(64, 0)), found(None), [], [256])
+    sizes = "60 x 40 (4 images, e.g. a.png), 40 x 60 (1 images, e.g. b.png)"
+    with pytest.raises(ImagesError) as refused:
+        plan(FrameOptions(roi=(0, 0, 8, 8), tile=(64, 0)), found(None, sizes=sizes), [], [256])
+    assert str(refused.value) == (
+        f"expected images of one size with --roi, --tiles, found {sizes}; fit on the files of one size, "
+        "or crop all files to one beforehand and leave --roi, --tiles out"
+    )
 
 
 def test_a_reference_of_another_size_or_an_impossible_limit_is_refused(tmp_path: Path) -> None:

@@ -94,9 +94,24 @@ def test_mixed_aspects_and_colours_are_said(tmp_path: Path) -> None:
     found = survey(list_images(tmp_path))
     assert (found.channels, found.aspect) == (3, 1.5)
     assert [warning.split(";")[0] for warning in found.warnings] == [
-        "1 of 5 images have another shape than width = 1.50 x height and are stretched to it",
+        (
+            "1 of 5 images have another shape than width = 1.50 x height and are stretched to it: "
+            f"60 x 40 (4 images, e.g. {tmp_path / '0.png'}), 40 x 60 (1 image, e.g. {tmp_path / 'high.png'})"
+        ),
         "4 of 5 images are grey among coloured ones",
     ]
+
+
+def test_sizes_of_one_shape_are_known_though_nothing_is_wrong_with_them(tmp_path: Path) -> None:
+    for index in range(5):
+        write(tmp_path / f"{index}.png", (40 + 4 * index, 60 + 6 * index))
+    found = survey(list_images(tmp_path))
+    assert (found.size, found.uniform, found.warnings) == (None, True, ())
+    assert found.sizes.startswith(f"60 x 40 (1 image, e.g. {tmp_path / '0.png'}), 66 x 44 (")
+    assert found.sizes.endswith(") and 2 more sizes")
+    (tmp_path / "same").mkdir()
+    write(tmp_path / "same" / "0.png")
+    assert survey(list_images(tmp_path / "same")).sizes == ""
 
 
 def test_all_unreadable_images_are_told_in_one_line(tmp_path: Path) -> None:
