@@ -4,13 +4,13 @@ import argparse
 import json
 import math
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from inspector.clock import NS_PER_S, SystemClock
 from inspector.config.loading import LoadedConfig, load
 from inspector.errors import NotRunningError, ServiceError
 from inspector.requests import socket_path
@@ -59,8 +59,9 @@ def challenge(args: argparse.Namespace) -> int:
 
 def _follow(caller: Caller, timeout_s: float, sequence: Sequence[str], console: Console) -> Message:
     """Say what happens until the challenge is over; return its outcome."""
-    t_end = time.monotonic() + timeout_s
-    while (message := caller.receive(max(t_end - time.monotonic(), 0.001))) is not None:
+    clock = SystemClock()
+    t_end_ns = clock.now_ns() + round(timeout_s * NS_PER_S)
+    while (message := caller.receive(max((t_end_ns - clock.now_ns()) / NS_PER_S, 0.001))) is not None:
         said = message.pop("said")
         if said == "over":
             return message
