@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from inspector.clock import NS_PER_MS, SystemClock
 from inspector.errors import ImagesError, InspectorError
 from inspector.model.batches import find_batches
 from inspector.model.collect import collect
-from inspector.model.console import write_json
 from inspector.model.detector import fit_detector
 from inspector.model.folds import choose_folds
 from inspector.model.framing import plan
@@ -31,6 +32,7 @@ from inspector.model.patches import spec_for
 from inspector.model.progress import uncounted
 from inspector.model.scoring import compiled
 from inspector.model.tune import tune
+from tools.bench.machine import Machine, add_json, in_words, write_rows
 
 SIZES = (96, 160, 256, 384)
 TAPS = (("4", "7", "10"), ("7", "10", "14"))
@@ -202,11 +204,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "expected photographs to measure on, got --no-solar without --tiles; leave out one"
             )
         rows = []
-        for split in splits:
-            for row in rows_of(quickly(split) if args.quick else split, quick=args.quick, tuned=args.tuned):
-                rows.append(row)
-                _show(row)
-        write_json(args.json, {"quick": args.quick, "rows": rows})
+        with Machine() as machine:
+            for split in splits:
+                for row in rows_of(
+                    quickly(split) if args.quick else split, quick=args.quick, tuned=args.tuned
+                ):
+                    rows.append(row)
+                    _show(row)
+                    write_rows(args.json, rows, machine, quick=args.quick)
+        print(in_words(machine.facts()))
     except InspectorError as error:
         print(error, file=sys.stderr)
         return 1
@@ -229,7 +235,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds", type=int, default=1, metavar="N", help="random splits and banks (default: 1)"
     )
     parser.add_argument("--quick", action="store_true", help="few images and candidates: does it run?")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows as one JSON object")
+    add_json(parser)
     return parser
 
 

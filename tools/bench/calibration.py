@@ -17,13 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from inspector.errors import ImagesError, InspectorError
-from inspector.model.console import show_table, write_json
+from inspector.model.console import show_table
 from inspector.model.fit import fit
 from inspector.model.images import batch_of, list_images
 from inspector.model.judged import judge
 from inspector.model.options import FitOptions
 from inspector.model.progress import silent
+from tools.bench.machine import Machine, add_json, in_words, write_rows
 
 Batches = dict[str, list[Path]]
 _MODULE = 60  # cells of the usual module
@@ -57,6 +60,12 @@ class Row:
     lowest: float
     highest: float
     inside: int | None
+
+    def flat(self) -> dict[str, object]:
+        """Return the fields, the interval as two."""
+        fields = asdict(self)
+        fields["interval_low"], fields["interval_high"] = fields.pop("interval") or (None, None)
+        return fields
 
     @property
     def verdict(self) -> str:
@@ -209,21 +218,23 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name has this text")
     parser.add_argument("--false-reject-rate", type=float, default=FitOptions().false_reject_rate)
     parser.add_argument("--bank", type=int, default=FitOptions().bank, metavar="N")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows")
+    add_json(parser)
     args = parser.parse_args()
     if not (args.tiles or args.cells or args.good):
         parser.error("choose among --tiles DIR, --cells and --good DIR")
     options = FitOptions(false_reject_rate=args.false_reject_rate, bank=args.bank)
     rows: list[Row] = []
     try:
-        for case in _cases(args):
-            print(f"fitting: {case.name}", file=sys.stderr, flush=True)
-            rows.append(run(case, options))
-            write_json(args.json, {"rows": [asdict(row) for row in rows]})
+        with Machine() as machine:
+            for case in _cases(args):
+                print(f"fitting: {case.name}", file=sys.stderr, flush=True)
+                rows.append(run(case, options))
+                write_rows(args.json, [row.flat() for row in rows], machine)
     except InspectorError as error:
         print(f"{error.code}: {error}", file=sys.stderr)
         return 1
     show(rows)
+    print(in_words(machine.facts()))
     return 0
 
 

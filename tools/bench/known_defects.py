@@ -20,12 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from inspector.engine.base import Score, open_engine
 from inspector.errors import InspectorError
-from inspector.model.console import write_json
 from inspector.model.fit import fit
 from inspector.model.images import list_images, read_frame, read_image
 from inspector.model.likeness import ALIKE, Likeness, thumbnail
 from inspector.model.options import FitOptions
 from inspector.model.pack import Pack
+from tools.bench.machine import Machine, add_json, in_words, write_rows
 
 RATES = (0.01, 0.05)  # false-reject rates, of the good test images
 
@@ -150,13 +150,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--masks", action="store_true", help="fit with the examples' masks too")
     parser.add_argument("--false-reject-rate", type=float, default=0.05, metavar="RATE", help="to fit for")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all rows as one JSON object")
+    add_json(parser)
     args = parser.parse_args(arguments)
     try:
-        with tempfile.TemporaryDirectory(prefix="inspector-known-") as folder:
+        with tempfile.TemporaryDirectory(prefix="inspector-known-") as folder, Machine() as machine:
             rows = list(rows_of(Tiles.read(args.tiles), args, Path(folder)))
         show(rows)
-        write_json(args.json, {"rows": rows})
+        print(in_words(machine.facts()))
+        write_rows(args.json, rows, machine)
     except (InspectorError, OSError) as error:
         print(f"known: {error}", file=sys.stderr)
         return 1

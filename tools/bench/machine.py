@@ -10,7 +10,6 @@ A benchmark that grows row by row calls `write_rows` after each, so that what is
 import argparse
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,16 +17,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from inspector.bench.machine import Machine, in_words
 from inspector.bench.quantiles import Quantiles, samples_needed
-from inspector.bench.stalls import Stall, stalled_ms
+from inspector.bench.stalls import Stall, StallWatch, stalled_ms
 
 __all__ = [
     "Machine",
     "Quantiles",
     "Stall",
+    "StallWatch",
     "add_json",
     "finish",
     "in_words",

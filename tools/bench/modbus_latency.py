@@ -8,8 +8,6 @@ calls at a time, so that a machine that is busy for a while is busy for both.
 """
 
 import argparse
-import json
-import math
 import socket
 import struct
 import sys
@@ -18,9 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
-
-from rich.console import Console
-from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -33,9 +28,19 @@ from inspector.plc.link import PlcLink
 from inspector.plc.registers import Flag, RegisterMap, State, Status, encode_result
 from inspector.plc.server_link import ServedLink
 from tools.bench import peers
+from tools.bench.machine import Machine, Quantiles, add_json, finish
 
 TURN = 250  # calls of one side before it is the other's turn
 FAR_MS = 3_600_000.0
+TITLE = "One verdict over Modbus TCP, against libmodbus (at most 3 times a plain socket)"
+COLUMNS = {
+    "role": "role",
+    "what": "by",
+    "p50_us": "p50 us",
+    "p99_us": "p99 us",
+    "p999_us": "p99.9 us",
+    "times_plain": "x plain socket",
+}
 MOST_TIMES_PLAIN = 3.0  # what is asked of the p50
 clock = SystemClock()
 
@@ -97,16 +102,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="tools/bench/modbus", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--calls", type=int, default=5000, help="of each kind (default: %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here as one JSON object")
+    add_json(parser)
     arguments = parser.parse_args(argv)
-    try:
-        rows = [*_client_role(arguments.calls), *_server_role(arguments.calls)]
-    except peers.MissingPeer as missing:
-        print(f"bench: {missing}", file=sys.stderr)
-        return 2
-    _show(rows)
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"calls": arguments.calls, "rows": rows}, indent=1) + "\n")
+    with Machine() as machine:
+        try:
+            rows = [*_client_role(arguments.calls), *_server_role(arguments.calls)]
+        except peers.MissingPeer as missing:
+            print(f"bench: {missing}", file=sys.stderr)
+            return 2
+    finish(arguments.json, TITLE, rows, machine, COLUMNS, calls=arguments.calls)
     return int(any(row["times_plain"] > MOST_TIMES_PLAIN for row in rows if row["bound"]))
 
 
@@ -226,33 +230,14 @@ def _plain_server() -> Iterator[int]:
 def _row(
     role: str, what: str, times_ns: Sequence[int], plain_ns: Sequence[int], *, bound: bool = False
 ) -> dict[str, Any]:
-    p50_us, p99_us = (_percentile_us(times_ns, share) for share in (0.5, 0.99))
-    plain_us = _percentile_us(plain_ns, 0.5)
+    ours, plain = (Quantiles.of([t_ns / 1000 for t_ns in times]) for times in (times_ns, plain_ns))
     return {
         "role": role,
         "what": what,
-        "p50_us": p50_us,
-        "p99_us": p99_us,
-        "times_plain": round(p50_us / plain_us, 2),
+        **ours.fields("us"),
+        "times_plain": round(ours.p50 / plain.p50, 2),
         "bound": bound,
     }
-
-
-def _percentile_us(values_ns: Sequence[int], share: float) -> float:
-    """Return the least value that at least `share` of all do not exceed, microseconds."""
-    return round(sorted(values_ns)[max(1, math.ceil(share * len(values_ns))) - 1] / 1000, 1)
-
-
-def _show(rows: Sequence[dict[str, Any]]) -> None:
-    table = Table(title="One verdict over Modbus TCP, against libmodbus", title_justify="left")
-    for name in ("role", "by", "p50 us", "p99 us", "x plain socket"):
-        table.add_column(name, justify="left" if name in ("role", "by") else "right")
-    for row in rows:
-        asked = " (<= 3)" if row["bound"] else ""
-        table.add_row(
-            row["role"], row["what"], str(row["p50_us"]), str(row["p99_us"]), f"{row['times_plain']}{asked}"
-        )
-    Console().print(table)
 
 
 if __name__ == "__main__":
