@@ -4,6 +4,7 @@ The profiles: `default` for every run, `nightly` for a long one (`--hypothesis-p
 """
 
 import json
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,6 +25,12 @@ for name, examples in (("nightly", 5000), ("default", 150)):
         name, max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
 settings.load_profile("default")
+
+
+def pytest_configure() -> None:
+    """Hear the signals of a terminal, as do the processes the tests start: a suite in the background of a shell, or under nohup, inherits deaf ears."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
