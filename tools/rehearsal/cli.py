@@ -159,7 +159,7 @@ def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
         folders.write_camera_files(shown, sensor, Path(root) / station.DEVICE)
         status, figures, parts = _run(setting, producer, Path(root))
     pages = _look_again(setting, figures, parts)
-    _conclude(setting, figures, pages)
+    _conclude(setting, figures, parts, pages)
     return max(status, int(not result.held(figures)))
 
 
@@ -286,13 +286,15 @@ def _look_again(setting: Setting, figures: dict[str, Any], parts: Sequence[resul
     return pages
 
 
-def _conclude(setting: Setting, figures: dict[str, Any], pages: Sequence[Path]) -> None:
+def _conclude(
+    setting: Setting, figures: dict[str, Any], parts: Sequence[result.PartOutcome], pages: Sequence[Path]
+) -> None:
     """Write the figures, and say in plain words what happened."""
     folder, console = setting.folder, setting.console
     for file in filter(None, (folder / "result.json", setting.arguments.json)):
         _write_json(file, figures)
     console.print()
-    for line in result.words(figures, setting.budget_ms):
+    for line in (*result.words(figures, setting.budget_ms), *result.of_the_model(parts)):
         console.print(line, highlight=False, soft_wrap=True)
     if figures.get("faults"):
         console.print(cost_table(figures["faults"]))

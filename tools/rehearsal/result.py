@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from inspector.clock import NS_PER_MS
+from inspector.model.proportions import clopper_pearson
+from inspector.model.wording import counted
 from inspector.part import Reason
 from tools.linesim.report import percentile_ms
 
@@ -117,7 +119,36 @@ def promises(result: dict[str, Any]) -> list[str]:
     if not result["parts"]:
         return ["No part passed the camera: nothing was seen of any promise."]
     broken = [f"BROKEN PROMISE  {line}" for line in result["broken_promises"]]
-    return broken or ["Every promise held: I1 to I5, seen from outside."]
+    return broken or [
+        (
+            "Every promise held: I1 to I5, seen from outside. They are about the handshake: each part got exactly one verdict, in time, "
+            "and none was released without its own PASS. Whether a defect is seen is up to the model."
+        )
+    ]
+
+
+def of_the_model(outcomes: Sequence[PartOutcome]) -> list[str]:
+    """Return what the escapes say of the model, and what to do about them; nothing where no bad part was scored."""
+    bad = [each for each in outcomes if each.seen["truth"] == "bad" and each.score is not None]
+    images = {each.seen["image"] for each in bad}
+    missed = {each.seen["image"] for each in bad if each.seen["released"]}
+    if not images:
+        return []
+    found = len(images) - len(missed)
+    low, high = clopper_pearson(found, len(images))
+    lines = [
+        (
+            f"The model found {found} of the {len(images)} bad images that it scored, a recall of {found / len(images):.0%} "
+            f"(on others like these {low:.0%} to {high:.0%}, at 95 %): so many escapes are usual for this model."
+        )
+    ]
+    if missed:
+        lines.append(
+            "An escape is a bad part whose score lay below the threshold. To let fewer through: see in the pictures what was missed, "
+            "and fit again with --tune, with examples of such defects (--defects), or with a higher --false-reject-rate; "
+            "`inspector evaluate` measures what it brings."
+        )
+    return lines
 
 
 def words(result: dict[str, Any], budget_ms: float) -> list[str]:
@@ -127,14 +158,14 @@ def words(result: dict[str, Any], budget_ms: float) -> list[str]:
     lines = [
         f"{result['parts']} parts passed the camera: {result['good']} good and {result['bad']} bad ones.",
         f"{result['released']} were released, {rejected.total()} rejected ({others or 'none'}).",
-        f"{result['released_bad']} bad parts escaped.",
-        f"{result['rejected_good']} good parts were rejected, {result['rejected_good_by_score']} by their score.",
+        f"{counted(result['released_bad'], 'bad part')} escaped.",
+        f"{counted(result['rejected_good'], 'good part')} rejected, {result['rejected_good_by_score']} by their score.",
     ]
     slot, engine, overhead = result["trigger_to_slot_ms"], result["engine_ms"], result["overhead_ms"]
     if slot["p50"] is not None:
         lines.append(
             f"From trigger to verdict in the PLC: p50 {slot['p50']:.1f} ms, p99 {slot['p99']:.1f} ms, at most "
-            f"{slot['max']:.1f} ms of {budget_ms:g} ms; {result['late']} late."
+            f"{slot['max']:.1f} ms; the budget is {budget_ms:g} ms. {_late(result['late'])}"
         )
     if engine["p50"] is not None and overhead["p50"] is not None:
         lines.append(
@@ -148,6 +179,15 @@ def words(result: dict[str, Any], budget_ms: float) -> list[str]:
     if result["station_starts"] > 1:
         lines.append(f"The station was started {result['station_starts']} times.")
     return lines
+
+
+def _late(number: int) -> str:
+    if not number:
+        return "No part was late."
+    return (
+        f"Late: {counted(number, 'part')}. One that has no score shortly before its deadline is rejected as LATE, "
+        "so that the PLC has a verdict in time."
+    )
 
 
 def _relative(outcome: PartOutcome) -> float:

@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from tools.rehearsal.result import PartOutcome, assemble, held, join, mistakes, promises, read_lines
+from tools.rehearsal.result import (
+    PartOutcome,
+    assemble,
+    held,
+    join,
+    mistakes,
+    of_the_model,
+    promises,
+    read_lines,
+    words,
+)
 from tools.rehearsal.verify import blame, mixed_up
 
 MS = 1_000_000
@@ -94,6 +104,67 @@ def test_mistakes_are_each_image_once_the_clearest_first() -> None:
     escapes, rejects = mistakes(outcomes)
     assert [each.seen["image"] for each in escapes] == ["bad/2", "bad/1"]
     assert [each.seen["image"] for each in rejects] == ["good/2", "good/1"]
+
+
+def scored(image: str, truth: str, reason: str, score: float | None = 1.0) -> PartOutcome:
+    seen = part(1, 1, image=image, truth=truth, reason=reason, released=reason == "NONE")
+    return PartOutcome(seen, {"reason": reason, "score": score})
+
+
+def test_escapes_are_measured_by_what_the_model_scored_each_image_once() -> None:
+    outcomes = [
+        scored("bad/1", "bad", "NONE"),
+        scored("bad/1", "bad", "NONE"),
+        *(scored(f"bad/{number}", "bad", "SCORE") for number in (2, 3, 4)),
+        scored("bad/5", "bad", "LATE"),
+        PartOutcome(part(9, 9, image="bad/6", truth="bad"), None),
+        scored("good/1", "good", "SCORE"),
+    ]
+    recall, advice = of_the_model(outcomes)
+    assert recall.startswith(
+        "The model found 3 of the 4 bad images that it scored, a recall of 75% (on others"
+    )
+    assert "19% to 99%, at 95 %" in recall
+    assert "--defects" in advice
+    assert "below the threshold" in advice
+
+
+def test_where_nothing_escaped_there_is_nothing_to_advise() -> None:
+    [recall] = of_the_model([scored("bad/1", "bad", "SCORE")])
+    assert "1 of the 1 bad images" in recall
+    assert of_the_model([scored("bad/1", "bad", "CAMERA"), scored("good/1", "good", "NONE")]) == []
+
+
+@pytest.mark.parametrize(("late", "said"), [(0, "No part was late."), (1, "Late: 1 part."), (3, "3 parts.")])
+def test_a_late_part_does_not_seem_to_contradict_the_longest_time(late: int, said: str) -> None:
+    spread = {"p50": 9.0, "p99": 20.0, "max": 96.2}
+    result: dict[str, Any] = {
+        "parts": 20,
+        "good": 10,
+        "bad": 10,
+        "released": 9,
+        "rejects": {"SCORE": 11},
+        "released_bad": 1,
+        "rejected_good": 2,
+        "rejected_good_by_score": 1,
+        "trigger_to_slot_ms": spread,
+        "engine_ms": spread,
+        "overhead_ms": spread,
+        "late": late,
+        "uncounted": 0,
+        "station_starts": 1,
+    }
+    lines = words(result, 100.0)
+    [times] = [line for line in lines if line.startswith("From trigger")]
+    assert "at most 96.2 ms; the budget is 100 ms." in times
+    assert said in times
+    assert "1 bad part escaped." in lines
+
+
+def test_held_promises_are_told_apart_from_what_the_model_sees() -> None:
+    [line] = promises({"parts": 3, "broken_promises": []})
+    assert line.startswith("Every promise held")
+    assert "up to the model" in line
 
 
 def test_a_torn_line_is_left_out(tmp_path: Path) -> None:
