@@ -26,7 +26,7 @@ case "$1 $2" in
 "-m pip")
     case $3 in
     --version) [ ! -e "{folder}/no-pip" ] || [ "$0" != "{folder}/stand-in" ] ;;
-    install) [ ! -e "{folder}/no-network" ] ;;
+    install) echo "pip has a word" >&2; [ ! -e "{folder}/no-network" ] ;;
     esac
     ;;
 esac
@@ -128,6 +128,17 @@ def test_a_checkout_that_was_moved_is_set_up_anew(checkout: Checkout, tmp_path: 
     asked = checkout.asked()
     assert f"-m venv --clear {checkout.folder}/.venv" in asked
     assert [words for words in asked if words.endswith(f"--editable {checkout.folder}[dev]")]
+
+
+def test_what_pip_says_is_shown_only_where_it_fails(checkout: Checkout) -> None:
+    (checkout.folder / "no-network").touch()
+    failed = checkout.set_up("dev")
+    assert (failed.returncode, failed.stderr) == (1, "pip has a word\n")
+    (checkout.folder / "no-network").unlink()
+    done = checkout.set_up("dev")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("setting up ")
+    assert done.stdout.count("\n") == 1
 
 
 def test_an_install_that_failed_is_tried_again(checkout: Checkout) -> None:
