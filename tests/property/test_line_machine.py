@@ -211,7 +211,6 @@ class LineMachine(RuleBasedStateMachine):
         self.happens("link", ms, outage_ms=outage_ms)
 
     @precondition(lambda self: not self.left_alone())
-    @precondition(lambda self: not self.left_alone())
     @rule(
         ms=moments,
         trip_ms=st.sampled_from([0.0, 0.5, 4.0, 15.0, 40.0]),
