@@ -8,16 +8,16 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from inspector.plc.registers import RegisterMap
+from tools.linesim.arguments import argument_parser
 from tools.linesim.conveyor import InputError, check_budget, least_spacing_ms, read_items
 from tools.linesim.faults import CameraSocket, read_faults
-from tools.linesim.judge import HELD_NS, Judge
-from tools.linesim.line import CHALLENGE, Line, Plan
+from tools.linesim.judge import Judge
+from tools.linesim.line import Line, Plan
 from tools.linesim.plc import GateCoil, Plc
 from tools.linesim.polling import PollingPlc
 from tools.linesim.report import NS_PER_MS, PartLog, percentile_ms, result, show, write_json
@@ -28,133 +28,13 @@ HELD_MAX_MS = 60_000
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the line that the arguments describe."""
-    arguments = _parser().parse_args(argv)
+    arguments = argument_parser().parse_args(argv)
     try:
         plan = _plan(arguments)
         return asyncio.run(_run(arguments, plan))
     except InputError as error:
         print(f"linesim: {error}", file=sys.stderr)
         return 2
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="linesim",
-        description="A simulated conveyor, its PLC (a Modbus TCP server, or client) and its gate. Judges a station from outside.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    registers = RegisterMap()
-    add = parser.add_argument
-    add(
-        "--images",
-        type=Path,
-        required=True,
-        help='JSON file {"good": [image, ...], "bad": [...]}: the camera\'s names',
-    )
-    add("--camera", type=Path, help="the camera's trigger socket; without it nothing is triggered")
-    add("--parts", type=int, help="how many parts pass (default: each image once)")
-    add("--rate", type=float, default=10.0, metavar="HZ", help="parts per second, on average")
-    add("--min-spacing-ms", type=float, help="least time between two parts (default: 0.6 / rate)")
-    add("--budget-ms", type=float, default=100.0, help="from a part's trigger to its gate")
-    add(
-        "--gate-coil",
-        type=int,
-        metavar="ADDRESS",
-        help="the gate follows this coil (1 = let pass), not the release rule",
-    )
-    add("--gate-ms", type=float, help="from a part's trigger to its gate (default: the budget)")
-    add(
-        "--coil-hold-ms",
-        type=float,
-        default=30.0,
-        help="the PLC drops the coil if it is not written again for so long",
-    )
-    add("--seed", type=int, default=1, help="order and spacing of the parts")
-    add("--first-part-id", type=int, default=1, help="id of the first part, 1..65535")
-    add(
-        "--software-trigger",
-        action="store_true",
-        help="the station triggers the camera by software: tell the camera which part stands before it, and send no pulse",
-    )
-    add("--faults", type=Path, help="YAML list of {at_part: N, do: ...}; see faults.py")
-    add(
-        "--role",
-        choices=("server", "client"),
-        default="server",
-        help="the PLC's side of Modbus: client is for a station in the server role, at --host and --port",
-    )
-    add("--host", default="127.0.0.1", help="address to listen at, or the station's")
-    add("--port", type=int, default=5020, help="port to listen at (0 takes a free one), or the station's")
-    add("--unit-id", type=int, default=1, help="the station's, for --role client")
-    add(
-        "--cycle-ms",
-        type=float,
-        default=2.0,
-        help="pause of the PLC's program between two rounds, for --role client",
-    )
-    add(
-        "--results-address",
-        type=int,
-        default=registers.results_address,
-        help="first register of the results",
-    )
-    add("--status-address", type=int, default=registers.status_address, help="first register of the status")
-    add(
-        "--control-address",
-        type=int,
-        default=registers.control_address,
-        help="first register of the control block",
-    )
-    add("--slots", type=int, default=registers.slots, help="result slots")
-    add(
-        "--word-order",
-        choices=("high_first", "low_first"),
-        default=registers.word_order,
-        help="of 32-bit counters",
-    )
-    add(
-        "--ready-timeout",
-        type=float,
-        default=30.0,
-        metavar="S",
-        help="how long the station may take to be READY",
-    )
-    add("--settle-timeout", type=float, default=5.0, metavar="S", help="how long the last counters may take")
-    add(
-        "--held-ms",
-        type=float,
-        default=HELD_NS / NS_PER_MS,
-        metavar="MS",
-        help="how long the network may hold a call: a PASS that comes later than that after its deadline was sent too late",
-    )
-    add(
-        "--challenge",
-        default=",".join(CHALLENGE),
-        metavar="bad,good,...",
-        help="how the station wants the parts of a challenge to come out",
-    )
-    add(
-        "--clear-after-ms",
-        type=float,
-        default=500.0,
-        metavar="MS",
-        help="after so long somebody empties the bin and clears the fault of a line that was stopped",
-    )
-    add(
-        "--linger",
-        type=float,
-        default=0.0,
-        metavar="S",
-        help="keep the PLC alive after the result, at most so long",
-    )
-    add("--json", type=Path, help="write the result here, as one JSON object")
-    add("--record", type=Path, help="write each part here, as JSON lines")
-    add(
-        "--live",
-        action="store_true",
-        help="say what happens on standard output, as JSON lines, instead of the table",
-    )
-    return parser
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
