@@ -11,6 +11,7 @@ from inspector.errors import ImagesError, ModelError
 from inspector.model.batches import Batches
 from inspector.model.kinds import Kind, own_kinds, without
 from inspector.model.next_batch import LEAST_BATCHES, limit_for, outlook, rate_interval
+from inspector.model.wording import counted
 
 MINIMUM_IMAGES = 20
 _WORTH_SAYING = 0.5  # a next batch that may lose more than half is no promise
@@ -143,8 +144,8 @@ def _outliers(
 def _unpromised(batches: Batches, judged: int) -> Iterator[str]:
     if batches.source in ("folders", "times"):
         yield (
-            f"no false-reject rate is promised for the next batch: {judged} batches of at least 5 good images cannot tell how "
-            f"batches differ; add images until there are {LEAST_BATCHES}, better 6"
+            f"no false-reject rate is promised for the next batch: {counted(judged, 'batch', 'batches')} of at least 5 good images "
+            f"cannot tell how batches differ; add images until there are {LEAST_BATCHES}, better 6"
         )
     else:
         yield (

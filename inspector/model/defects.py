@@ -1,4 +1,7 @@
-"""Images of known defects: one sub-folder for each kind, its name the defect's, and masks of where it is, if there are any."""
+"""Images of known defects: one sub-folder for each kind, its name the defect's, and masks of where it is, if there are any.
+
+A folder without sub-folders is one kind that has no name of its own.
+"""
 
 import re
 from collections.abc import Sequence
@@ -14,6 +17,7 @@ from inspector.model.images import find_mask, list_images, read_image
 
 # Below, one odd example is a third of what a defect is said to look like. Magnetic tiles: 5 examples of each class help already.
 LEAST_EXAMPLES = 3
+UNNAMED = "defect"  # what images in no sub-folder are said to have
 MOST_CLASSES = 64  # a name for each in every record; nobody tells more apart
 # Letters, digits, - and _: names go into logs, labels of metrics and reports.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
@@ -49,20 +53,21 @@ class DefectImages:
 def list_defects(folder: Path, masks: Path | None = None) -> DefectImages:
     """Return the examples below `folder`, with their masks below `masks` where that is given. Raises ImagesError.
 
+    Without sub-folders all are of the one kind UNNAMED; images beside sub-folders are refused, since they may belong into one.
     A mask that is black throughout is none: published sets hold some, and an example helps without one too.
     """
     paths = list_images(folder)
     loose = [path for path in paths if path.parent == folder]
-    if loose:
+    if loose and len(loose) < len(paths):
         raise ImagesError(
             f"{loose[0]}: expected images of known defects in sub-folders named after the defect, found one beside them; "
-            "move it into the folder of its defect"
+            "move it into the folder of its defect, or all images into one folder where no kinds are to be told apart"
         )
     by_name: dict[str, list[Path]] = {}
     for path in paths:
-        by_name.setdefault(path.relative_to(folder).parts[0], []).append(path)
+        by_name.setdefault(UNNAMED if loose else path.relative_to(folder).parts[0], []).append(path)
     for name, of_class in by_name.items():
-        _check_class(folder / name, len(of_class))
+        _check_class(folder if loose else folder / name, name, len(of_class))
     if len(by_name) > MOST_CLASSES:
         raise ImagesError(
             f"{folder}: expected at most {MOST_CLASSES} kinds of defect, found {len(by_name)}; join those that are alike"
@@ -114,11 +119,11 @@ def read_mask(path: Path, size: tuple[int, ...]) -> NDArray[np.bool_]:
     return mask
 
 
-def _check_class(folder: Path, count: int) -> None:
-    if not _NAME.fullmatch(folder.name):
+def _check_class(folder: Path, name: str, count: int) -> None:
+    if not _NAME.fullmatch(name):
         raise ImagesError(
             f"{folder}: expected the name of a defect of letters, digits, '-' and '_', at most 32 and a letter first, "
-            f"got {folder.name!r}; rename the folder"
+            f"got {name!r}; rename the folder"
         )
     if count < LEAST_EXAMPLES:
         raise ImagesError(

@@ -115,7 +115,13 @@ def fit(
     graph, kept = model.fused(exposure, progress)
 
     known = () if examples is None else examples.warnings
-    warnings = (*found.warnings, *known, *model.warnings, *framing.warnings(), *threshold.warnings)
+    warnings = (
+        *found.warnings,
+        *known,
+        *model.warnings(threshold.value),
+        *framing.warnings(),
+        *threshold.warnings,
+    )
     references = _references(paths, scores, graph, model.geometry)
     facts = {
         **_what(options, model, kept, exposure),
@@ -226,7 +232,7 @@ def _calibration(
         {
             "image": str(path.relative_to(root)),
             "batch": batch,
-            "family": int(family),
+            "family": int(family) + 1,  # as warnings count them
             "fold": int(fold),
             "score": float(score),
         }

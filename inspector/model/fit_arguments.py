@@ -58,7 +58,8 @@ def _add_images(group: "argparse._ArgumentGroup") -> None:
         "--defects",
         type=Path,
         metavar="DIR",
-        help="images of known defects, a sub-folder for each kind, named after it; 3 of each at least, 10 are good",
+        help="images of known defects, a sub-folder for each kind, named after it (without any all are one kind); 3 of each at least, "
+        "10 are good; the threshold still comes from good parts",
     )
     group.add_argument(
         "--defect-masks",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from inspector.model.console import add_json, check_json, progress_bars, show_table, write_json
 from inspector.model.fit_arguments import add_arguments, options_of, tune_within_ms
 from inspector.model.tune_table import show_tuning
+from inspector.model.wording import counted
 
 if TYPE_CHECKING:
     from inspector.model.fit import FitResult
@@ -53,16 +54,13 @@ def _show_fit(result: "FitResult") -> None:
             ("good images", f"{result.images}, {_batches(manifest.held_out)}"),
             (
                 "input",
-                f"{manifest.input.width} x {manifest.input.height}, {manifest.input.channels} channel(s)",
+                f"{manifest.input.width} pixels wide, {manifest.input.height} high, {_COLOUR[manifest.input.channels]}",
             ),
             ("method", f"{result.method}, keeps {result.bank}"),
             ("threshold", f"{result.threshold:.4f}, for {manifest.false_reject_rate:.2%} false rejects"),
             ("held-out images", f"{manifest.held_out.false_reject_rate:.2%} above it"),
             ("next batch", _outlook(manifest.held_out)),
-            *(
-                ("with more images" if point.foreseen else "with fewer", _learnt(point, manifest.held_out))
-                for point in _others(manifest.held_out)
-            ),
+            *_curve(manifest.held_out).items(),
             *_known(manifest.defects),
             ("took", f"{result.seconds:.1f} s, at most {result.peak_rss_mb:.0f} MB"),
         ],
@@ -86,10 +84,11 @@ def _known(defects: "KnownDefects | None") -> "Iterator[tuple[str, str]]":
         )
 
 
+_COLOUR = {1: "grey", 3: "colour"}
 _BATCHES_BY = {
     "folders": "{} batches (sub-folders)",
     "times": "{} batches (pauses in recording)",
-    "likeness": "1 batch, {} groups of like images",
+    "likeness": "1 batch, {} families (images as alike as copies)",
     "none": "1 batch",
 }
 
@@ -106,14 +105,29 @@ def _outlook(held_out: "HeldOut") -> str:
     return f"{share} (95 %)" if held_out.promised else f"no promise; {share} if like these"
 
 
+def _curve(held_out: "HeldOut") -> dict[str, str]:
+    """Return the rows of the learning curve; of two parts that came out as large, one."""
+    return dict(_learnt(point, held_out) for point in _others(held_out))
+
+
 def _others(held_out: "HeldOut") -> "list[LearningPoint]":
-    """Return the points of the learning curve beside the one that holds."""
-    return [point for point in held_out.learning if point.foreseen or point.images != held_out.images]
+    """Return the points of the learning curve that say something beside the one that holds.
+
+    What more images would bring is known only where batches are: else the same threshold would be foreseen, and no rate.
+    """
+    return [
+        point
+        for point in held_out.learning
+        if (point.highest_rate is not None if point.foreseen else point.images != held_out.images)
+    ]
 
 
-def _learnt(point: "LearningPoint", held_out: "HeldOut") -> str:
+def _learnt(point: "LearningPoint", held_out: "HeldOut") -> tuple[str, str]:
     low, high = point.threshold
-    threshold = f"{low:.3f}" if low == high else f"{low:.3f} to {high:.3f}"
-    rate = "" if point.highest_rate is None else f", up to {point.highest_rate:.1%} rejected"
-    batches = f", {point.batches} batches" if held_out.by in {"folders", "times"} else ""
-    return f"{point.images} images{batches}: threshold {threshold}{rate}"
+    threshold = f"threshold {low:.3f}" if low == high else f"threshold {low:.3f} to {high:.3f}"
+    rate = "" if point.highest_rate is None else f", up to {point.highest_rate:.1%} of a next batch rejected"
+    batches = (
+        f" in {counted(point.batches, 'batch', 'batches')}" if held_out.by in {"folders", "times"} else ""
+    )
+    foreseen = " (foreseen)" if point.foreseen else ""
+    return f"with {counted(point.images, 'image')}{batches}", f"{threshold}{rate}{foreseen}"

@@ -105,9 +105,9 @@ class ImportedModel:
     scores: NDArray[np.float64]
     grey: NDArray[np.float64]
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the user should know."""
+    def warnings(self, threshold: float) -> tuple[str, ...]:
+        """Return what the user should know, whatever the threshold."""
+        del threshold
         return (WARNING,)
 
     def held_out(self, paths: Sequence[Path], folds: object, progress: Progress) -> Shown:

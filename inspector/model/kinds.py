@@ -63,4 +63,5 @@ def _groups(batches: Batches) -> Iterator[Kind]:
         for number, name in enumerate(batches.names):
             yield Kind(batches.batch_of == number, f"batch {name}")
     for family in np.unique(batches.family_of):
-        yield Kind(batches.family_of == family, f"family {family + 1}")
+        number = family + 1  # as in the pack's calibration.json
+        yield Kind(batches.family_of == family, f"as alike as copies, family {number} in calibration.json")

@@ -15,6 +15,9 @@ from inspector.model.progress import Progress, counter
 from inspector.model.scoring import compiled
 from inspector.model.settling import Shown, confidences, confusion, named, settle
 from inspector.model.spec import ModelSpec
+from inspector.model.wording import counted
+
+_HARDLY = 0.5  # share of held-out examples rejected below which a class is called hardly found
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +33,20 @@ class Known:
     evidence: Evidence
     broad: NDArray[np.float64]
 
-    @property
-    def warnings(self) -> Iterator[str]:
-        """Yield which classes may be told by the day or the lot of their examples instead of the defect. After `settled`."""
-        if self.evidence.settled is None:
+    def warnings(self, threshold: float) -> Iterator[str]:
+        """Yield which classes are hardly found, or told by the day or the lot of their examples instead. After `settled`."""
+        settled = self.evidence.settled
+        if settled is None:
             return
-        for kind, (name, limit) in enumerate(
-            zip(self.looked.names, self.evidence.settled.limits, strict=True)
-        ):
+        rejected = self.shown.joined(settled) > threshold
+        for kind, (name, limit) in enumerate(zip(self.looked.names, settled.limits, strict=True)):
+            own = rejected[self.looked.kinds == kind]
+            if own.mean() < _HARDLY:
+                yield (
+                    f"{name} is hardly found: {int(own.sum())} of {counted(len(own), 'held-out example')} rejected, so that most parts "
+                    "with it will pass; see whether it shows in the images at all, try a larger --size or --tune, mark it (--defect-masks), "
+                    "or add examples"
+                )
             if np.median(self.broad[self.looked.kinds == kind]) > limit:
                 yield (
                     f"most examples of {name} count as {name} over a fifth of the picture and more: if the defect is smaller, they differ "

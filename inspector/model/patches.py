@@ -42,10 +42,9 @@ class PatchModel:
         """Of the graph's input."""
         return self.spec.geometry
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the user should know of it: how far to trust what is known of defects."""
-        return () if self.known is None else tuple(self.known.warnings)
+    def warnings(self, threshold: float) -> tuple[str, ...]:
+        """Return what the user should know of it at this threshold: how far to trust what is known of defects."""
+        return () if self.known is None else tuple(self.known.warnings(threshold))
 
     @property
     def grey(self) -> NDArray[np.float64]:

@@ -19,8 +19,9 @@ Image = NDArray[np.uint8]
 
 GOOD = 200  # good images, at most
 EACH = 20  # defects of each kind
-# A third of all defects are broad: with fewer, every product would get the largest size, which finds specks and misses shades. On
-# magnetic tiles and solar cells this share chose best on real defects (of an eighth to a half).
+# A third of all defects are broad: with few of them nearly every product gets the largest size, which finds specks and misses shades.
+# The share was itself chosen on magnetic tiles and solar cells, where of an eighth to a half it came nearest to what real defects
+# reward; what it does on other products has not been measured.
 BROAD = {"uneven": 3.5}
 JUDGED = 4  # folds whose images are judged, and so models that are fitted for a trial
 SIDE = 576  # images are first brought to the area of a square of this side: 1.5 times the largest input that is tried

@@ -78,7 +78,17 @@ def test_a_name_that_is_none_is_refused(name: str, folder: Path) -> None:
         list_defects(folder)
 
 
-def test_an_image_without_a_name_is_refused(folder: Path) -> None:
+def test_images_without_sub_folders_are_one_kind(tmp_path: Path) -> None:
+    for index in range(3):
+        write(tmp_path / "bad ones" / f"{index}.png")
+    found = list_defects(tmp_path / "bad ones")
+    assert (found.names, found.counts) == (("defect",), (3,))
+    (tmp_path / "bad ones" / "0.png").unlink()
+    with pytest.raises(ImagesError, match="bad ones: expected at least 3 examples of a defect, found 2"):
+        list_defects(tmp_path / "bad ones")
+
+
+def test_an_image_beside_folders_of_kinds_is_refused(folder: Path) -> None:
     write(folder / "loose.png")
     with pytest.raises(ImagesError, match=r"loose\.png: expected images of known defects in sub-folders"):
         list_defects(folder)

@@ -4,24 +4,15 @@ from typing import Literal
 
 import pytest
 
-from inspector.model.fit_command import _learnt
+from inspector.model.fit_command import _curve, _learnt, _others
 from inspector.model.pack import HeldOut, LearningPoint
 
+By = Literal["folders", "times", "likeness", "none"]
 POINT = LearningPoint(images=120, batches=6, threshold=(1.25, 1.5), highest_rate=0.08, foreseen=True)
 
 
-@pytest.mark.parametrize(
-    ("by", "said"),
-    [
-        ("folders", "120 images, 6 batches: threshold 1.250 to 1.500, up to 8.0% rejected"),
-        ("likeness", "120 images: threshold 1.250 to 1.500, up to 8.0% rejected"),
-        ("none", "120 images: threshold 1.250 to 1.500, up to 8.0% rejected"),
-    ],
-)
-def test_batches_are_counted_only_where_there_are_some(
-    by: Literal["folders", "times", "likeness", "none"], said: str
-) -> None:
-    held_out = HeldOut(
+def held_out(by: By, *learning: LearningPoint) -> HeldOut:
+    return HeldOut(
         by=by,
         batches=3,
         families=60,
@@ -32,6 +23,42 @@ def test_batches_are_counted_only_where_there_are_some(
         next_images=100,
         promised=False,
         confidence=0.95,
-        learning=(POINT,),
+        learning=learning,
     )
-    assert _learnt(POINT, held_out) == said
+
+
+@pytest.mark.parametrize(
+    ("by", "label"),
+    [
+        ("folders", "with 120 images in 6 batches"),
+        ("likeness", "with 120 images"),
+        ("none", "with 120 images"),
+    ],
+)
+def test_batches_are_counted_only_where_there_are_some(by: By, label: str) -> None:
+    said = "threshold 1.250 to 1.500, up to 8.0% of a next batch rejected (foreseen)"
+    assert _learnt(POINT, held_out(by)) == (label, said)
+
+
+def test_one_batch_is_written_as_one() -> None:
+    point = POINT.model_copy(update={"batches": 1, "foreseen": False, "highest_rate": None})
+    assert _learnt(point, held_out("folders")) == (
+        "with 120 images in 1 batch",
+        "threshold 1.250 to 1.500",
+    )
+
+
+def test_only_points_that_say_something_are_shown_each_under_a_label_of_its_own() -> None:
+    fewer, all_of_them = (
+        POINT.model_copy(update={"images": images, "foreseen": False, "highest_rate": None})
+        for images in (15, 60)
+    )
+    more = POINT.model_copy(update={"images": 240})
+    nothing = POINT.model_copy(update={"images": 480, "highest_rate": None})
+    seen = held_out("folders", fewer, all_of_them, POINT, more, nothing)
+    assert _others(seen) == [fewer, POINT, more]
+    again = fewer.model_copy(update={"threshold": (1.1, 1.2)})
+    assert list(_curve(held_out("folders", fewer, again, POINT))) == [
+        "with 15 images in 6 batches",
+        "with 120 images in 6 batches",
+    ]
