@@ -6,6 +6,7 @@ from inspector.changeover import Recipe
 from inspector.config.loading import LoadedConfig
 from inspector.engine.base import Engine, open_engine
 from inspector.model.pack import Pack, load_pack, require_unchanged
+from inspector.model.precision import settle
 from inspector.model.selftest import require_agreement
 from inspector.part import Deciding
 from inspector.service.kept import KeptNumbers
@@ -64,6 +65,7 @@ def open_unchanged(kind: str, pack: Pack) -> Engine:
     DisagreementError where the engine gives other scores than the pack's.
     """
     require_unchanged(pack)
+    settle(kind, pack)
     engine = open_engine(kind, pack.graph, pack.geometry)
     try:
         require_unchanged(pack)  # nor while the engine read it

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from inspector.clock import NS_PER_MS, SystemClock, sleep_ms
 from inspector.engine.base import Score, check_contract, one_line, to_score
+from inspector.engine.build import INSTALL, load_tensorrt, logger_of, plan_for
 from inspector.engine.decoding import Samples
 from inspector.engine.place import IDENTITY, Affine
-from inspector.engine.plan import Plan, PlanKey, plan_folder, read_plan, sha256, write_plan
+from inspector.engine.plan import Plan, plan_folder
 from inspector.engine.preprocess import Geometry, copy_prepared, prepare
 from inspector.errors import (
     EngineClosedError,
@@ -39,7 +40,6 @@ log = logging.getLogger(__name__)
 
 # RTX compiles kernels on the first runs, and the clocks of an idle GPU need some to come up.
 _WARM_UP_RUNS = 20
-_INSTALL = "sh tools/setup gpu"
 
 
 class TensorRTEngine:
@@ -80,7 +80,7 @@ class TensorRTEngine:
             ) from error
         try:
             with self._current():
-                plan = _plan(trt, graph, device)
+                plan = plan_for(trt, graph, "sm{}{}".format(*device.compute_capability()), device.name())
                 check_contract(plan.inputs, plan.outputs, geometry, graph)
                 self._load(trt, plan, graph)
         except BaseException:
@@ -125,7 +125,7 @@ class TensorRTEngine:
 
     def _load(self, trt: Any, plan: Plan, graph: Path) -> None:
         """Deserialise the plan and set up memory, stream and event, under the current context."""
-        logger = _logger(trt)
+        logger = logger_of(trt)
         self._runtime = trt.Runtime(logger)
         self._engine = self._runtime.deserialize_cuda_engine(plan.data)
         if self._engine is None:
@@ -195,14 +195,6 @@ class TensorRTEngine:
 _HUNG: list[TensorRTEngine] = []
 
 
-def load_tensorrt() -> Any:
-    """Return the module `tensorrt`, else `tensorrt_rtx`; what we use is common to both. Raises EngineUnavailableError."""
-    for name in ("tensorrt", "tensorrt_rtx"):
-        with contextlib.suppress(ImportError):
-            return importlib.import_module(name)
-    raise EngineUnavailableError(f"no tensorrt and no tensorrt_rtx that loads: {_INSTALL}")
-
-
 def require_device() -> tuple[Any, Any]:
     """Return the modules (tensorrt, pycuda.driver), initialised, or raise EngineUnavailableError naming all that is missing."""
     missing = []
@@ -211,9 +203,9 @@ def require_device() -> tuple[Any, Any]:
     except OSError:
         missing.append("no libcuda.so.1 (install the NVIDIA driver)")
     if importlib.util.find_spec("pycuda") is None:
-        missing.append(f"no pycuda ({_INSTALL}, which needs the CUDA toolkit)")
+        missing.append(f"no pycuda ({INSTALL}, which needs the CUDA toolkit)")
     if not any(importlib.util.find_spec(name) for name in ("tensorrt", "tensorrt_rtx")):
-        missing.append(f"no tensorrt and no tensorrt_rtx ({_INSTALL})")
+        missing.append(f"no tensorrt and no tensorrt_rtx ({INSTALL})")
     if missing:
         raise EngineUnavailableError(", ".join(missing))
     trt = load_tensorrt()
@@ -229,101 +221,3 @@ def require_device() -> tuple[Any, Any]:
     if count == 0:
         raise EngineUnavailableError("the NVIDIA driver sees no GPU")
     return trt, cuda
-
-
-def build_plan(trt: Any, graph: Path, data: bytes, compute_capability: str) -> Plan:
-    """Compile the ONNX bytes `data`, read from `graph`, into a strongly typed plan for e.g. "sm86". RTX needs no GPU for it.
-
-    Strongly typed: every layer computes in the type that the graph says, so that the threshold calibrated on the graph holds.
-    """
-    logger = _logger(trt)
-    builder = trt.Builder(logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
-    if not parser.parse(data):
-        errors = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
-        raise GraphError(f"{graph}: {trt.__name__} cannot read this graph: {one_line(Exception(errors))}")
-    inputs = {t.name: _tensor(trt, t) for t in map(network.get_input, range(network.num_inputs))}
-    outputs = {t.name: _tensor(trt, t) for t in map(network.get_output, range(network.num_outputs))}
-    config = builder.create_builder_config()
-    # 10 bits of mantissa are not the float32 of the calibration: the distance is a small difference of large sums.
-    config.clear_flag(trt.BuilderFlag.TF32)
-    if hasattr(config, "set_compute_capability"):  # RTX; the full TensorRT builds for the GPU it runs on
-        config.num_compute_capabilities = 1
-        config.set_compute_capability(_capability(trt, compute_capability), 0)
-    serialised = builder.build_serialized_network(network, config)
-    if serialised is None:
-        raise GraphError(
-            f"{graph}: {trt.__name__} cannot compile this graph for {compute_capability}: {logger.last_error()}"
-        )
-    return Plan(bytes(serialised), inputs, outputs)
-
-
-def _plan(trt: Any, graph: Path, device: Any) -> Plan:
-    """Return the cached plan for this graph, runtime and GPU, or build and cache it."""
-    data = graph.read_bytes()
-    key = PlanKey(
-        graph_sha256=sha256(data),
-        runtime=trt.__name__,
-        runtime_version=trt.__version__,
-        compute_capability="sm{}{}".format(*device.compute_capability()),
-        gpu=device.name(),
-    )
-    folder = plan_folder(graph)
-    try:
-        cached = read_plan(folder, key)
-    except GraphError as error:
-        log.warning("plan_refused", extra={"why": str(error), "next": "building it again"})
-        cached = None
-    if cached is not None:
-        return cached
-    log.info("plan_building", extra={"graph": str(graph), **key.model_dump()})
-    plan = build_plan(trt, graph, data, key.compute_capability)
-    try:
-        write_plan(folder, key, plan)
-    except OSError as error:  # the plan in hand is good; only the next start will be slow again
-        log.warning("plan_not_cached", extra={"folder": str(folder), "why": one_line(error)})
-    return plan
-
-
-def _capability(trt: Any, name: str) -> Any:
-    try:
-        return getattr(trt.ComputeCapability, name.upper())
-    except AttributeError:
-        raise EngineUnavailableError(
-            f"{trt.__name__} {trt.__version__} has no kernels for {name.upper()}: install tensorrt, the full package"
-        ) from None
-
-
-def _tensor(trt: Any, tensor: Any) -> tuple[str, tuple[int, ...]]:
-    return np.dtype(trt.nptype(tensor.dtype)).name, tuple(tensor.shape)
-
-
-_loggers: dict[str, Any] = {}  # by package: TensorRT keeps the first one it is given for the whole process
-
-
-def _logger(trt: Any) -> Any:
-    """Return TensorRT's logger, without an error so far: passes warnings and errors on to ours, keeps the last error for our message."""
-    severity = trt.ILogger.Severity
-
-    class Logger(trt.ILogger):  # type: ignore[misc]  # the vendor's class is untyped, and known only once it is imported
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.error = ""
-
-        def log(self, level: Any, message: str) -> None:
-            """Take one message; any thread of TensorRT's."""
-            text = one_line(Exception(message))
-            if level in {severity.ERROR, severity.INTERNAL_ERROR}:
-                self.error = text
-                log.error("tensorrt_error", extra={"text": text})
-            elif level == severity.WARNING:
-                log.warning("tensorrt_warning", extra={"text": text})
-
-        def last_error(self) -> str:
-            """Return the last error, for a message of ours."""
-            return self.error or "it gave no reason"
-
-    logger = _loggers.setdefault(trt.__name__, Logger())
-    logger.error = ""
-    return logger

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from inspector.engine.plan import Plan, PlanKey, plan_folder, read_plan, write_plan
+from inspector.engine.plan import (
+    Plan,
+    PlanKey,
+    Precision,
+    plan_folder,
+    read_plan,
+    read_precision,
+    write_plan,
+    write_precision,
+)
 from inspector.errors import GraphError
 
 KEY = PlanKey(
@@ -14,6 +23,8 @@ KEY = PlanKey(
     runtime_version="1.7.1.116",
     compute_capability="sm86",
     gpu="NVIDIA RTX A2000",
+    precision="half",
+    rules=1,
 )
 PLAN = Plan(
     b"\x00plan\xff" * 100,
@@ -49,12 +60,23 @@ def test_nothing_is_found_where_nothing_was_written(folder: Path) -> None:
         {"runtime_version": "1.8.0.1"},
         {"compute_capability": "sm89"},
         {"gpu": "NVIDIA RTX A4000"},
+        {"precision": "float32"},
+        {"rules": 2},
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_a_plan_for_another_graph_runtime_or_gpu_is_not_taken(change: dict[str, str], folder: Path) -> None:
+def test_a_plan_for_another_graph_runtime_or_gpu_is_refused_by_name(
+    change: dict[str, str], folder: Path
+) -> None:
     write_plan(folder, KEY, PLAN)
-    assert read_plan(folder, KEY.model_copy(update=change)) is None
+    wanted = KEY.model_copy(update=change)
+    other = folder / f"{wanted.runtime}-{wanted.compute_capability}"
+    for suffix in (".plan", ".json"):  # as if copied from a machine with another GPU
+        content = (folder / f"tensorrt_rtx-sm86{suffix}").read_bytes()
+        other.with_suffix(suffix).write_bytes(content)
+    [(name, value)] = change.items()
+    with pytest.raises(GraphError, match=f"expected a plan for {name} {str(value)[:24]}, this one is for"):
+        read_plan(folder, wanted)
 
 
 @pytest.mark.parametrize(
@@ -93,3 +115,25 @@ def test_a_crash_between_plan_and_sidecar_is_noticed(folder: Path) -> None:
         read_plan(folder, KEY)
     write_plan(folder, KEY, newer)
     assert read_plan(folder, KEY) == newer
+
+
+SETTLED = Precision(
+    graph_sha256="ab" * 32, rules=1, taken="half", bound=0.01, worst=0.002, images=3, why="within the bound"
+)
+
+
+def test_what_was_settled_of_precision_holds_for_its_graph_and_rules_only(folder: Path) -> None:
+    assert read_precision(folder, "ab" * 32, 1) is None
+    write_precision(folder, SETTLED)
+    assert read_precision(folder, "ab" * 32, 1) == SETTLED
+    assert read_precision(folder, "cd" * 32, 1) is None
+    assert read_precision(folder, "ab" * 32, 2) is None
+
+
+@pytest.mark.parametrize("text", ["", '{"taken": "half"}', "[1, 2"])
+def test_a_damaged_precision_is_refused_in_one_line(text: str, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "precision.json").write_text(text)
+    with pytest.raises(GraphError, match="says nothing of precision") as caught:
+        read_precision(folder, "ab" * 32, 1)
+    assert "\n" not in str(caught.value)

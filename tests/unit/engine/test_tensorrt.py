@@ -4,7 +4,6 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import pytest
 from inspector.engine import tensorrt as engine_module
 from inspector.engine.plan import plan_folder
 from inspector.engine.preprocess import Geometry
-from inspector.engine.tensorrt import TensorRTEngine, build_plan, load_tensorrt, require_device
+from inspector.engine.tensorrt import TensorRTEngine, require_device
 from inspector.errors import (
     EngineClosedError,
     EngineError,
@@ -49,53 +48,6 @@ def gpu(graph: Path, rtx: Any, monkeypatch: pytest.MonkeyPatch) -> StandInGpu:
     return gpu
 
 
-# -- the builder: real -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("capability", ["sm80", "sm86", "sm89", "sm120"])
-def test_a_plan_is_built_without_a_gpu(capability: str, graph: Path, rtx: Any) -> None:
-    plan = build_plan(rtx, graph, graph.read_bytes(), capability)
-    assert len(plan.data) > 100_000
-    assert plan.inputs == {"image": ("uint8", (1, 32, 48, 1))}
-    assert plan.outputs == {"score": ("float32", (1,)), "heatmap": ("float32", (1, 8, 12))}
-
-
-def test_two_builds_give_the_same_bytes_and_two_gpus_give_two_plans(graph: Path, rtx: Any) -> None:
-    first, again, other = (
-        build_plan(rtx, graph, graph.read_bytes(), c).data for c in ("sm86", "sm86", "sm120")
-    )
-    assert first == again != other
-
-
-def test_float32_is_computed_in_float32(graph: Path, rtx: Any) -> None:
-    """TF32 keeps 10 bits of mantissa, and is on unless switched off."""
-    configs = []
-
-    class Builder(rtx.Builder):  # type: ignore[misc]  # untyped
-        def build_serialized_network(self, network: Any, config: Any) -> Any:
-            configs.append(config)
-            return super().build_serialized_network(network, config)
-
-    observed = SimpleNamespace(**{name: getattr(rtx, name) for name in dir(rtx)} | {"Builder": Builder})
-    build_plan(observed, graph, graph.read_bytes(), "sm86")
-    assert [config.get_flag(rtx.BuilderFlag.TF32) for config in configs] == [False]
-
-
-def test_float32_products_are_refused_for_turing(graph: Path, rtx: Any) -> None:
-    with pytest.raises(GraphError, match=r"cannot compile this graph for sm75: .*FP32 GEMM is not supported"):
-        build_plan(rtx, graph, graph.read_bytes(), "sm75")
-
-
-def test_a_gpu_the_runtime_has_no_kernels_for_is_named(graph: Path, rtx: Any) -> None:
-    with pytest.raises(EngineUnavailableError, match="no kernels for SM90"):
-        build_plan(rtx, graph, graph.read_bytes(), "sm90")
-
-
-def test_a_truncated_graph_is_refused(graph: Path, rtx: Any) -> None:
-    with pytest.raises(GraphError, match=r"cannot read this graph: .*Failed to parse"):
-        build_plan(rtx, graph, graph.read_bytes()[:-40], "sm86")
-
-
 # -- the plan cache in use -------------------------------------------------------------------------
 
 
@@ -103,7 +55,7 @@ def test_the_second_start_takes_the_cached_plan(
     graph: Path, gpu: StandInGpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     TensorRTEngine(graph, GEOMETRY).close()
-    monkeypatch.setattr(engine_module, "build_plan", lambda *_: pytest.fail("built again"))
+    monkeypatch.setattr("inspector.engine.build.build_plan", lambda *_, **__: pytest.fail("built again"))
     engine = TensorRTEngine(graph, GEOMETRY)
     assert gpu.plans[0] == gpu.plans[1]
     assert engine.score(IMAGE).value == pytest.approx(
@@ -141,7 +93,11 @@ def test_a_cache_that_cannot_be_written_is_told_and_does_no_harm(
     plan_folder(graph).write_text("a file where the folder should be")
     with caplog.at_level(logging.WARNING):
         engine = TensorRTEngine(graph, GEOMETRY)
-    assert [r.getMessage() for r in caplog.records] == ["plan_refused", "plan_not_cached"]
+    assert [r.getMessage() for r in caplog.records] == [
+        "precision_refused",
+        "plan_refused",
+        "plan_not_cached",
+    ]
     assert np.isfinite(engine.score(IMAGE).value)
     engine.close()
 
@@ -249,25 +205,3 @@ def test_all_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -
         EngineUnavailableError, match=r"no libcuda\.so\.1 .*, no pycuda .*, no tensorrt and no tensorrt_rtx"
     ):
         require_device()
-
-
-@pytest.mark.parametrize(
-    ("installed", "taken"), [({"tensorrt", "tensorrt_rtx"}, "tensorrt"), ({"tensorrt_rtx"}, "tensorrt_rtx")]
-)
-def test_the_full_tensorrt_comes_first(
-    installed: set[str], taken: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def import_module(name: str) -> str:
-        if name not in installed:
-            raise ImportError(name)
-        return name
-
-    monkeypatch.setattr("inspector.engine.tensorrt.importlib.import_module", import_module)
-    assert load_tensorrt() == taken
-
-
-def test_without_either_runtime_the_way_to_install_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tensorrt", None)
-    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
-    with pytest.raises(EngineUnavailableError, match="sh tools/setup gpu"):
-        load_tensorrt()
