@@ -1,19 +1,15 @@
-"""The PLC's memory and its Modbus TCP server (pymodbus): holding registers, written and read by FC 3, 6 and 16.
+"""The PLC's memory and its Modbus TCP server: holding registers, written and read by FC 3, 6 and 16.
 
 Every write is stamped in the same step of the event loop that makes it visible, so a stamp is exactly the moment from
 which the gate sees the words. FC 4 reads the same memory; other functions are answered with exception 1, addresses
 outside the blocks, and writes into the PLC's own control block, with exception 2.
 """
 
+import asyncio
 import dataclasses
-import logging
 import time
 from collections.abc import Sequence
 from typing import Protocol
-
-from pymodbus.constants import ExcCodes
-from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator import DataType, SimData, SimDevice
 
 from inspector.plc.registers import (
     CONTROL,
@@ -26,14 +22,9 @@ from inspector.plc.registers import (
     encode_control,
 )
 from tools.linesim.conveyor import InputError
+from tools.linesim.modbus import Connection, Refusal, RefusedError
 
 PART_ID_MAX = 65535
-WRITE_COIL = 5
-READ_FUNCTIONS = (3, 4, 6)  # pymodbus reads back what FC 6 wrote, for its answer
-WRITE_FUNCTIONS = (6, 16)
-# It tells of connections lost, which is what we do on purpose, and dumps the traffic before them.
-logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-
 PART_COUNT = next(f.offset for f in CONTROL if f.name == "part_count")
 
 
@@ -89,27 +80,26 @@ class Plc:
         self.failure: InputError | None = None  # what keeps the two from talking, where a person must mend it
         self._words = [0] * max(block.stop for block in registers.blocks().values())
         self._count_is_new = False
-        self._server: ModbusTcpServer | None = None
+        self._server: asyncio.Server | None = None
+        self._connections: set[Connection] = set()
 
     @property
     def connected(self) -> bool:
         """Whether anybody is connected."""
-        return self._server is not None and bool(self._server.active_connections)
+        return bool(self._connections)
 
     async def power_on(self) -> None:
         """Listen. Port 0 takes a free one and keeps it. Raises InputError where the port cannot be had."""
-        memory = SimData(0, count=len(self._words), datatype=DataType.REGISTERS)
-        device = SimDevice(id=0, simdata=[memory], action=self._accessed)
-        server = ModbusTcpServer(
-            device, address=(self.host, self.port), trace_connect=self._connection_changed
-        )
+        loop = asyncio.get_running_loop()
         try:
-            await server.serve_forever(background=True)
-        except RuntimeError as error:
+            server = await loop.create_server(
+                lambda: Connection(self, self._connection_changed), self.host, self.port
+            )
+        except OSError as error:
             raise InputError(
                 f"expected a free port at {self.host}:{self.port}, got none: stop what uses it, or take --port 0"
             ) from error
-        self.port = server.transport.sockets[0].getsockname()[1]  # type: ignore[attr-defined]  # it is asyncio's Server
+        self.port = server.sockets[0].getsockname()[1]
         self._server = server
         self.powered = True
         self.set_control(self.control)
@@ -118,7 +108,11 @@ class Plc:
         """Drop all connections and stop listening."""
         server, self._server, self.powered = self._server, None, False
         if server is not None:
-            await server.shutdown()  # type: ignore[no-untyped-call]  # pymodbus
+            server.close()
+            for connection in list(self._connections):
+                connection.drop()
+            await server.wait_closed()
+            self._connections.clear()
             self._tell_link_lost()
 
     def forget(self, *, keep_count: bool) -> None:
@@ -163,51 +157,48 @@ class Plc:
         first = self.registers.status_address
         return decode_status(self._words[first : first + STATUS_WORDS], self.registers.word_order)
 
-    async def _accessed(
-        self,
-        function: int,
-        _start: int,
-        address: int,
-        count: int,
-        current: list[int],
-        values: list[int] | list[bool] | None,
-    ) -> ExcCodes | None:
-        """Serve one request from our own memory. pymodbus answers after this in the same step of the loop."""
-        if not self.powered:
-            return ExcCodes.DEVICE_FAILURE  # a request that pymodbus had taken in before the power went
-        if function == WRITE_COIL and self.gate_coil is not None and address == self.gate_coil.address:
-            self._coil_accessed(self.gate_coil, values)
-            return None
-        blocks = self.registers.blocks()
-        if values is None and function in READ_FUNCTIONS:
-            current[address : address + count] = self._words[address : address + count]
-            if address <= blocks["control"].start + PART_COUNT < address + count:
-                self._count_read(self.control.part_count)
-            return None
-        if values is None or function not in WRITE_FUNCTIONS:
-            return ExcCodes.ILLEGAL_FUNCTION
-        if not any(
-            address in block and address + count <= block.stop
-            for block in (blocks["results"], blocks["status"])
-        ):
-            return ExcCodes.ILLEGAL_ADDRESS
+    # -- what the station asks (modbus.Memory) ----------------------------------------------------
+
+    def read(self, address: int, count: int) -> Sequence[int]:
+        """Return registers. A read of the count is noted."""
+        self._require_power()
+        if address + count > len(self._words):
+            raise RefusedError(Refusal.ADDRESS)
+        if address <= self.registers.control_address + PART_COUNT < address + count:
+            self._count_read(self.control.part_count)
+        return self._words[address : address + count]
+
+    def write(self, address: int, words: Sequence[int]) -> None:
+        """Take results or status, all words in this step of the loop."""
+        self._require_power()
+        end, blocks = address + len(words), self.registers.blocks()
+        block = next((blocks[name] for name in ("results", "status") if address in blocks[name]), range(0))
+        if end > block.stop:
+            raise RefusedError(Refusal.ADDRESS)
         t_ns = time.monotonic_ns()
         if self.observer is not None:
             self.observer.before_write(t_ns)
-        self._words[address : address + count] = [int(value) for value in values]
-        if address in blocks["status"]:
+        self._words[address:end] = words
+        if block == blocks["status"]:
             self.status_writes += 1
         elif self.observer is not None:
-            self._tell_slots(address - blocks["results"].start, count, t_ns)
-        return None
+            self._tell_slots(address - block.start, len(words), t_ns)
 
-    def _coil_accessed(self, coil: GateCoil, values: list[int] | list[bool] | None) -> None:
-        if values is None:
-            return  # pymodbus reads back what it wrote, for its answer
+    def write_coil(self, address: int, *, on: bool) -> None:
+        """Take the gate's coil, where it has one."""
+        self._require_power()
+        if self.gate_coil is None:
+            raise RefusedError(Refusal.FUNCTION)
+        if address != self.gate_coil.address:
+            raise RefusedError(Refusal.ADDRESS)
         t_ns = time.monotonic_ns()
         if self.observer is not None:
             self.observer.before_write(t_ns)
-        coil.write(on=bool(values[0]), t_ns=t_ns)
+        self.gate_coil.write(on=on, t_ns=t_ns)
+
+    def _require_power(self) -> None:
+        if not self.powered:
+            raise RefusedError(Refusal.DEVICE)  # a request that was taken in before the power went
 
     def _count_read(self, part_count: int) -> None:
         self.unread_parts = 0
@@ -222,9 +213,13 @@ class Plc:
             first = self.registers.results_address + slot * SLOT_WORDS
             self.observer.slot_written(slot, self._words[first : first + SLOT_WORDS], t_ns)
 
-    def _connection_changed(self, connected: bool) -> None:
-        if not connected and not self.connected:
-            self._tell_link_lost()
+    def _connection_changed(self, connection: Connection, is_open: bool) -> None:
+        if is_open:
+            self._connections.add(connection)
+        elif connection in self._connections:
+            self._connections.remove(connection)
+            if not self._connections:
+                self._tell_link_lost()
 
     def _tell_link_lost(self) -> None:
         if self.observer is not None:

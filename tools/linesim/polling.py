@@ -6,6 +6,7 @@ only by a read that was sent after the write that counts the part was acknowledg
 """
 
 import asyncio
+import logging
 import time
 from contextlib import suppress
 
@@ -22,6 +23,8 @@ RETRY_S = 0.05  # between attempts to reach the station
 ANSWER_S = 0.2  # a PLC that waits longer learns too late that its link is down: parts go on coming
 REFUSALS = 20  # in a row are no fault that passes
 READ_SLOTS = 15  # in one request: 125 words at most
+# It tells of connections lost, which is what we do on purpose, and dumps the traffic before them.
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 HEARTBEAT = next(field.offset for field in STATUS if field.name == "heartbeat")
 
 

@@ -5,6 +5,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from inspector.part import Outcome
 from inspector.plc.registers import RegisterMap
 from tests.integration.stub_station import verdict_words
@@ -12,6 +14,7 @@ from tools.linesim.conveyor import Item
 from tools.linesim.faults import CameraSocket, Fault
 from tools.linesim.judge import Judge, Part
 from tools.linesim.line import Line, Plan
+from tools.linesim.modbus import RefusedError
 from tools.linesim.plc import Plc
 
 ITEM = Item("a", good=True)
@@ -36,8 +39,7 @@ class Bench:
     async def write_pass(self, part_id: int) -> None:
         address = self.plc.registers.slot_address(part_id)
         words = list(verdict_words(part_id, Outcome.PASS))
-        # Ends in this very step of the loop, so that no timer runs before it.
-        assert await self.plc._accessed(16, 0, address, len(words), [], words) is None
+        self.plc.write(address, words)
 
 
 def on_bench(test: Callable[[Bench], Awaitable[Any]], budget_ms: float = FAR_MS) -> None:
@@ -120,7 +122,8 @@ def test_a_request_that_was_under_way_when_the_power_went_changes_nothing() -> N
     async def test(bench: Bench) -> None:
         bench.plc.powered = False
         words = list(verdict_words(1, Outcome.PASS))
-        assert await bench.plc._accessed(16, 0, bench.plc.registers.slot_address(1), 8, [], words) is not None
+        with pytest.raises(RefusedError):
+            bench.plc.write(bench.plc.registers.slot_address(1), words)
         assert bench.plc.slot(1) == (0,) * 8
 
     on_bench(test)
