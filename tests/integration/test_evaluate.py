@@ -10,22 +10,15 @@ import numpy as np
 import pytest
 
 from inspector.errors import ImagesError
-from tests.integration.test_fit_evaluate import inspector
-from tests.support.plates import blocked, part, scratched, write
+from tests.support.commands import inspector
+from tests.support.plates import write_labelled
 
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders good/ (16), bad/ with two kinds of defect (6 each), and masks/."""
     root = tmp_path_factory.mktemp("labelled")
-    rng = np.random.default_rng(7)
-    for index in range(16):
-        write(root / "good" / f"{index}.png", part(rng))
-    for kind, make in (("scratch", scratched), ("blocked", blocked)):
-        for index in range(6):
-            image, mask = make(rng)
-            write(root / "bad" / kind / f"{index}.png", image)
-            write(root / "masks" / kind / f"{index}_mask.png", mask)
+    write_labelled(root, np.random.default_rng(7), good=16, bad=6)
     return root
 
 

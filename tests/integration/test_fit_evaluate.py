@@ -1,6 +1,5 @@
 """Fit on good parts, measure on good and bad ones: the two commands as a user types them."""
 
-import argparse
 import json
 from pathlib import Path
 
@@ -9,12 +8,12 @@ import pytest
 
 from inspector.engine.base import open_engine
 from inspector.errors import ImagesError, InspectorError, PackError
-from inspector.model.commands import register
 from inspector.model.fit import fit
 from inspector.model.images import read_image
 from inspector.model.pack import load_pack
+from tests.support.commands import inspector
 from tests.support.networks import detector
-from tests.support.plates import blocked, part, scratched, write
+from tests.support.plates import part, write, write_labelled
 
 # Of 96 pixels the deepest of the default taps makes 3 x 3 cells: too coarse to say where a scratch is.
 SMALL = ["--size", "96", "--bank", "150", "--taps", "4,7,10"]
@@ -28,23 +27,8 @@ def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for batch in ("monday", "tuesday", "wednesday"):
         for index in range(12):
             write(root / "fit" / batch / f"{index}.png", part(rng))
-    for index in range(20):
-        write(root / "good" / f"{index}.png", part(rng))
-    for kind, make in (("scratch", scratched), ("blocked", blocked)):
-        for index in range(8):
-            image, mask = make(rng)
-            write(root / "bad" / kind / f"{index}.png", image)
-            write(root / "masks" / kind / f"{index}_mask.png", mask)
+    write_labelled(root, rng, good=20, bad=8)
     return root
-
-
-def inspector(*arguments: object) -> int:
-    """Run a command as the command line does, errors included."""
-    parser = argparse.ArgumentParser(prog="inspector")
-    register(parser.add_subparsers(required=True))
-    args = parser.parse_args([str(argument) for argument in arguments])
-    status: int = args.run(args)
-    return status
 
 
 @pytest.fixture(scope="module")

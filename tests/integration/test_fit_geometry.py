@@ -1,6 +1,5 @@
 """Region, mask, alignment, tiles and depth from the command to the engine: one pack each, fitted on small plates."""
 
-import argparse
 import dataclasses
 import json
 from pathlib import Path
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from inspector.camera.encoding import encode
 from inspector.engine.base import open_engine
 from inspector.errors import EngineInputError, ImagesError, PackError, PoseError
-from inspector.model.commands import register
 from inspector.model.heatmap import in_frame
 from inspector.model.images import read_frame
 from inspector.model.judged import judge
@@ -22,6 +20,7 @@ from inspector.model.progress import silent
 from inspector.model.selftest import require_agreement
 from inspector.pixels import pixel_format
 from tests.support import networks
+from tests.support.commands import inspector
 from tests.support.plates import SIDE, part
 
 MARGIN = 40  # of belt around a plate, in pixels
@@ -56,8 +55,6 @@ def fitted(folder: Path, *arguments: object, deep: bool = False, moved: float = 
         for index in range(10):
             dx, dy, turn = rng.uniform(-moved, moved, 3)
             write(folder / "good" / day / f"{index}.png", frame(rng, dx, dy, turn / 4), deep=deep)
-    parser = argparse.ArgumentParser(prog="inspector")
-    register(parser.add_subparsers(required=True))
     wanted = [
         "fit",
         "--good",
@@ -69,8 +66,7 @@ def fitted(folder: Path, *arguments: object, deep: bool = False, moved: float = 
         *(() if "imported" in arguments else ("--taps", "4,7,10")),
         *arguments,
     ]
-    args = parser.parse_args([str(argument) for argument in wanted])
-    assert args.run(args) == 0
+    assert inspector(*wanted) == 0
     return load_pack(folder / "pack")
 
 

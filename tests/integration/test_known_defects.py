@@ -1,6 +1,5 @@
 """Fit with examples of known defects: what they bring, what the record is told, and what is refused."""
 
-import argparse
 import contextlib
 import io
 import json
@@ -12,22 +11,13 @@ import pytest
 from inspector.engine.base import open_engine
 from inspector.engine.tensorrt import build_plan
 from inspector.errors import ImagesError, InspectorError, ModelError
-from inspector.model.commands import register
 from inspector.model.images import read_image
 from inspector.model.pack import Pack, load_pack
+from tests.support.commands import inspector
 from tests.support.plates import blocked, part, scratched, write
 
 SMALL = ["--size", "96", "--taps", "4,7", "--bank", "150", "--false-reject-rate", "0.05"]
 KINDS = (("blocked", blocked), ("scratch", scratched))
-
-
-def inspector(*arguments: object) -> int:
-    """Run a command as the command line does, errors included."""
-    parser = argparse.ArgumentParser(prog="inspector")
-    register(parser.add_subparsers(required=True))
-    args = parser.parse_args([str(argument) for argument in arguments])
-    status: int = args.run(args)
-    return status
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Tuning from the command line: what was tried is shown, recorded, and decides."""
 
-import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,11 +15,11 @@ from inspector.engine.preprocess import Geometry
 from inspector.errors import ModelError
 from inspector.model import choosing, sample, scoring, trials, tune
 from inspector.model.batches import find_batches
-from inspector.model.commands import register
 from inspector.model.folds import choose_folds
 from inspector.model.images import list_images, survey
 from inspector.model.options import FitOptions, FrameOptions
 from inspector.model.pack import load_pack
+from tests.support.commands import inspector
 from tests.support.plates import SIDE, part, write
 
 
@@ -45,18 +44,10 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choosing, "PAIRS", 1)
 
 
-def fit(*arguments: object) -> int:
-    parser = argparse.ArgumentParser(prog="inspector")
-    register(parser.add_subparsers(required=True))
-    args = parser.parse_args(["fit", *(str(argument) for argument in arguments)])
-    status: int = args.run(args)
-    return status
-
-
 def test_the_pack_is_of_the_best_trial_and_says_what_was_tried(
     good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert fit("--good", good, "--out", tmp_path / "pack", "--bank", "100", "--tune") == 0
+    assert inspector("fit", "--good", good, "--out", tmp_path / "pack", "--bank", "100", "--tune") == 0
     manifest = load_pack(tmp_path / "pack").manifest
     assert manifest.tuning is not None
     assert manifest.tuning.budget_ms is None
@@ -124,7 +115,7 @@ def test_the_time_of_an_image_begins_with_the_frame_as_it_comes(
 
 def test_a_budget_that_nothing_keeps_is_one_line_and_leaves_nothing(good: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="raise --budget-ms to at least") as raised:
-        fit("--good", good, "--out", tmp_path / "pack", "--tune", "--budget-ms", "0.001")
+        inspector("fit", "--good", good, "--out", tmp_path / "pack", "--tune", "--budget-ms", "0.001")
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "pack").exists()
 
@@ -144,5 +135,5 @@ def test_what_does_not_go_together_is_one_line(
     good: Path, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     with pytest.raises(ModelError, match=message) as raised:
-        fit("--good", good, "--out", tmp_path / "pack", *arguments)
+        inspector("fit", "--good", good, "--out", tmp_path / "pack", *arguments)
     assert "\n" not in str(raised.value)

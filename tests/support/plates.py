@@ -38,6 +38,17 @@ def blocked(rng: np.random.Generator) -> tuple[Image, Mask]:
     return image, mask
 
 
+def write_labelled(root: Path, rng: np.random.Generator, *, good: int, bad: int) -> None:
+    """Write `good` plates and `bad` ones of each kind: below good/, bad/scratch and bad/blocked, their masks below masks/."""
+    for index in range(good):
+        write(root / "good" / f"{index}.png", part(rng))
+    for kind, make in (("scratch", scratched), ("blocked", blocked)):
+        for index in range(bad):
+            image, mask = make(rng)
+            write(root / "bad" / kind / f"{index}.png", image)
+            write(root / "masks" / kind / f"{index}_mask.png", mask)
+
+
 def read(path: Path) -> Mask:
     """Return the pixels of an image file, grey."""
     image: Mask | None = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
