@@ -73,14 +73,24 @@ class EngineThread:
     """The thread "engine". `start` once, `stop` once. Only this thread touches the engines."""
 
     def __init__(
-        self, open_engine: Callable[[int], Engine], desk: EngineDesk, doorbell_fd: int, clock: Clock
+        self,
+        open_engine: Callable[[int], Engine],
+        desk: EngineDesk,
+        doorbell_fd: int,
+        clock: Clock,
+        *,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
-        """`open_engine` takes a recipe's number. `doorbell_fd`: the eventfd that the camera process writes for each frame."""
+        """`open_engine` takes a recipe's number. `doorbell_fd`: the eventfd that the camera process writes for each frame.
+
+        `prepare` is called on the thread when it begins.
+        """
         self.error: BaseException | None = None  # what ended the thread, where that was not `stop`
         self.t_limit_ns: int | None = (
             None  # when what the engine does now has to be done: the watchdog looks at it
         )
         self._open_engine = open_engine
+        self._prepare = prepare
         self._desk = desk
         self._clock = clock
         self._doorbell_fd = doorbell_fd
@@ -111,6 +121,7 @@ class EngineThread:
 
     def _run(self) -> None:
         try:
+            self._prepare()
             while not self._stopping.is_set():
                 try:
                     self._serve()

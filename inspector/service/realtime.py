@@ -32,10 +32,10 @@ def prepare_process(config: RealtimeConfig) -> None:
     stop_garbage_collection()
 
 
-def prepare_thread(config: RealtimeConfig) -> None:
-    """Set what holds for the calling thread alone: its priority. For the threads on the way of a part."""
+def prepare_thread(config: RealtimeConfig, below: int = 0) -> None:
+    """Set what holds for the calling thread alone: its priority, so far `below` the highest. For those on the way of a part."""
     if config.fifo_priority:
-        use_fifo(config.fifo_priority)
+        use_fifo(max(1, config.fifo_priority - below))
 
 
 def use_fifo(priority: int) -> bool:
