@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from inspector.camera.base import FeatureValue
 from inspector.engine.worker import Load
-from inspector.errors import RecipeError
+from inspector.errors import LostRequestError, RecipeError
 from inspector.ledger import Ledger
 from inspector.open_part import Note
-from inspector.part import Deciding
+from inspector.part import Deciding, Verdict
 
 Features = Mapping[str, FeatureValue]
 
@@ -36,14 +36,21 @@ class Recipe:
 class Changeover:
     """The recipe that is wanted, the one that is active, and what lies between."""
 
-    def __init__(self, recipes: Mapping[int, Recipe], first: int, ledger: Ledger, *, keep_warm: int) -> None:
-        """`first`: the recipe until the PLC asks for one. `keep_warm`: engines kept open, the active one's included."""
+    def __init__(
+        self, recipes: Mapping[int, Recipe], first: int, ledger: Ledger, *, keep_warm: int, lost: bool = False
+    ) -> None:
+        """`first`: the recipe until the PLC asks for one. `keep_warm`: engines kept open, the active one's included.
+
+        `lost`: an earlier run was asked for one, and nobody knows which. `first` is made ready, and becomes active when it is asked
+        for: it may be the wrong product's.
+        """
         # Sets the camera's features; returns the first generation of frames that is taken with them.
         self.change_camera: Callable[[Features], int] = lambda _: 0
         # Keeps what was asked for: a PLC that asks for nothing wants that one, also of a station that was started anew.
         self.keep: Callable[[int], None] = lambda _: None
         self.active: Recipe | None = None
         self.refused = 0  # the number that the PLC asks for and that no recipe has
+        self._lost = lost
         self._recipes = recipes
         self._wanted = recipes[first]
         self._ledger = ledger
@@ -55,6 +62,19 @@ class Changeover:
         self._since = 0  # the first generation with these features
         self._notes: list[Note] = []
         self._ledger.on_recipe(self._nobody, ready=False)
+        if lost:
+            why = LostRequestError(
+                "expected to find which recipe the PLC asked for last, but that is lost, or the configuration has it no more; "
+                "have the PLC write the number of the product on the line into recipe_request"
+            )
+            self._note("recipe_lost", code=why.code, why=str(why))
+
+    @property
+    def fault(self) -> str:
+        """The code of what keeps every recipe from becoming active, "" where nothing does."""
+        if self.refused:
+            return RecipeError.code
+        return LostRequestError.code if self._lost else ""
 
     # -- what happens -----------------------------------------------------------------------------
 
@@ -71,7 +91,8 @@ class Changeover:
             )
             self._note("recipe_refused", code=why.code, why=str(why))
         self.refused = 0 if known else number
-        if number and known and self._recipes[number] is not self._wanted:
+        if number and known and (self._lost or self._recipes[number] is not self._wanted):
+            self._lost = False
             self._wanted = self._recipes[number]
             self.keep(number)
             self._note("recipe_asked_for", recipe=number, warm=str(number in self._warm).lower())
@@ -94,22 +115,24 @@ class Changeover:
 
     # -- what follows -----------------------------------------------------------------------------
 
-    def proceed(self, t_ns: int) -> None:
-        """Take the next step that can be taken now. Called after whatever happened, and after each read."""
-        if self.active is not None or self.refused:
-            return
+    def proceed(self, t_ns: int) -> list[Verdict]:
+        """Take the next step that can be taken now; return what became final by it. After whatever happened, and each read."""
+        verdicts: list[Verdict] = []
+        if self.active is not None or self.fault:
+            return verdicts
         if self._features != self._wanted.features and self._drained:
             self._features = self._wanted.features
-            self._ledger.on_camera_down(t_ns, why="the camera changes for a recipe")
+            verdicts = self._ledger.on_camera_down(t_ns, why="the camera changes for a recipe")
             self._since = self.change_camera(self._features)
         camera_set = self._features == self._wanted.features and self._generation >= self._since
         if camera_set and self._wanted.number in self._warm:
             self._activate()
+        return verdicts
 
     def next_load(self) -> Load | None:
         """Return which engine to open now and which to close for it; None where there is nothing to do."""
         number = self._wanted.number
-        if self.refused or number in self._warm or not self._drained:
+        if number in self._warm or not self._drained:
             return None
         surplus = len(self._warm) + 1 - self._keep_warm
         dropped = tuple(self._warm[: max(0, surplus)])

@@ -23,7 +23,7 @@ from inspector.clock import Clock
 from inspector.engine.base import Score, finding_of
 from inspector.engine.worker import Job, Load
 from inspector.entry import entry_of
-from inspector.errors import CameraError, EngineError, FeatureError, RecipeError, SimulatedCameraError
+from inspector.errors import CameraError, EngineError, FeatureError, SimulatedCameraError
 from inspector.jobs import Jobs
 from inspector.ledger import Ledger
 from inspector.notes import tell
@@ -204,8 +204,8 @@ class Desk:
             self._take_frames()
             self._safeguards.on_control(control)
             self._changeover.ask(control.recipe_request)
-            if self._changeover.refused:
-                self._panel.fault("recipe", RecipeError.code)
+            if code := self._changeover.fault:
+                self._panel.fault("recipe", code)
             else:
                 self._panel.well("recipe")
             self._file(
@@ -372,7 +372,7 @@ class Desk:
 
     def _proceed(self) -> list[Note]:
         """Go on with a change of recipe, if there is one; return what is to be logged, once the lock is free."""
-        self._changeover.proceed(self._clock.now_ns())
+        self._file(self._changeover.proceed(self._clock.now_ns()))
         active = self._changeover.active
         if active is not None:
             self._panel.well("engine")  # one that could not be opened is no longer wanted

@@ -26,9 +26,10 @@
     ├── PlcError                        PLC-001  the PLC cannot be reached or answered wrongly
     │   ├── PlcTimeoutError (TimeoutError)  PLC-002  no answer within the call's time-out
     │   ├── RecipeError                 PLC-003  the PLC wants a recipe that is not loaded
-    │   └── PlcListenError              PLC-004  no listening at the address for the PLC
+    │   ├── PlcListenError              PLC-004  no listening at the address for the PLC
     │   ├── HeartbeatError              PLC-005  the PLC answers, but its heartbeat stands still
-    │   └── ForeignWriterError          PLC-006  somebody else writes our blocks in the PLC
+    │   ├── ForeignWriterError          PLC-006  somebody else writes our blocks in the PLC
+    │   └── LostRequestError            PLC-007  which recipe the PLC asked for last is not known any more
     ├── ServiceError                    SVC-001  the surroundings: processes, sockets, folders
     │   ├── HungError                   SVC-002  a thread hangs: the process must end without it
     │   └── NotRunningError             SVC-003  no daemon of this station answers
@@ -239,6 +240,12 @@ class ForeignWriterError(PlcError):
     """What stands in our status block is not what we wrote: another station has the same addresses. No part passes."""
 
     code = "PLC-006"
+
+
+class LostRequestError(PlcError):
+    """Which recipe the PLC asked an earlier run for cannot be told: parts are rejected until it asks by number."""
+
+    code = "PLC-007"
 
 
 # -- service ------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ LEVELS = {
     "plc_enabled": logging.INFO,
     "recipe_active": logging.INFO,
     "recipe_asked_for": logging.INFO,
+    "recipe_lost": logging.ERROR,
     "recipe_refused": logging.ERROR,
 }  # the others are warnings
 

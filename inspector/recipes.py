@@ -11,7 +11,10 @@ from inspector.model.selftest import require_agreement
 from inspector.part import Deciding
 from inspector.service.kept import KeptNumbers
 
-MAGIC = b"INSPRCP1"  # of the file that keeps the recipe that the PLC asked for last
+MAGIC = (
+    b"INSPRCP1"  # of the file that keeps the recipe that the PLC asked for last, 0 where it asked for none
+)
+LOST = 1 << 16  # kept in its place where that cannot be read any more; the number of no recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +45,20 @@ def recipe_of(loaded: LoadedConfig, number: int, pack: Pack) -> PackedRecipe:
     return PackedRecipe(deciding, loaded.config.camera.features | entry.features, pack=pack)
 
 
-def first_recipe(loaded: LoadedConfig, kept: KeptNumbers) -> int:
-    """Return the recipe to begin with: the one that the PLC asked an earlier run for, if there still is such a one.
+def first_recipe(loaded: LoadedConfig, kept: KeptNumbers) -> tuple[int, bool]:
+    """Return the recipe to begin with, and whether nobody knows if it is the right one (`Changeover`, `lost`).
 
-    A PLC may take its request back once it is confirmed. A station that began with the first recipe again would judge the
-    parts of one product by the model of another.
+    It is the one that the PLC asked an earlier run for: a PLC may take its request back once it is confirmed, and a station that began
+    with the first recipe again would judge the parts of one product by the model of another. So where the file is damaged, or the
+    configuration has that recipe no more, it is not for us to guess, unless there is only one; that stays so over restarts.
     """
+    if kept.was_damaged:
+        kept.write([LOST])
     (asked,) = kept.numbers
     known = {entry.number for entry in loaded.config.all_recipes}
-    return asked if asked in known else loaded.config.model.recipe
+    if asked in known:
+        return asked, False
+    return loaded.config.model.recipe, asked != 0 and len(known) > 1
 
 
 def open_recipe(kind: str, recipe: PackedRecipe) -> Engine:

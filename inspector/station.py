@@ -107,8 +107,8 @@ class Station:
         self._doorbell_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         safeguards = safeguards_of(config, latched)
         ledger = _ledger(_rules(loaded), tally.totals(), safeguards)
-        first = first_recipe(loaded, asked)
-        changeover = Changeover(recipes, first, ledger, keep_warm=config.model.keep_warm)
+        first, lost = first_recipe(loaded, asked)
+        changeover = Changeover(recipes, first, ledger, keep_warm=config.model.keep_warm, lost=lost)
         changeover.keep = lambda number: asked.write([number])
         self.desk = Desk(
             ledger,

@@ -21,6 +21,7 @@ A change of product: write `recipe_request`, and let no part of it pass the came
 set; `model_hash` tells whether it is the model you expect. Parts counted in between are rejected (NOT_READY), also those counted so shortly
 before the request that Inspector read both at once. Parts counted earlier are decided by their own recipe. Leave the request as it is
 until it is confirmed. A number that no recipe has is refused: `active_recipe` is 0, `error_code` 603, until you ask for another, or 0.
+After a restart Inspector goes on with the recipe that was asked for last. Where it cannot tell which (607), it waits for a number above 0.
 
 32-bit counters and the model hash take two words, the high word first unless the map says `low_first`.
 """

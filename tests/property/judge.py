@@ -51,7 +51,7 @@ class Judge:
         t_trigger = self._world.t_triggers[shows[:2]]
         assert verdict.t_trigger_ns <= t_trigger  # I2, by the world's own clock
         assert t < t_trigger + BUDGET
-        assert self._world.asked[shows[:2]] in {0, recipe}  # I4: by the model of its product
+        assert self._world.asked[shows[:2]] == recipe  # I4: by the model of its product
         exposure = self._world.recipes[recipe].features["ExposureTime"]
         assert self._world.exposed_for[verdict.frame_id] == exposure
         assert verdict.frame_id not in self._passed_frames  # I4: a frame for one part

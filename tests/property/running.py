@@ -6,7 +6,14 @@ from tests.property.scripts import MS, SOON_COUNTED_AGAIN, PartScript
 from tests.property.world import World
 
 
-def strike(world: World, kind: str, *, outage_ms: float | None = None, retains_count: bool = False) -> None:
+def strike(
+    world: World,
+    kind: str,
+    *,
+    outage_ms: float | None = None,
+    retains_count: bool = False,
+    loses_request: bool = False,
+) -> None:
     """Have this go wrong now; of what is gone for a while, `outage_ms` says for how long."""
     if kind.startswith("recipe "):
         world.ask_for(int(kind.removeprefix("recipe ")))
@@ -30,7 +37,7 @@ def strike(world: World, kind: str, *, outage_ms: float | None = None, retains_c
     elif kind == "frame_ids":
         world.fresh_ids(forward=False)
     elif kind == "kill" and world.kept is not None:
-        world.die(outage_ms or 130)
+        world.die(outage_ms or 130, loses_request=loses_request)
     elif kind == "stop" and world.kept is not None:
         world.stop()
     elif kind == "plc_restart" and (retains_count or world.count > SOON_COUNTED_AGAIN):

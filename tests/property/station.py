@@ -56,6 +56,7 @@ class Station(Timeline, ABC):
     kept: tuple[int, list[int]] | None = None  # what outlives it: the last part, those undecided,
     former: Counter[Reason] = field(default_factory=Counter)  # and how many parts got which verdict
     kept_known: int = 0  # as of the last verdict: a station that dies forgets the others
+    kept_recipe: int = 1  # that the PLC asked for last; 0 where that is lost
     verdicts: list[tuple[int, Verdict]] = field(default_factory=list)
     told: list[tuple[str, object]] = field(
         default_factory=list
@@ -82,9 +83,13 @@ class Station(Timeline, ABC):
 
     def start_station(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self.changeover = Changeover(self.recipes, 1, ledger, keep_warm=self.keep_warm)
+        first = self.kept_recipe or 1
+        self.changeover = Changeover(
+            self.recipes, first, ledger, keep_warm=self.keep_warm, lost=not self.kept_recipe
+        )
         self.changeover.change_camera = self.change_camera
-        self.changeover.opened(1)
+        self.changeover.keep = partial(setattr, self, "kept_recipe")
+        self.changeover.opened(first)
         self.ledger.on_engine(ready=True, t_ns=self.now)
 
     def come_up(self) -> None:
@@ -94,7 +99,7 @@ class Station(Timeline, ABC):
 
     def proceed(self) -> None:
         """Do what the station's threads do for a change of recipe."""
-        self.changeover.proceed(self.now)
+        self.got(self.changeover.proceed(self.now))
         if (load := self.changeover.next_load()) is not None and not self.loading:
             self.loading = True
             self.at(LOAD_MS * MS, partial(self.opened, load.recipe, self.starts))

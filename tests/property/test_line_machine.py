@@ -232,9 +232,14 @@ class LineMachine(RuleBasedStateMachine):
         self.happens("plc_restart", ms, retains_count=retains_count)
 
     @precondition(lambda self: not self.left_alone())
-    @rule(ms=moments, outage_ms=st.sampled_from([20.0, 130.0, 400.0]))
-    def the_station_is_killed(self, ms: float, outage_ms: float) -> None:
-        self.happens("kill", ms, outage_ms=outage_ms)
+    @rule(
+        ms=moments,
+        outage_ms=st.sampled_from([20.0, 130.0, 400.0]),
+        loses_request=st.sampled_from([False, False, False, True]),
+    )
+    def the_station_is_killed(self, ms: float, outage_ms: float, *, loses_request: bool) -> None:
+        """Now and then the file is damaged that says which recipe the PLC asked for."""
+        self.happens("kill", ms, outage_ms=outage_ms, loses_request=loses_request)
 
     @precondition(lambda self: not self.left_alone())
     @rule(ms=moments)

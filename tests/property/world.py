@@ -37,9 +37,10 @@ class World(Station):
     forgotten: list[Part] = field(
         default_factory=list
     )  # those that a PLC lost from its memory before anybody had read of them
+    product: int = 1  # that the PLC asked for last, also where it has taken that back
     asked: dict[tuple[int, int], int] = field(
         default_factory=dict
-    )  # request by epoch and part id, when it was counted
+    )  # product, or number of no recipe, by epoch and part id, when it was counted
     # the camera
     camera_up: bool = True
     frame_id: int = 100_000
@@ -59,7 +60,7 @@ class World(Station):
         self.come_up()
 
     def start_station(self, ledger: Ledger) -> None:
-        self.exposure = int(self.recipes[1].features["ExposureTime"])
+        self.exposure = int(self.recipes[self.kept_recipe or 1].features["ExposureTime"])
         super().start_station(ledger)
 
     # -- parts and their PLC ----------------------------------------------------------------------
@@ -86,7 +87,7 @@ class World(Station):
             self.expose(part, script)
 
     def show_count(self, count: int, epoch: int) -> None:
-        self.asked[epoch, count] = self.request
+        self.asked[epoch, count] = self.request or self.product
         if epoch == self.epoch:
             self.visible_count = count
 
@@ -94,6 +95,7 @@ class World(Station):
         """The PLC asks for a recipe, and for no other until the station can have read that."""
         if self.request_seen:
             self.request = recipe
+            self.product = recipe if recipe in self.recipes else self.product
             self.request_seen = False
 
     @property
@@ -252,8 +254,9 @@ class World(Station):
         self.plc_restarted = True
         self.lose_link(60)
 
-    def die(self, ms: float) -> None:
-        """The station is gone; what is kept is as of its last verdict."""
+    def die(self, ms: float, *, loses_request: bool = False) -> None:
+        """The station is gone; what is kept is as of its last verdict, but for the PLC's request, which is kept at once."""
+        self.kept_recipe = 0 if loses_request else self.kept_recipe
         self.former = self.totals()
         self.station_up = self.reading = False
         self.starts += 1

@@ -3,7 +3,9 @@
 import hashlib
 from pathlib import Path
 
-from inspector.config.loading import load
+import pytest
+
+from inspector.config.loading import LoadedConfig, load
 from inspector.model.pack import load_pack
 from inspector.recipes import MAGIC, first_recipe, recipes_of
 from inspector.service.kept import KeptNumbers
@@ -42,14 +44,51 @@ def test_a_recipe_has_the_cameras_features_but_for_those_of_its_own(tmp_path: Pa
     assert list(other.features.items()) == [("TriggerMode", "On"), ("ExposureTime", 800)]
 
 
-def test_a_station_begins_with_the_recipe_that_was_asked_for_last_or_with_the_first(tmp_path: Path) -> None:
+@pytest.fixture
+def loaded(tmp_path: Path) -> LoadedConfig:
     file = tmp_path / "station.yaml"
     file.write_text(STATION % {"pack": "none"})
-    loaded = load(file, check_files=False)
-    kept = KeptNumbers.open(tmp_path / "cell-1.recipe", MAGIC, 1)
-    assert first_recipe(loaded, kept) == 7  # nobody ever asked
-    kept.write([9])
-    assert first_recipe(loaded, kept) == 9
-    kept.write([8])  # the configuration has it no more
-    assert first_recipe(loaded, kept) == 7
+    return load(file, check_files=False)
+
+
+def begun(loaded: LoadedConfig, *writes: int) -> tuple[int, bool]:
+    """Start a station, which then keeps what the PLC asks for."""
+    kept = KeptNumbers.open(loaded.folder / "cell-1.recipe", MAGIC, 1)
+    found = first_recipe(loaded, kept)
+    for number in writes:
+        kept.write([number])
     kept.close()
+    return found
+
+
+def test_a_station_begins_with_the_first_recipe_or_with_the_one_that_was_asked_for_last(
+    loaded: LoadedConfig,
+) -> None:
+    assert begun(loaded, 9) == (7, False)  # nobody ever asked
+    assert begun(loaded) == (9, False)
+
+
+def test_a_recipe_that_the_configuration_has_no_more_is_lost(loaded: LoadedConfig) -> None:
+    begun(loaded, 8)
+    assert begun(loaded) == (7, True)
+
+
+def test_a_request_in_a_damaged_file_is_lost_over_restarts_until_there_is_another(
+    loaded: LoadedConfig,
+) -> None:
+    begun(loaded, 7, 9)
+    file = loaded.folder / "cell-1.recipe"
+    content = bytearray(file.read_bytes())
+    content[8] ^= 1
+    content[520] ^= 1
+    file.write_bytes(content)
+    assert begun(loaded) == (7, True)
+    assert begun(loaded, 9) == (7, True)
+    assert begun(loaded) == (9, False)
+
+
+def test_of_one_recipe_there_is_nothing_to_lose(loaded: LoadedConfig) -> None:
+    begun(loaded, 9)
+    alone = loaded.path.read_text().partition("recipes:")[0]
+    loaded.path.write_text(alone)
+    assert begun(load(loaded.path, check_files=False)) == (7, False)

@@ -63,8 +63,9 @@ class Rig:
         stops: StopRules | None = None,
         challenges: ChallengeRules | None = None,
         reject_parts: bool = False,
+        lost: bool = False,
     ) -> None:
-        """`decidings`: of each recipe, `features` of those that the camera is set for; recipe 3 is the first."""
+        """`decidings`: of each recipe, `features` of those that the camera is set for; recipe 3 is the first, or `lost`."""
         self.clock = ManualClock(10**12)
         self.tally = Tally.open(folder / "t.tally")
         self.recorder = FakeRecorder()
@@ -84,7 +85,7 @@ class Rig:
             expectation=self.safeguards.expectation,
         )
         recipes = [Recipe(d, (features or {}).get(d.recipe, {})) for d in decidings or (DECIDING,)]
-        self.changeover = Changeover({r.number: r for r in recipes}, 3, self.ledger, keep_warm=2)
+        self.changeover = Changeover({r.number: r for r in recipes}, 3, self.ledger, keep_warm=2, lost=lost)
         self.changeover.change_camera = self._change_camera
         self.camera_told: list[Features] = []
         self.desk = Desk(

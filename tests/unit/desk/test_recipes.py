@@ -159,6 +159,50 @@ def test_an_unknown_recipe_is_refused_until_the_plc_takes_it_back(
     assert rig.desk.status(1).error_code == 0
 
 
+def test_a_station_that_starts_with_an_unknown_recipe_opens_its_first_engine_all_the_same(
+    tmp_path: Path,
+) -> None:
+    """Else the service manager, which waits for an engine, would start it again and again."""
+    rig = Rig(tmp_path, DECIDING, OTHER)
+    rig.read(recipe=99)
+    warm(rig, 3)
+    rig.camera_up()
+    rig.read(recipe=99)
+    assert shown(rig) == (0, 0, False)
+    rig.read(recipe=3)
+    assert shown(rig)[0] == 3
+    rig.close()
+
+
+def test_where_the_request_is_lost_no_part_passes_until_the_plc_asks_by_number(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first recipe is made ready, but it may be another product's."""
+    rig = Rig(tmp_path, DECIDING, OTHER, lost=True)
+    asked: list[int] = []
+    rig.changeover.keep = asked.append
+    rig.engine_ready(3)
+    rig.camera_up()
+    rig.get_in_step()
+    assert shown(rig) == (0, 0, False)
+    assert rig.desk.status(1).error_code == 607
+    rig.count_part_with_frame()
+    assert decided(rig) == [(1, Reason.NOT_READY, 0)]
+    rig.read(recipe=99)
+    assert rig.desk.status(1).error_code == 603
+    rig.read(recipe=0)  # which says no more than before
+    assert (shown(rig)[0], rig.desk.status(1).error_code) == (0, 607)
+    assert [vars(r)["code"] for r in caplog.records if r.levelname == "ERROR"] == ["PLC-007", "PLC-003"]
+    rig.read(recipe=3)
+    assert (shown(rig)[0], rig.desk.status(1).error_code, asked) == (3, 0, [3])
+    rig.read(recipe=0)
+    rig.get_in_step()
+    rig.count_part_with_frame()
+    rig.score(1.0)
+    assert decided(rig) == [(2, Reason.NONE, 3)]
+    rig.close()
+
+
 def test_a_request_that_is_taken_back_before_the_engine_is_warm_leaves_the_former_recipe(rig: Rig) -> None:
     rig.read(recipe=4)
     assert rig.desk.next_load() == Load(4)
