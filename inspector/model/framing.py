@@ -89,7 +89,7 @@ def plan(options: FrameOptions, found: Survey, paths: Sequence[Path], sizes: Seq
     if fixed and found.size is None:
         raise ImagesError(
             f"expected images of one size with {fixed}, found {found.sizes}; fit on the files of one size, "
-            f"or crop all files to one beforehand and leave {fixed} out"
+            "or crop all files to one size beforehand"
         )
     width, height = found.size if found.size is not None else (found.aspect, 1.0)
     roi = options.roi

@@ -186,7 +186,7 @@ def _oddities(
     if odd:
         yield (
             f"{odd} of {total} images have another shape than width = {aspect:.2f} x height and are stretched to it: {sizes}; "
-            "a camera has one size: fit on the files of one, or crop all files to one beforehand"
+            "a camera has one size: fit on the files of one size, or crop all files to one size beforehand"
         )
     if 0 < coloured < total:
         yield f"{total - coloured} of {total} images are grey among coloured ones; fit on images of one camera"

@@ -142,7 +142,7 @@ def test_images_of_several_sizes_have_no_region() -> None:
         plan(FrameOptions(roi=(0, 0, 8, 8), tile=(64, 0)), found(None, sizes=sizes), [], [256])
     assert str(refused.value) == (
         f"expected images of one size with --roi, --tiles, found {sizes}; fit on the files of one size, "
-        "or crop all files to one beforehand and leave --roi, --tiles out"
+        "or crop all files to one size beforehand"
     )
 
 
