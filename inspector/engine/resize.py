@@ -14,12 +14,12 @@ import numpy as np
 
 from inspector.engine.decoding import Samples
 
-_BILINEAR_UP_TO = 1.25
+BILINEAR_UP_TO = 1.25
 
 
 def resize(image: Samples, height: int, width: int, out: Samples | None = None) -> Samples:
     """Return uint8 or uint16 (H, W) or (H, W, 3) as (height, width[, 3]), written into `out` where given. Any thread."""
-    down, across = _whole_step(image.shape[0], height), _whole_step(image.shape[1], width)
+    down, across = whole_step(image.shape[0], height), whole_step(image.shape[1], width)
     while down % 2 == 0 and across % 2 == 0:
         image = _by(image, image.shape[0] // 2, image.shape[1] // 2, cv2.INTER_AREA)
         down, across = down // 2, across // 2
@@ -32,12 +32,12 @@ def resize(image: Samples, height: int, width: int, out: Samples | None = None) 
         return out
     rest = max(image.shape[0] / height, image.shape[1] / width)
     # _EXACT: the same bytes on every CPU, and so the same score.
-    method = cv2.INTER_LINEAR_EXACT if rest <= _BILINEAR_UP_TO else cv2.INTER_AREA
+    method = cv2.INTER_LINEAR_EXACT if rest <= BILINEAR_UP_TO else cv2.INTER_AREA
     return _by(image, height, width, method, out)
 
 
 @functools.cache
-def _whole_step(size: int, target: int) -> int:
+def whole_step(size: int, target: int) -> int:
     """Return the largest divisor of `size` that still leaves `target` pixels; 1 where there is none."""
     return next((step for step in range(size // target, 1, -1) if size % step == 0), 1)
 

@@ -74,6 +74,8 @@ def run_build(args: argparse.Namespace) -> int:
             {"gpu": capability, "bytes": len(plan.data), "seconds": round(seconds, 3), "plan": str(path)}
         )
         console.print(f"{capability}: {path}, {len(plan.data) / 1e6:.1f} MB in {seconds:.1f} s")
+    kernel = _kernel(plan_folder(pack.graph), [capability for capability, _ in gpus])
+    console.print(f"preprocessing kernel: {kernel}")
     console.print("built, not run: the first start on the GPU checks the scores")
     write_json(
         args.json,
@@ -82,6 +84,7 @@ def run_build(args: argparse.Namespace) -> int:
             "runtime_version": trt.__version__,
             "precision": precision.model_dump(),
             "plans": built,
+            "kernel": kernel,
         },
     )
     return 0
@@ -112,6 +115,18 @@ def _gpus(trt: Any, wanted: list[str]) -> list[tuple[str, str]]:
             "build there, or with tensorrt-rtx-cu13"
         )
     return [(here, device.name())]
+
+
+def _kernel(folder: Path, capabilities: list[str]) -> str:
+    """Compile the preprocessing kernel too, and say how that went: without it frames are prepared on the CPU."""
+    from inspector.engine.kernels import FATBIN, keep_kernel
+    from inspector.errors import EngineUnavailableError
+
+    try:
+        keep_kernel(folder, capabilities)
+    except EngineUnavailableError as error:
+        return f"not compiled, {error}; frames are prepared on the CPU until then"
+    return f"{folder / FATBIN} for {', '.join(capabilities)}"
 
 
 def _precision(pack: "Pack", wanted: str, folder: Path | None) -> "Precision":

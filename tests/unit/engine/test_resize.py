@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from inspector.engine.resize import _whole_step, resize
+from inspector.engine.resize import resize, whole_step
 
 
 def noise(*shape: int) -> NDArray[np.uint8]:
@@ -26,13 +26,13 @@ def noise(*shape: int) -> NDArray[np.uint8]:
         (997, 64, 1),
     ],
 )
-def test_the_whole_step_divides_the_size_and_leaves_the_target(size: int, target: int, step: int) -> None:
-    assert _whole_step(size, target) == step
+def test_thewhole_step_divides_the_size_and_leaves_the_target(size: int, target: int, step: int) -> None:
+    assert whole_step(size, target) == step
 
 
 @pytest.mark.parametrize("channels", [(), (3,)])
 @pytest.mark.parametrize("step", [(2, 2), (3, 3), (4, 6), (1, 5)])
-def test_whole_steps_are_the_mean_of_their_pixels(step: tuple[int, int], channels: tuple[int, ...]) -> None:
+def testwhole_steps_are_the_mean_of_their_pixels(step: tuple[int, int], channels: tuple[int, ...]) -> None:
     down, across = step
     image = noise(20 * down, 30 * across, *channels)
     mean = image.reshape(20, down, 30, across, *channels).mean(axis=(1, 3))
