@@ -211,7 +211,7 @@ class Desk:
             self._file(
                 self._ledger.on_control(
                     control.part_count,
-                    enabled=enabled and not self._safeguards.rejecting,
+                    enabled=enabled,
                     t_sent_ns=t_sent_ns,
                     t_received_ns=t_received_ns,
                     plc_restarted=plc_restarted,

@@ -31,12 +31,15 @@ class Ledger:
         last_part_id: int | None = None,
         undecided: Iterable[int] = (),
         expectation: Callable[[int], Expected | None] = lambda _: None,
+        withheld: Callable[[], bool] = lambda: False,
     ) -> None:
         """Start with nothing up, where an earlier run, if there was one, left off: the last part it counted, those it left open.
 
         `expectation` is asked once for each part when it is counted: how it must come out, if it belongs to a challenge.
+        `withheld` is asked at that time, and before each PASS: whether none may leave now, since the line must stand.
         """
         self._expectation = expectation
+        self._withheld = withheld
         self._rules = rules
         self._handshake = Handshake(rules.timing, last_part_id)
         self._by_frame_ids = rules.part_source == "frame_id"
@@ -261,11 +264,15 @@ class Ledger:
         """Return why a part that is counted now is rejected at once; None where its frame may come, and its score."""
         if self._link_lost:
             return Reason.LINK
-        if self._away or not self._enabled or not self._engine_ready or not self._recipe_ready:
+        if self._away or not self._allowed or not self._engine_ready or not self._recipe_ready:
             return Reason.NOT_READY
         if self._generation is None:
             return Reason.CAMERA
         return None if self.in_step else Reason.HANDSHAKE
+
+    @property
+    def _allowed(self) -> bool:
+        return self._enabled and not self._withheld()
 
     def _check_uncounted(self, t_ns: int) -> None:
         uncounted = next((part for part in self._open if not part.counted), None)
@@ -350,7 +357,7 @@ class Ledger:
             return
         if part.fate is not Reason.NONE:
             self._close(part, part.fate, t_ns)
-        elif not self._enabled:
+        elif not self._allowed:
             self._close(part, Reason.NOT_READY, t_ns)
         elif t_ns >= part.t_deadline_ns:
             self._close(part, Reason.LATE, t_ns)

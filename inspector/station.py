@@ -250,4 +250,10 @@ def _rules(loaded: LoadedConfig) -> Rules:
 def _ledger(rules: Rules, before: Totals, safeguards: Safeguards) -> Ledger:
     """Return a ledger that goes on where an earlier run of the station, if there was one, left off."""
     last_part_id = before.last_part_id if before.parts else None
-    return Ledger(rules, last_part_id, before.undecided, safeguards.expectation)
+    return Ledger(
+        rules,
+        last_part_id,
+        before.undecided,
+        safeguards.expectation,
+        withheld=lambda: safeguards.rejecting,
+    )

@@ -83,6 +83,7 @@ class Rig:
                 part_source="frame_id" if by_frames else "plc_count",
             ),
             expectation=self.safeguards.expectation,
+            withheld=lambda: self.safeguards.rejecting,
         )
         recipes = [Recipe(d, (features or {}).get(d.recipe, {})) for d in decidings or (DECIDING,)]
         self.changeover = Changeover({r.number: r for r in recipes}, 3, self.ledger, keep_warm=2, lost=lost)

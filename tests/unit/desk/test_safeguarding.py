@@ -71,6 +71,15 @@ def test_no_part_passes_while_the_line_must_stand_where_that_is_configured(tmp_p
     rig.close()
 
 
+def test_from_the_moment_of_a_line_stop_no_part_passes_though_no_read_has_come_since(tmp_path: Path) -> None:
+    rig = started(tmp_path, reject_parts=True)
+    rig.count_part_with_frame()  # its score is all that it waits for
+    rig.desk.on_unconfirmed(77)
+    rig.score(1.0)
+    assert rig.verdicts() == {1: Reason.NOT_READY}
+    rig.close()
+
+
 def test_a_fault_that_is_there_now_is_shown_before_what_is_latched(ready: Rig) -> None:
     ready.desk.on_unconfirmed(3)
     assert ready.desk.status(1).error_code == 804
