@@ -55,7 +55,7 @@ class Nearest:
         """Whiten by the moments, choose the bank among the candidates."""
         white = whitening(training.moments)
         rng = np.random.default_rng(self.seed)
-        return NearestHead(white, build_bank(white.apply(training.candidates), self.bank, rng, advance))
+        return NearestHead(white, build_bank(training.candidates, self.bank, rng, advance, white))
 
 
 def _add_distance(nodes: Nodes, patches: str, cells: int, bank: Bank) -> str:

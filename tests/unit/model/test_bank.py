@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from inspector.model.bank import build_bank, greedy_coreset, local_spacing
+from inspector.model.bank import (
+    build_bank,
+    farthest_first,
+    greedy_coreset,
+    local_spacing,
+    squared_to_nearest,
+)
+from inspector.model.whitening import Moments, whitening
 
 
 def patches(count: int = 2000, depth: int = 8) -> np.ndarray:
@@ -71,3 +78,36 @@ def test_spacing_is_never_nothing() -> None:
     spacing = local_spacing(entries)
     assert spacing.min() == pytest.approx(0.1 * np.median(spacing), rel=1e-5)
     assert local_spacing(np.zeros((2, 4), np.float32)).min() > 0
+
+
+def test_taking_many_at_once_takes_what_one_by_one_takes() -> None:
+    candidates = patches(9000, 12)  # more than the pool that is looked at between two comparisons
+    nearest, expected = np.full(len(candidates), np.inf, np.float32), []
+    chosen = greedy_coreset(candidates, 700, np.random.default_rng(0))
+    current = int(chosen[0])
+    for _ in range(700):
+        expected.append(current)
+        np.minimum(nearest, np.square(candidates - candidates[current]).sum(axis=1), out=nearest)
+        current = int(nearest.argmax())
+    # Two candidates of one distance may change places by rounding; the bank is then as good.
+    assert np.mean(chosen == expected) > 0.99
+
+
+def test_what_is_known_is_not_taken_again_and_all_is_left_near() -> None:
+    candidates = patches(4000)
+    known = candidates[::8]
+    nearest = squared_to_nearest(candidates, known)
+    taken = farthest_first(candidates, nearest, 4000, until=1.5)
+    assert not np.isin(taken, np.arange(0, 4000, 8)).any()
+    both = np.concatenate([np.arange(0, 4000, 8), taken])
+    assert squared_to_nearest(candidates, candidates[both]).max() <= 1.5 + 1e-3
+    assert len(farthest_first(known, squared_to_nearest(known, known), 10)) == 0
+
+
+def test_only_what_is_taken_is_whitened_and_the_bank_is_the_same() -> None:
+    candidates = patches(3000, 100)
+    white = whitening(Moments.of(candidates))
+    lazily = build_bank(candidates, 200, np.random.default_rng(0), white=white)
+    eagerly = build_bank(white.apply(candidates), 200, np.random.default_rng(0))
+    np.testing.assert_allclose(lazily.entries[:20], eagerly.entries[:20], atol=1e-3)
+    assert lazily.spacing.mean() == pytest.approx(eagerly.spacing.mean(), rel=0.01)
