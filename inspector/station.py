@@ -133,6 +133,7 @@ class Station:
             self.desk,
             self._doorbell_fd,
             clock,
+            prepare=partial(realtime.prepare_thread, config.realtime, below=1),
         )
         self._requests = Requests(socket_path(loaded), self.desk)
         self._camera = CameraProcess(
