@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inspector import __version__, challenge_command
+from inspector.bench import command as bench_command
 from inspector.config import commands as config_commands
 from inspector.errors import ConfigError, FeatureError, HungError, InspectorError, ModelError, ProducerError
 from inspector.model import commands as model_commands
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     config_commands.register(commands, _check_pack)
     model_commands.register(commands)
     challenge_command.register(commands)
+    bench_command.register(commands)
     return parser
 
 

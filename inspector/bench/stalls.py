@@ -11,12 +11,11 @@ import mmap
 import os
 import signal
 import struct
-import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Self
 
+from inspector.bench.processes import Process
 from inspector.clock import NS_PER_MS, SystemClock, sleep_ms
 from inspector.errors import ServiceError
 
@@ -26,7 +25,6 @@ PRIORITY: Final = 98  # of SCHED_FIFO
 CPUS_MAX: Final = 16  # that are watched
 _RECORD: Final = struct.Struct("=QQQ")  # CPU, from and to in nanoseconds
 _KEPT: Final = 100_000  # stalls; what comes beyond is not kept
-_PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,30 +49,23 @@ class StallWatch:
         self.cpus: tuple[int, ...] = ()
         self._stalls: list[Stall] = []
         self._fd = -1
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     def __enter__(self) -> Self:
         """Start, and wait until all CPUs are watched. Raises ServiceError."""
         self._fd = os.memfd_create("inspector-stalls", os.MFD_CLOEXEC)
-        path = os.pathsep.join(filter(None, (str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH"))))
-        self._process = process = subprocess.Popen(
-            [sys.executable, "-m", "inspector.bench.stalls", str(self._fd)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=[self._fd],
-            start_new_session=True,  # Ctrl-C is for who measures: the watchers end with their stdin
-            env={**os.environ, "PYTHONPATH": path},
-        )
-        said = process.stdout.readline().split() if process.stdout else []
-        if not said:
+        try:
+            self._process = Process("inspector.bench.stalls", self._fd, fds=[self._fd])
+        except ServiceError:
             self.__exit__()
-            raise ServiceError("expected watchers of the machine's stalls, they ended at once; try again")
-        self.fifo, self.cpus = said[0] == b"fifo", tuple(map(int, said[1:]))
+            raise
+        scheduled, *cpus = self._process.said
+        self.fifo, self.cpus = scheduled == "fifo", tuple(map(int, cpus))
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
-            self._process.communicate()  # the end of its stdin ends it
+            self._process.end()
             self._process = None
         if self._fd >= 0:
             self._stalls = self._read()

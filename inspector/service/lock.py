@@ -9,6 +9,18 @@ from typing import Self
 from inspector.errors import ServiceError
 
 
+def holder_of(path: Path) -> str:
+    """Return the process id of the daemon that holds the lock, "" where none does. Takes nothing from it."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return path.read_text(encoding="ascii", errors="replace").strip() or "unknown"
+    except OSError:  # it never ran, or keeps its state from this user
+        return ""
+    return ""
+
+
 class StationLock:
     """An exclusive lock on a file that names the holder's process id. Held until `release` or the end of the process."""
 

@@ -1,0 +1,155 @@
+"""The page of `inspector bench`, for people, and its rows, for scripts."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from inspector.bench.machine import Machine, in_words
+from inspector.bench.measuring import Page
+from inspector.bench.quantiles import Quantiles
+from inspector.bench.reckoning import STAGES, advice
+from inspector.bench.stalls import stalled_ms
+
+
+def show(page: Page, machine: Machine, *, fifo_priority: int) -> None:
+    """Print the page."""
+    console = Console(highlight=False)
+    console.print(_stages(page))
+    for line in _verdict(page):
+        console.print(Text(line))
+    if page.largest.side is not None or page.largest.bank is not None or page.tried:
+        console.print(_largest(page))
+    facts = machine.facts()
+    for line in (*_stalls(page, machine), *in_words(facts).splitlines()):
+        console.print(Text(line))
+    said = advice(page.budget, page.found, page.largest, facts, fifo_priority=fifo_priority)
+    if said:
+        console.print(
+            Text("To make it fit:" if not page.found.fits(page.budget) else "To make it surer:", style="bold")
+        )
+    for line in said:
+        console.print(Text(f"- {line}"))
+    for note in page.notes:
+        console.print(Text.assemble(("note:", "yellow"), f" {note}"))
+
+
+def summary_of(page: Page) -> dict[str, object]:
+    """Return what the page says in single figures."""
+    budget, found = page.budget, page.found
+    needed_ms = budget.needed_ms(*found.needed)
+    return {
+        "station": page.station,
+        "pack": str(page.pack.path),
+        "engine": page.engine,
+        "frame": f"{page.frame.width}x{page.frame.height} {page.frame.form.name}",
+        **asdict(budget),
+        "needed_ms": round(needed_ms, 3),
+        "spare_ms": round(budget.left_ms - needed_ms, 3),
+        "parts_per_second": round(found.parts_per_second, 1),
+        "largest_side": page.largest.side,
+        "largest_bank": page.largest.bank,
+        "notes": page.notes,
+    }
+
+
+def rows_of(page: Page) -> list[dict[str, object]]:
+    """Return flat rows: each stage, then each image and bank that was tried."""
+    rows: list[dict[str, object]] = [
+        {"kind": "stage", "stage": name, **values.fields()} for name, values in page.found.stages.items()
+    ]
+    rows.append({"kind": "stage", "stage": "all", **page.found.whole.fields()})
+    for kind, timed, needed_ms in page.tried:
+        fits = needed_ms <= page.budget.left_ms
+        rows.append(
+            {
+                "kind": kind,
+                **asdict(timed),
+                "engine_ms": round(timed.times * page.found.engine_ms, 3),
+                "needed_ms": round(needed_ms, 3),
+                "fits": fits,
+            }
+        )
+    return rows
+
+
+def _stages(page: Page) -> Table:
+    frame = page.frame
+    title = f"What a part costs on this PC, ms ({page.station}, {frame.width}x{frame.height} {frame.form.name}, {page.pack.path.name})"
+    table = Table(
+        title=Text(title),
+        title_justify="left",
+        caption="p99: 99 of 100 parts take at most so long",
+        caption_justify="left",
+    )
+    table.add_column("stage")
+    for name in ("p50", "p99", "p99.9", "worst"):
+        table.add_column(name, justify="right")
+    for name, values in page.found.stages.items():
+        label = f"{STAGES[name]} ({page.engine})" if name == "scored" else STAGES[name]
+        table.add_row(label, *_cells(values))
+    table.add_section()
+    table.add_row("from the frame to the verdict", *_cells(page.found.whole))
+    return table
+
+
+def _cells(values: Quantiles) -> Iterator[str]:
+    for value in (values.p50, values.p99, values.p999, values.worst):
+        yield "too few" if value is None else f"{value:.2f}"
+
+
+def _verdict(page: Page) -> Iterator[str]:
+    budget, found = page.budget, page.found
+    until_ms, write_ms = found.needed
+    needed_ms = budget.needed_ms(until_ms, write_ms)
+    spare_ms = budget.left_ms - needed_ms
+    yield f"budget         {budget.budget_ms:7.1f} ms  from the trigger to the verdict in the PLC (station.budget_ms)"
+    yield f"camera         {-budget.camera_ms:7.1f} ms  not measured: " + (
+        "camera.latency_ms.max"
+        if budget.camera_is_stated
+        else "half of the budget, as camera.latency_ms.max is not stated"
+    )
+    yield f"kept free      {-budget.budget_ms * budget.margin:7.1f} ms  {budget.margin:.0%} of the budget (--margin)"
+    yield f"until the score{-until_ms:7.1f} ms  p99 of the first three stages"
+    yield f"for the write  {-max(write_ms, budget.write_margin_ms):7.1f} ms  " + (
+        "p99 of the other two" if write_ms > budget.write_margin_ms else "kept for it: plc.write_margin_ms"
+    )
+    yield f"left           {spare_ms:7.1f} ms  " + ("IT FITS" if spare_ms >= 0 else "IT DOES NOT FIT")
+    yield f"It keeps up with {found.parts_per_second:.0f} parts a second at most."
+
+
+def _largest(page: Page) -> Table:
+    table = Table(title="The largest that fits (graphs made and timed here)", title_justify="left")
+    for name in ("", "now", "fits", "engine ms", "part ms"):
+        table.add_column(name, justify="left" if not name else "right")
+    own, bank = page.largest.own_side, page.largest.own_bank
+    for kind, label, now, value in (
+        ("image", f"image (--size) with a bank of {bank:,}", own, page.largest.side),
+        ("bank", f"bank (--bank) with images of {own}", bank, page.largest.bank),
+    ):
+        tried = {
+            (timed.side if kind == "image" else timed.bank): (timed, needed_ms)
+            for of, timed, needed_ms in page.tried
+            if of in {kind, "own"}
+        }
+        if value is None or value not in tried:
+            table.add_row(label, f"{now:,}", "none" if tried else "not tried", "", "")
+            continue
+        timed, needed_ms = tried[value]
+        engine_ms = timed.times * page.found.engine_ms
+        table.add_row(label, f"{now:,}", f"{value:,}", f"{engine_ms:.1f}", f"{needed_ms:.1f}")
+    return table
+
+
+def _stalls(page: Page, machine: Machine) -> Iterator[str]:
+    stalls = machine.stalls
+    met = [stalled_ms(stalls, part.t_arrival_ns, part.t_written_ns) for part in page.parts]
+    if any(met):
+        calm = [sum(part.stages_ms) for part, ms in zip(page.parts, met, strict=True) if not ms]
+        without = Quantiles.of(calm) if calm else None
+        yield (
+            f"{sum(map(bool, met))} of {len(met)} parts met a stall of the machine, of up to {max(met):.1f} ms"
+            + (f"; without these the worst took {without.worst:.1f} ms" if without else "")
+        )
