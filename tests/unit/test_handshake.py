@@ -117,6 +117,15 @@ def test_a_frame_that_may_show_the_part_before_is_in_doubt() -> None:
     assert handshake.certain(frame(7, 55.1), 102) is True
 
 
+def test_a_part_may_have_come_until_the_answer_was_there_that_showed_it() -> None:
+    handshake = in_step()
+    handshake.read(101, 50 * MS, 58 * MS)
+    handshake.read(102, 60 * MS, 61 * MS)
+    assert handshake.place(frame(7, 55)).part_id == 101
+    assert handshake.place(frame(8, 66)).part_id == 102
+    assert handshake.certain(frame(8, 66), 102) is False  # it may be the frame of a part 101 that came at 57
+
+
 def test_lost_frames_are_skipped_by_their_ids_and_repeated_ones_are_known() -> None:
     handshake = in_step()
     handshake.place(frame(7, 52))

@@ -10,6 +10,7 @@ from inspector.config.schema import DirectConfig
 from inspector.errors import PlcTimeoutError
 from inspector.part import Outcome, Reason, Verdict
 from inspector.plc.direct import DirectGate
+from inspector.plc.registers import WordOrder
 from tests.unit.plc.link_rig import FakeDesk
 
 BY_TIME: dict[str, Any] = {"coil": 9, "delay_ms": 100.0, "width_ms": 20.0, "slack_ms": 5.0}
@@ -27,6 +28,7 @@ class FakeConnection:
         self.writes: list[bool] = []
         self.input = False
         self.count = 0
+        self.low_first = False
         self.silent = False
 
     def write_coil(self, address: int, *, on: bool) -> None:
@@ -42,18 +44,20 @@ class FakeConnection:
 
     def read_words(self, address: int, count: int) -> list[int]:
         assert (address, count) == (50, 2)
-        return [self.count >> 16, self.count & 0xFFFF]
+        words = [self.count >> 16, self.count & 0xFFFF]
+        return words[::-1] if self.low_first else words
 
 
 class Bench:
     """A gate on a belt that moves 10 counts in a millisecond."""
 
-    def __init__(self, **config: Any) -> None:
+    def __init__(self, word_order: WordOrder = "high_first", **config: Any) -> None:
         self.clock = ManualClock()
         self.plc = FakeConnection()
+        self.plc.low_first = word_order == "low_first"
         self.desk = FakeDesk()
         self.unconfirmed = self.desk.unconfirmed
-        self.gate = DirectGate(9, DirectConfig(**config), self.desk, self.clock, "high_first")
+        self.gate = DirectGate(9, DirectConfig(**config), self.desk, self.clock, word_order)
         self.at(0)
 
     def at(self, ms: float, *, act: bool = True) -> bool | None:
@@ -149,6 +153,22 @@ def test_a_lost_link_ends_what_was_planned_and_begins_with_a_closed_gate() -> No
     assert bench.run(1000) == []
 
 
+def test_the_gate_is_closed_after_an_outage_before_anybody_knows_where_the_belt_is() -> None:
+    bench = Bench(**BY_BELT | {"poll_ms": 5.0})
+    bench.take(1, 0)
+    assert bench.at(101) is True
+    bench.gate.lose()
+    assert bench.at(102) is False  # the next reading of the encoder is due at 106
+
+
+def test_of_parts_from_before_an_outage_no_sensor_is_asked() -> None:
+    bench = Bench(**BY_TIME | SENSOR)
+    bench.take(1, 0, passed=False)
+    bench.gate.lose()
+    bench.run(300)
+    assert bench.unconfirmed == []
+
+
 def test_a_coil_that_was_not_acknowledged_is_unknown() -> None:
     bench = Bench(**BY_TIME)
     bench.take(1, 0)
@@ -179,6 +199,14 @@ def test_a_rejected_part_that_the_sensor_does_not_see_is_told_once() -> None:
     bench.plc.input = False
     bench.run(300)
     assert bench.unconfirmed == [2]
+
+
+def test_a_part_whose_pass_came_too_late_for_its_window_must_be_seen_like_any_rejected_one() -> None:
+    bench = Bench(**BY_TIME | SENSOR)
+    bench.at(100)
+    bench.take(1, 0)
+    bench.run(300)
+    assert bench.unconfirmed == [1]
 
 
 def test_an_input_that_is_always_on_confirms_nothing() -> None:
@@ -256,6 +284,14 @@ def test_a_belt_that_wraps_goes_on() -> None:
         at(ms)
     bench.take(1, 3)
     assert [at(ms) for ms in (102, 103, 122, 123)] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("word_order", ["high_first", "low_first"])
+def test_an_encoder_of_two_words_is_read_in_the_order_of_the_map(word_order: WordOrder) -> None:
+    bench = Bench(word_order, **BY_BELT)
+    bench.run(6560)  # past the first word
+    bench.take(1, 6500)
+    assert bench.run(7000) == [6600, 6620]
 
 
 def test_verdicts_come_in_any_order() -> None:

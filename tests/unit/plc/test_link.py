@@ -146,6 +146,24 @@ def test_the_control_block_is_reported_with_its_times(plc: ScriptedPlc, desk: Fa
     assert (first["enabled"], first["plc_restarted"]) == (True, False)
 
 
+def test_the_control_block_was_read_between_the_times_that_are_reported(
+    plc: ScriptedPlc, desk: FakeDesk
+) -> None:
+    """A count is that of no later moment than the answer's, and of none before the question: parts are told apart by it."""
+    served: list[int] = []
+
+    def bend(request: Request, answer: bytes) -> bytes:
+        if request.address == plc.map.control_address:
+            served.append(clock.now_ns())
+        return answer
+
+    plc.bend = bend
+    with linked(plc, desk, poll_ms=2.0):
+        desk.wait_for(lambda: len(desk.controls) >= 5)
+    for control, t_served_ns in zip(desk.controls, served, strict=False):
+        assert control["t_sent_ns"] <= t_served_ns <= control["t_received_ns"]
+
+
 def test_a_wake_makes_the_thread_read_at_once(plc: ScriptedPlc, desk: FakeDesk) -> None:
     with linked(plc, desk) as link:
         desk.wait_for(lambda: desk.ups == 1)
@@ -249,6 +267,29 @@ def test_another_writer_of_the_status_block_disables_until_it_has_gone(
         plc.bend = honest
         desk.wait_for(lambda: desk.foreign == [True, False])
         desk.wait_for(lambda: desk.controls[-1]["enabled"])
+
+
+def test_after_an_outage_it_looks_closely_again(plc: ScriptedPlc, desk: FakeDesk) -> None:
+    with linked(plc, desk, status_ms=3.0):
+        plc.wait_for(lambda: len(plc.writes(200)) > 2 * FIRST_CHECKS)
+        with plc.lock:
+            before = len(plc.requests)
+        plc.drop()
+        desk.wait_for(lambda: desk.ups == 2)
+        plc.wait_for(lambda: len(plc.writes(200)) > 4 * FIRST_CHECKS)
+        with plc.lock:
+            looks = [r for r in plc.requests[before:] if r.address == 200 and not r.words]
+    assert len(looks) >= FIRST_CHECKS
+
+
+def test_a_heartbeat_has_its_time_again_after_an_outage(plc: ScriptedPlc, desk: FakeDesk) -> None:
+    with linked(plc, desk) as link:
+        desk.wait_for(lambda: desk.ups == 1)
+        t_ns = clock.now_ns()
+        plc.drop()
+        link.wake()
+        desk.wait_for(lambda: desk.ups == 2)
+        assert link._beats.t_plc_changed_ns > t_ns
 
 
 def overwritten(plc: ScriptedPlc) -> Bend:
