@@ -294,6 +294,22 @@ def test_an_encoder_of_two_words_is_read_in_the_order_of_the_map(word_order: Wor
     assert bench.run(7000) == [6600, 6620]
 
 
+def test_a_belt_that_goes_back_a_little_brings_a_rejected_part_back_to_the_gate() -> None:
+    bench = Bench(**BY_BELT)
+
+    def at(ms: float, count: int) -> bool | None:
+        bench.clock._t_ns = round(ms * NS_PER_MS)
+        bench.plc.count = count
+        bench.gate.act(bench.plc)  # type: ignore[arg-type]
+        return bench.plc.coil
+
+    at(10, 100)
+    at(20, 200)
+    bench.take(1, 10, passed=False)  # at the gate from 1100 to 1300
+    bench.take(2, 20)  # from 1200 to 1400
+    assert [at(30, 1250), at(31, 1310), at(32, 1290), at(33, 1310)] == [False, True, False, True]
+
+
 def test_verdicts_come_in_any_order() -> None:
     bench = Bench(**BY_TIME | SENSOR)
     bench.take(2, 30, passed=False)
