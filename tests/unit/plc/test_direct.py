@@ -164,9 +164,21 @@ def test_the_gate_is_closed_after_an_outage_before_anybody_knows_where_the_belt_
 def test_of_parts_from_before_an_outage_no_sensor_is_asked() -> None:
     bench = Bench(**BY_TIME | SENSOR)
     bench.take(1, 0, passed=False)
+    bench.take(2, 30, passed=False)
+    bench.run(110)  # part 1 is at the gate, part 2 is not
     bench.gate.lose()
     bench.run(300)
     assert bench.unconfirmed == []
+
+
+def test_an_input_that_is_on_after_an_outage_confirms_nothing() -> None:
+    bench = Bench(**BY_TIME | SENSOR)
+    bench.gate.lose()
+    bench.at(105, act=False)
+    bench.take(1, 0, passed=False)
+    bench.plc.input = True
+    bench.run(300)
+    assert bench.unconfirmed == [1]
 
 
 def test_a_coil_that_was_not_acknowledged_is_unknown() -> None:
