@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from inspector.clock import NS_PER_S, SystemClock
+from inspector.config.argument import add_config
 from inspector.config.loading import LoadedConfig, load
 from inspector.errors import NotRunningError, ServiceError
 from inspector.requests import socket_path
@@ -29,7 +30,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="The next parts are those of `challenge.sequence`. Wait for `begun`, then put them on the line. The bad "
         "ones are rejected in any case. Exit status 0: each came out as it must; 1: not, or it ended before.",
     )
-    parser.add_argument("config", type=Path, metavar="CONFIG", help="the station's YAML file")
+    add_config(parser)
     parser.add_argument(
         "--timeout",
         type=_seconds,

@@ -15,6 +15,7 @@ from pathlib import Path
 from inspector import __version__, challenge_command
 from inspector.bench import command as bench_command
 from inspector.config import commands as config_commands
+from inspector.config.argument import add_config
 from inspector.errors import ConfigError, FeatureError, HungError, InspectorError, ModelError, ProducerError
 from inspector.model import commands as model_commands
 
@@ -59,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"inspector {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run a station until it is told to stop")
-    run.add_argument("config", type=Path, metavar="CONFIG", help="the station's YAML file")
+    add_config(run)
     run.set_defaults(run=_run)
     config_commands.register(commands, _check_pack)
     model_commands.register(commands)

@@ -5,8 +5,8 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from inspector.config.argument import add_config
 from inspector.config.loading import LoadedConfig, load
 from inspector.config.schema import RecipeConfig
 from inspector.errors import ConfigError, ServiceError
@@ -25,7 +25,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "largest bank that the station's budget holds. Camera and PLC are stand-ins on this PC: no real one is touched. Exit "
         "status 0: the station's model fits, 1: it does not.",
     )
-    parser.add_argument("config", type=Path, metavar="CONFIG", help="the station's YAML file")
+    add_config(parser)
     parser.add_argument(
         "--recipe", type=int, metavar="N", help="number of the recipe (default: that of `model`)"
     )

@@ -2,8 +2,8 @@
 
 import argparse
 import sys
-from pathlib import Path
 
+from inspector.config.argument import add_config
 from inspector.config.loading import PackCheck, load
 from inspector.errors import ConfigError
 
@@ -21,7 +21,7 @@ def register(
         description="Say everything that is wrong with a station's configuration, the producer's path and the model pack, "
         "before a line depends on it. Asks neither camera nor PLC. Exit status 0: usable, 2: not.",
     )
-    parser.add_argument("config", type=Path, metavar="CONFIG", help="the station's YAML file")
+    add_config(parser)
     parser.add_argument(
         "--no-files",
         action="store_true",
