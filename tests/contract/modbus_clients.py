@@ -13,6 +13,13 @@ from tests.unit.plc.scripted import PATIENCE_S
 from tools.bench import peers
 from tools.bench.peers import MissingPeer, PeerRefused
 
+READS = {
+    1: "read_coils",
+    2: "read_discrete_inputs",
+    3: "read_holding_registers",
+    4: "read_input_registers",
+}
+
 
 class Client(Protocol):
     """A connected Modbus client."""
@@ -39,13 +46,7 @@ class PymodbusClient:
         assert self._client.connect()  # type: ignore[no-untyped-call]
 
     def read(self, function: int, address: int, count: int) -> list[int]:
-        names = {
-            1: "read_coils",
-            2: "read_discrete_inputs",
-            3: "read_holding_registers",
-            4: "read_input_registers",
-        }
-        answer = self._call(names[function], address, count=count)
+        answer = self._call(READS[function], address, count=count)
         return [int(bit) for bit in answer.bits[:count]] if function <= 2 else list(answer.registers)
 
     def write(self, function: int, address: int, values: Sequence[int]) -> None:
@@ -71,13 +72,7 @@ class PyModbusTcpClient:
         assert self._client.open()
 
     def read(self, function: int, address: int, count: int) -> list[int]:
-        names = {
-            1: "read_coils",
-            2: "read_discrete_inputs",
-            3: "read_holding_registers",
-            4: "read_input_registers",
-        }
-        return [int(value) for value in self._call(names[function], address, count)]
+        return [int(value) for value in self._call(READS[function], address, count)]
 
     def write(self, function: int, address: int, values: Sequence[int]) -> None:
         names = {

@@ -2,16 +2,21 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, Protocol
 
+import pytest
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 from pyModbusTCP.server import DataBank, ModbusServer
 
+from inspector.plc.client import PlcConnection
+from inspector.plc.registers import RegisterMap
 from tests.unit.plc.scripted import PATIENCE_S
 from tools.bench import peers
+from tools.bench.peers import MissingPeer
 
 UNIT = 7
 
@@ -151,3 +156,34 @@ class ModbusSerialServer(ProgramServer):
 
     def __init__(self) -> None:
         super().__init__(peers.modbus_serial("server", UNIT, 400))
+
+
+@contextmanager
+def served(kind: type[Any]) -> Iterator[Any]:
+    """Start a server of this kind, which ends in the end; skip the test where this machine lacks it."""
+    try:
+        server = kind()
+    except MissingPeer as missing:
+        pytest.skip(str(missing))
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@contextmanager
+def connected(
+    port: int, *, timeout_ms: float = 5000, registers: RegisterMap | None = None, unit_id: int = UNIT
+) -> Iterator[PlcConnection]:
+    """Open a connection; where no time-out is wanted it is far longer than any stall of the machine."""
+    connection = PlcConnection(
+        "127.0.0.1",
+        port,
+        unit_id=unit_id,
+        timeout_ms=timeout_ms,
+        register_map=registers or RegisterMap(),
+    )
+    try:
+        yield connection
+    finally:
+        connection.close()

@@ -16,7 +16,7 @@ from inspector.errors import (
     GraphError,
     ScoreError,
 )
-from tests.unit.engine.gpu_standin import StandInGpu
+from tests.unit.engine.gpu_standin import StandInGpu, kernel_for
 from tests.unit.engine.graphs import SmallGraph
 
 
@@ -153,7 +153,7 @@ class TestTensorRT(EngineContract):
 
     @pytest.fixture(autouse=True)
     def _needs_a_gpu(self) -> None:
-        from inspector.engine.tensorrt import require_device
+        from inspector.engine.gpu import require_device
 
         try:
             require_device()
@@ -171,3 +171,15 @@ class TestTensorRTOnAStandIn(EngineContract):
         trt = pytest.importorskip("tensorrt_rtx")
         gpu = StandInGpu(tmp_path / "graph.onnx", trt)
         monkeypatch.setattr("inspector.engine.tensorrt.require_device", lambda: (gpu.trt, gpu.cuda))
+        monkeypatch.setattr("inspector.engine.raw_frames.kernel_for", kernel_for)
+
+
+class TestTensorRTOnAStandInThatCompilesNoKernel(TestTensorRTOnAStandIn):
+    """Frames are prepared on the CPU then."""
+
+    @pytest.fixture(autouse=True)
+    def _no_compiler(self, _stand_in: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(folder: Path, capability: str) -> bytes:
+            raise EngineUnavailableError("no nvcc")
+
+        monkeypatch.setattr("inspector.engine.raw_frames.kernel_for", refuse)

@@ -5,7 +5,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,8 @@ from tests.contract.modbus_servers import (
     PymodbusServer,
     PyModbusTcpServer,
     Server,
+    connected,
+    served,
 )
 from tests.unit.plc.scripted import (
     PATIENCE_S,
@@ -42,29 +44,10 @@ from tests.unit.plc.scripted import (
     reply,
     silent,
 )
-from tools.bench.peers import MissingPeer
 
 SLOT = [21, 0x5A5A, 0, 500, 123, 3, 1, 21]
 STATUS = Status(9, State.ONLINE | State.READY, 303, 2, 70_000, 65_536, 3, 4)
 CONTROL = Control(enable=True, recipe_request=4, part_count=65_535, plc_heartbeat=12)
-
-
-@contextmanager
-def connected(
-    port: int, *, timeout_ms: float = 5000, registers: RegisterMap | None = None, unit_id: int = UNIT
-) -> Iterator[PlcConnection]:
-    """Open a connection; where no time-out is wanted it is far longer than any stall of the machine."""
-    connection = PlcConnection(
-        "127.0.0.1",
-        port,
-        unit_id=unit_id,
-        timeout_ms=timeout_ms,
-        register_map=registers or RegisterMap(),
-    )
-    try:
-        yield connection
-    finally:
-        connection.close()
 
 
 class PlcContract:
@@ -74,12 +57,8 @@ class PlcContract:
 
     @pytest.fixture
     def server(self) -> Iterator[Server]:
-        try:
-            server = self.kind()
-        except MissingPeer as missing:
-            pytest.skip(str(missing))
-        yield server
-        server.close()
+        with served(self.kind) as server:
+            yield server
 
     def test_a_verdict_stands_in_its_slot(self, server: Server) -> None:
         with connected(server.port) as connection:

@@ -7,13 +7,17 @@ import pytest
 
 from inspector.clock import NS_PER_MS
 from inspector.config.schema import DirectConfig
-from inspector.plc.client import PlcConnection
-from inspector.plc.registers import RegisterMap
-from tests.contract.modbus_servers import UNIT, LibmodbusServer, ModbusSerialServer, PyModbusTcpServer
+from tests.contract.modbus_servers import (
+    UNIT,
+    LibmodbusServer,
+    ModbusSerialServer,
+    PyModbusTcpServer,
+    connected,
+    served,
+)
 from tests.support.waiting import wait_for
 from tests.unit.plc.link_rig import FakeDesk, Link, clock, configured, verdict
 from tests.unit.plc.scripted import PATIENCE_S
-from tools.bench.peers import MissingPeer
 
 COIL, SENSOR, ENCODER = 20, 3, 350
 
@@ -25,18 +29,11 @@ class GateContract:
 
     @pytest.fixture
     def server(self) -> Iterator[Any]:
-        try:
-            server = self.kind()
-        except MissingPeer as missing:
-            pytest.skip(str(missing))
-        yield server
-        server.close()
+        with served(self.kind) as server:
+            yield server
 
     def test_coils_inputs_and_registers(self, server: Any) -> None:
-        connection = PlcConnection(
-            "127.0.0.1", server.port, unit_id=UNIT, timeout_ms=5000, register_map=RegisterMap()
-        )
-        try:
+        with connected(server.port) as connection:
             for on in (True, False, True):
                 connection.write_coil(COIL, on=on)
                 assert server.coil(COIL) is on
@@ -44,8 +41,6 @@ class GateContract:
                 assert connection.read_input(SENSOR) is on
             server.write(ENCODER, [1, 2])
             assert connection.read_words(ENCODER, 2) == [1, 2]
-        finally:
-            connection.close()
 
     def test_the_gate_opens_for_a_pass_and_closes_when_the_station_goes(self, server: Any) -> None:
         direct = DirectConfig(coil=COIL, delay_ms=50.0, width_ms=3_000_000.0)
