@@ -3,7 +3,7 @@
 import pytest
 
 from inspector.handshake import Handshake, Timing
-from inspector.part import Frame, FrameStatus
+from inspector.part import PART_ID_MAX, Frame, FrameStatus
 
 MS = 1_000_000
 TIMING = Timing(latency_min_ns=1 * MS, latency_max_ns=10 * MS)
@@ -115,6 +115,40 @@ def test_a_frame_that_may_show_the_part_before_is_in_doubt() -> None:
     read(handshake, 102, 58)
     assert handshake.certain(frame(7, 55), 102) is False  # the frame of 101 comes until 55
     assert handshake.certain(frame(7, 55.1), 102) is True
+
+
+def test_a_read_excludes_the_next_part_only_as_far_as_the_plc_counts_at_once() -> None:
+    """Triggered in the last 5 ms before the read, it may not be counted yet."""
+    handshake = Handshake(Timing(1 * MS, 10 * MS, count_lag_ns=5 * MS))
+    for t in (20, 30, 40):
+        read(handshake, 100, t)
+    handshake._first_part = 0
+    read(handshake, 101, 50)
+    assert handshake.place(frame(7, 57)).part_id == 101
+    read(handshake, 101, 60)
+    assert handshake.certain(frame(7, 57), 101) is None
+    read(handshake, 101, 61)
+    assert handshake.certain(frame(7, 57), 101) is True
+
+
+def test_times_of_parts_that_a_restarted_plc_has_forgotten_say_nothing_of_new_ones() -> None:
+    handshake = in_step(count=0)
+    for count, t in ((1, 50), (2, 70), (3, 90)):
+        read(handshake, count, t)
+    _, restarted = handshake.read(0, 110 * MS, 110 * MS)
+    assert restarted
+    assert handshake.window(2) is None
+    read(handshake, 1, 130)
+    read(handshake, 1, 136)
+    handshake._first_part = 0
+    assert handshake.certain(frame(9, 132), 1) is True
+
+
+def test_a_frame_id_that_jumped_all_round_the_part_ids_is_in_doubt() -> None:
+    """The part would fit."""
+    handshake = in_step()
+    handshake.place(frame(7, 52))
+    assert "jumped by 65535" in handshake.place(frame(8 + PART_ID_MAX, 72)).doubt
 
 
 def test_a_part_may_have_come_until_the_answer_was_there_that_showed_it() -> None:
