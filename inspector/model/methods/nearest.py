@@ -7,16 +7,21 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inspector.model.bank import Bank, build_bank
 from inspector.model.methods.planes import add_projection, flatten, to_plane
 from inspector.model.onnx_nodes import Nodes
 from inspector.model.progress import Advance
+from inspector.model.search import add_search, in_blocks
 from inspector.model.spec import Branch
-from inspector.model.training import Training
+from inspector.model.training import CANDIDATES, Training
 from inspector.model.whitening import Whitening, whitening
 
-_ROWS = 4096  # patches that are compared at once
+# Entries from which on a bank is searched in two passes. Below, comparing with all of them takes no longer.
+SEARCHED_FROM = 10_000
+_ROWS = 4096  # patches that are compared at once: all their distances to a bank of 3,000 are 12 kB a row
+_ROWS_SEARCHED = 1024  # in a large bank: a block of entries for each is 50 kB a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,11 @@ class Nearest:
     positions: bool = False
 
     @property
+    def candidates(self) -> int:
+        """Of twice as many as are kept a greedy choice can still leave out what says least."""
+        return max(CANDIDATES, 2 * self.bank)
+
+    @property
     def steps(self) -> int:
         """One for each entry."""
         return self.bank
@@ -62,33 +72,63 @@ def _add_distance(nodes: Nodes, patches: str, cells: int, bank: Bank) -> str:
     """Append the distance of each patch [cells, d] to the nearest bank entry, in units of that entry's own spacing.
 
     The squared distance over the squared spacing, (|f|^2 + |b|^2 - 2 f.b) / s^2, is linear in (f, |f|^2, 1): one matrix
-    product. The minimum needs no index and no gather, which half precision is known to get wrong.
+    product. The minimum needs no index and no gather, which half precision is known to get wrong. A large bank is searched
+    in two passes, the second of which is this product again.
     """
-    weight = (1.0 / np.square(bank.spacing))[:, None]
-    norms = np.square(bank.entries).sum(axis=1, keepdims=True)
-    factors = np.concatenate([-2.0 * bank.entries * weight, weight, norms * weight], axis=1)
+    add = _add_all if len(bank.entries) < SEARCHED_FROM else _add_searched
+    parts = add(nodes, patches, cells, bank)
+    nearest = nodes.add("Concat", *parts, axis=0) if len(parts) > 1 else parts[0]
+    # Rounding may leave a tiny negative number where a patch equals its entry, and its root would be NaN.
+    return nodes.add("Sqrt", nodes.add("Max", nearest, nodes.scalar("zero", 0.0)))
+
+
+def _add_all(nodes: Nodes, patches: str, cells: int, bank: Bank) -> list[str]:
+    """Append the comparison with every entry, in parts."""
+    _, extended = _add_extended(nodes, patches, cells)
+    transposed = nodes.constant("bank", _factors(bank).T)
+    return [
+        nodes.add("ReduceMin", nodes.add("MatMul", part, transposed), axes=[1], keepdims=0)
+        for part, _ in _in_parts(nodes, extended, cells, _ROWS)
+    ]
+
+
+def _add_searched(nodes: Nodes, patches: str, cells: int, bank: Bank) -> list[str]:
+    """Append the search in a large bank, in parts."""
+    blocks = in_blocks(bank, _factors(bank))
+    found = []
+    for part, rows in _in_parts(nodes, patches, cells, _ROWS_SEARCHED):
+        square, extended = _add_extended(nodes, part, rows)
+        found.append(add_search(nodes, part, square, extended, rows=rows, blocks=blocks))
+    return found
+
+
+def _add_extended(nodes: Nodes, patches: str, rows: int) -> tuple[str, str]:
+    """Append |f|^2 [rows, 1] and (f, |f|^2, 1) [rows, d + 2]."""
     square = nodes.add(
         "ReduceSum",
         nodes.add("Mul", patches, patches),
         nodes.constant("axes", np.array([1], np.int64)),
         keepdims=1,
     )
-    ones = nodes.constant("ones", np.ones((cells, 1), np.float32))
-    extended = nodes.add("Concat", patches, square, ones, axis=1)
-    transposed = nodes.constant("bank", factors.T.astype(np.float32))
-    parts = [
-        nodes.add("ReduceMin", nodes.add("MatMul", part, transposed), axes=[1], keepdims=0)
-        for part in _in_parts(nodes, extended, cells)
-    ]
-    nearest = nodes.add("Concat", *parts, axis=0) if len(parts) > 1 else parts[0]
-    # Rounding may leave a tiny negative number where a patch equals its entry, and its root would be NaN.
-    return nodes.add("Sqrt", nodes.add("Max", nearest, nodes.scalar("zero", 0.0)))
+    ones = nodes.constant("ones", np.ones((rows, 1), np.float32))
+    return square, nodes.add("Concat", patches, square, ones, axis=1)
 
 
-def _in_parts(nodes: Nodes, patches: str, cells: int) -> list[str]:
-    """Append the cut of very many rows into parts: all their distances to a bank of 3,000 would be 12 kB a row at once."""
-    if cells <= _ROWS:
-        return [patches]
+def _factors(bank: Bank) -> NDArray[np.float32]:
+    """Return what (f, |f|^2, 1) is multiplied by, float32 (n, d + 2)."""
+    weight = (1.0 / np.square(bank.spacing))[:, None]
+    norms = np.square(bank.entries).sum(axis=1, keepdims=True)
+    factors = np.concatenate([-2.0 * bank.entries * weight, weight, norms * weight], axis=1)
+    return factors.astype(np.float32, copy=False)
+
+
+def _in_parts(nodes: Nodes, patches: str, cells: int, rows: int) -> list[tuple[str, int]]:
+    """Append the cut of very many rows into parts of at most `rows`; return each with its rows."""
+    if cells <= rows:
+        return [(patches, cells)]
     axis = nodes.constant("axis", np.array([0], np.int64))
-    bounds = [nodes.constant("row", np.array([row], np.int64)) for row in (*range(0, cells, _ROWS), cells)]
-    return [nodes.add("Slice", patches, first, last, axis) for first, last in itertools.pairwise(bounds)]
+    bounds = [nodes.constant("row", np.array([row], np.int64)) for row in (*range(0, cells, rows), cells)]
+    return [
+        (nodes.add("Slice", patches, first, last, axis), min(rows, cells - number * rows))
+        for number, (first, last) in enumerate(itertools.pairwise(bounds))
+    ]

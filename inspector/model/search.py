@@ -1,0 +1,118 @@
+"""Finds a patch's nearest entry in a large bank: all entries in int8, then one block of them again in float32.
+
+A float32 product with 100,000 entries takes ten times what a station has for a frame; in int8 it takes a quarter of that, and its
+minima over blocks of entries come almost free. Only the block with the least of them is compared once more, by the very numbers that
+a small bank is compared by. So a distance is never below that to the nearest entry, and no defect hides in the rounding; above it, it
+is where int8 takes another block's entry for nearer: two that are about equally far. `doubts` bounds by how much.
+
+Projections (PCA, or chosen to tell neighbours apart) and clusters with bounds by the triangle inequality save nothing here: whitened
+patches fill all their dimensions, and all entries are about equally far. Half the dimensions miss every tenth nearest entry.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.model.bank import Bank
+from inspector.model.onnx_nodes import Nodes
+
+BLOCK = 32  # entries: fewer make the search for the best block slow, more the second look
+_COLUMNS = 16  # blocks come in multiples of this: what a CPU's vector holds
+_PATCH_LIMIT = 127
+# Not 127: a CPU without VNNI adds two products of unsigned and signed bytes in 16 bits, which saturate beyond 255 * 127.
+_ENTRY_LIMIT = 63
+_LEAST = 1e-6  # of a patch that is all zeros
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """A bank in blocks of BLOCK entries: entry (p, j) is the p-th of block j. Some occur twice to fill the last blocks.
+
+    An entry is about codes * steps: `codes` int8 (BLOCK, d, blocks), `steps` float32 (BLOCK, blocks). `norms` and `weights` float32
+    (BLOCK, 1, blocks): squared length, and one over the squared spacing. `factors` float32 (blocks, BLOCK, d + 2).
+    """
+
+    codes: NDArray[np.int8]
+    steps: NDArray[np.float32]
+    norms: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    factors: NDArray[np.float32]
+
+
+def in_blocks(bank: Bank, factors: NDArray[np.float32]) -> Blocks:
+    """Lay out a bank; `factors` (n, d + 2) give the exact distance of a patch (f, |f|^2, 1)."""
+    count, depth = bank.entries.shape
+    blocks = -(-count // (BLOCK * _COLUMNS)) * _COLUMNS
+    places = np.arange(BLOCK * blocks).reshape(BLOCK, blocks) % count
+    codes, steps = _coded(bank.entries)
+    return Blocks(
+        np.ascontiguousarray(codes[places].transpose(0, 2, 1)),
+        steps[places],
+        np.square(bank.entries).sum(axis=1)[places][:, None],
+        (1 / np.square(bank.spacing))[places][:, None],
+        np.ascontiguousarray(factors[places.T]).reshape(blocks, BLOCK, depth + 2),
+    )
+
+
+def add_search(nodes: Nodes, patches: str, square: str, extended: str, *, rows: int, blocks: Blocks) -> str:
+    """Append the least squared distance over squared spacing of patches [rows, d]; return its name [rows].
+
+    `square` [rows, 1] is |f|^2, `extended` [rows, d + 2] is (f, |f|^2, 1).
+    """
+    best = nodes.add("ArgMin", _add_minima(nodes, patches, square, blocks), axis=1, keepdims=0)
+    # Of a patch that is no number the best block may be any number: it must not be looked up outside of the bank.
+    last = nodes.constant("last", np.array([len(blocks.factors) - 1], np.int64))
+    first = nodes.constant("first", np.array([0], np.int64))
+    best = nodes.add("Max", nodes.add("Min", best, last), first)
+    near = nodes.add("Gather", nodes.constant("entries", blocks.factors), best, axis=0)
+    column = nodes.constant("column", np.array([rows, blocks.factors.shape[2], 1], np.int64))
+    distances = nodes.add("MatMul", near, nodes.add("Reshape", extended, column))
+    return nodes.add("ReduceMin", distances, axes=[1, 2], keepdims=0)
+
+
+def doubts(bank: Bank, patches: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return how far the first pass may be off, (patches, entries), in squared distance over squared spacing.
+
+    Where a is the nearest entry and b was taken for it, what is found is at most doubt(a) + doubt(b) above the minimum:
+    |f.b - f'.b'| <= |f - f'| |b'| + |f| |b - b'| (Cauchy and Schwarz), for the patch f' and the entry b' that the codes stand for.
+    """
+    codes, steps = _coded(bank.entries)
+    entries = codes * steps[:, None].astype(np.float64)
+    top = np.maximum(np.abs(patches).max(axis=1, keepdims=True), _LEAST).astype(np.float64)
+    rounded = np.rint(patches / top * _PATCH_LIMIT) / _PATCH_LIMIT * top
+    lost = np.linalg.norm(patches - rounded, axis=1)[:, None] * np.linalg.norm(entries, axis=1)
+    lost += np.linalg.norm(patches, axis=1)[:, None] * np.linalg.norm(bank.entries - entries, axis=1)
+    return np.asarray(2 * lost / np.square(bank.spacing, dtype=np.float64))
+
+
+def _coded(entries: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Return codes (n, d) and the step of each entry (n,)."""
+    steps = np.maximum(np.abs(entries).max(axis=1), _LEAST) / np.float32(_ENTRY_LIMIT)
+    return np.rint(entries / steps[:, None]).astype(np.int8), steps
+
+
+def _add_minima(nodes: Nodes, patches: str, square: str, blocks: Blocks) -> str:
+    """Append the first pass: for each block about the least of its entries' distances, [rows, blocks]."""
+    top = nodes.add("ReduceMax", nodes.add("Abs", patches), axes=[1], keepdims=1)
+    # Each patch in steps of its own: one far from all good ones would else be cut off, or make the steps of the others coarse.
+    top = nodes.add("Max", top, nodes.scalar("least", _LEAST))
+    step = nodes.constant("step", np.array(1 / _PATCH_LIMIT, np.float32))
+    zero = nodes.constant("zero", np.array(0, np.int8))
+    coded = nodes.add("QuantizeLinear", nodes.add("Div", patches, top), step, zero)
+    coded = nodes.add("DequantizeLinear", coded, step, zero)
+    twice = nodes.add("Mul", top, nodes.scalar("minus_two", -2.0))
+    zeros = nodes.constant("zeros", np.zeros(blocks.steps.shape[1], np.int8))
+    least = ""
+    for codes, steps, norms, weights in zip(
+        blocks.codes, blocks.steps, blocks.norms, blocks.weights, strict=True
+    ):
+        entries = nodes.add(
+            "DequantizeLinear", nodes.constant("codes", codes), nodes.constant("steps", steps), zeros, axis=1
+        )
+        product = nodes.add("Mul", nodes.add("MatMul", coded, entries), twice)
+        # Norms and weights stay in float32: they run with the minimum through one loop over the product.
+        squared = nodes.add("Add", nodes.add("Add", product, square), nodes.constant("norms", norms))
+        distances = nodes.add("Mul", squared, nodes.constant("weights", weights))
+        least = nodes.add("Min", least, distances) if least else distances
+    return least
