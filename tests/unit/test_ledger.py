@@ -126,6 +126,14 @@ def test_a_frame_of_a_camera_that_was_started_anew_since_is_nobodys() -> None:
     assert reasons(line.tick(180)) == {101: "FRAME_LOST"}
 
 
+def test_without_a_camera_no_line_is_known_to_be_empty() -> None:
+    line = Line()
+    line.ledger.on_camera_down(140 * MS)
+    for t_ms in (150, 200, 250):
+        line.read(100, t_ms)
+    assert not line.ledger.in_step
+
+
 def test_after_a_restart_the_camera_may_count_from_anywhere() -> None:
     line = Line()
     line.ledger.on_camera_up(2)

@@ -251,6 +251,7 @@ def lit(tmp_path: Path) -> Iterator[Rig]:
 def test_the_camera_is_set_before_the_recipe_is_active(lit: Rig) -> None:
     lit.read(recipe=4)
     assert lit.camera_told == [{"ExposureTime": 900}]
+    assert not lit.ledger.in_step  # at once: what comes now may be of either exposure
     warm(lit, 4)
     assert shown(lit)[0] == 0
     lit.camera_up()  # the next generation, with the new exposure
