@@ -22,7 +22,8 @@
     │   │   └── PoseError               ENG-009  the part lies further from the reference pose than the model allows
     │   ├── EngineTimeoutError (TimeoutError)  ENG-006  the device did not finish in time
     │   ├── EngineClosedError           ENG-007  used after close
-    │   └── DisagreementError           ENG-008  other scores than those the model pack was calibrated with
+    │   ├── DisagreementError           ENG-008  other scores than those the model pack was calibrated with
+    │   └── DeviceLostError             ENG-010  the device failed in the middle of the work: only a new process gets it back
     ├── PlcError                        PLC-001  the PLC cannot be reached or answered wrongly
     │   ├── PlcTimeoutError (TimeoutError)  PLC-002  no answer within the call's time-out
     │   ├── RecipeError                 PLC-003  the PLC wants a recipe that is not loaded
@@ -201,6 +202,12 @@ class DisagreementError(EngineError):
     """The engine gives other scores than those the model pack was calibrated with."""
 
     code = "ENG-008"
+
+
+class DeviceLostError(EngineError):
+    """The device failed in the middle of the work, and so does all that this process asks of it from then on: start another."""
+
+    code = "ENG-010"
 
 
 # -- PLC ----------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,7 @@ class Engine(Protocol):
         """Score a frame: the bytes that a camera sent as `pixel_format`, or an image of a file; see preprocess.prepare.
 
         Raises EngineInputError for a frame that does not fit, ScoreError where the result is not finite,
-        EngineTimeoutError where the device hangs, EngineClosedError after `close`.
+        EngineTimeoutError where the device hangs, DeviceLostError where it fails, EngineClosedError after `close`.
         """
         ...
 
@@ -102,6 +102,15 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back the device. A second call does nothing."""
+        ...
+
+
+@runtime_checkable
+class Cooling(Protocol):
+    """An engine whose device slows down where nothing comes for a while."""
+
+    def keep_warm(self) -> None:
+        """Let it work on nothing in particular. Engine thread; called where no frame came for a tenth of a second. Raises as `score`."""
         ...
 
 

@@ -81,11 +81,17 @@ def preparation(
     return Preparation(np.array(parameters, np.int32), first_x, weights_x, first_y, weights_y, place)
 
 
+def is_dense(image: Samples) -> bool:
+    """Return whether an image lies in one piece and is of a kind that the kernel reads; the CPU takes or refuses the others."""
+    kind = image.dtype in (np.uint8, np.uint16) and image.ndim in {2, 3} and image.shape[2:] in {(), (3,)}
+    return bool(kind and image.size and image.flags.c_contiguous)
+
+
 def _form(image: Samples, geometry: Geometry, name: str | None) -> tuple[PixelFormat, int, int]:
     """Return (format, width, bits) of a camera's frame, or of a file's image as if a camera had sent it."""
-    dense = image.size and image.flags.c_contiguous
+    dense = is_dense(image)
     if name is None:
-        if not dense or image.dtype not in (np.uint8, np.uint16) or image.shape[2:] not in {(), (3,)}:
+        if not dense:
             raise EngineInputError(f"the kernel takes dense images, not {image.dtype} {image.shape}")
         eight = image.dtype == np.uint8
         bits = 8 if eight else geometry.bits

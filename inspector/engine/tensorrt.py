@@ -1,54 +1,48 @@
 """The GPU engine: the fused graph as a TensorRT plan, run with pycuda memory on a stream of its own.
 
-The runtime is `tensorrt` where it is installed, else `tensorrt_rtx`. pycuda, the driver and the runtime are imported when an engine is
-opened, so this module can be imported anywhere and says what is missing.
+A frame's way: from the page-locked ring up to the GPU as the camera sent it, one kernel that makes the graph's input, the plan, its
+few outputs down; all put into one stream, then one wait that has a time-out. Where there is no kernel for this GPU, or the part has to
+be found first (an alignment), the frame is prepared on the CPU.
 
-What has not been run: there was no GPU where this was written. Building plans for SM80, SM86, SM89 and SM120 is tested with the real
-RTX builder, the plan cache with real plans; the order of the calls on the device, time-outs and releasing are tested against a
-stand-in for pycuda and the runtime. Deserialising and executing a plan on a real GPU, and with the full `tensorrt` package, are not tested;
-the contract suite does both wherever there is a GPU.
+What has not been run: there was no GPU where this was written. Plans for SM80, SM86, SM89 and SM120 are really built in the tests, the
+kernel is compiled for them and its source run on the CPU; the order of the calls on the device, time-outs and releasing are tested against
+a stand-in for pycuda and the runtime. Deserialising and executing a plan on a real GPU are not; tools/gpu-check does both.
 """
 
-import contextlib
-import ctypes
-import importlib
-import importlib.util
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.clock import NS_PER_MS, SystemClock, sleep_ms
-from inspector.engine.base import Score, check_contract, one_line, to_score
-from inspector.engine.build import INSTALL, load_tensorrt, logger_of, plan_for
+from inspector.engine.base import Score, check_contract, to_score
+from inspector.engine.build import logger_of, plan_for
+from inspector.engine.capture import CapturedRun
 from inspector.engine.decoding import Samples
+from inspector.engine.gpu import Gpu, PageLock, require_device
 from inspector.engine.place import IDENTITY, Affine
 from inspector.engine.plan import Plan, plan_folder
+from inspector.engine.preparation import is_dense
 from inspector.engine.preprocess import Geometry, copy_prepared, prepare
-from inspector.errors import (
-    EngineClosedError,
-    EngineError,
-    EngineTimeoutError,
-    EngineUnavailableError,
-    GraphError,
-)
+from inspector.engine.raw_frames import RawFrames
+from inspector.errors import EngineClosedError, EngineError, EngineUnavailableError, GraphError
 
 log = logging.getLogger(__name__)
 
 # RTX compiles kernels on the first runs, and the clocks of an idle GPU need some to come up.
 _WARM_UP_RUNS = 20
+_NAN = 0x7FC00000
 
 
 class TensorRTEngine:
     """One plan on the first GPU, with page-locked input and outputs. Raises EngineUnavailableError, GraphError or EngineError.
 
-    Takes the cached plan beside the pack, or builds one (seconds) and caches it. After an EngineTimeoutError the GPU may still be busy
-    with the frame: the engine then only answers EngineClosedError, and frees nothing, since freeing would wait for the GPU too.
-    Open it, use it and close it on one thread: pycuda gives the primary context back only on the thread that took it, and leaks it
-    elsewhere without a word. `threads` is for CPU backends and not used.
+    Takes the cached plan beside the pack, or builds one (seconds) and caches it. After an EngineTimeoutError or DeviceLostError the
+    GPU may still be busy with the frame: the engine then only answers EngineClosedError, and frees nothing.
+    Open it, use it and close it on one thread. `threads` is for CPU backends and not used. `mark` is called with the name of each
+    step once it is in the stream, for measuring.
     """
 
     name = "tensorrt"
@@ -57,35 +51,38 @@ class TensorRTEngine:
         self, graph: Path, geometry: Geometry, *, threads: int = 0, timeout_ms: float = 1000.0
     ) -> None:
         del threads
-        trt, self._cuda = require_device()
+        trt, cuda = require_device()
+        self.mark: Callable[[str], None] = lambda _step: None
+        self.gpu = Gpu(cuda, timeout_ms)
         self._geometry = geometry
-        self._timeout_ms = timeout_ms
-        self._clock = SystemClock()
+        self._lock = PageLock()
         self._runtime: Any = None
         self._engine: Any = None
         self._execution: Any = None
-        self._stream: Any = None
-        self._done: Any = None  # the event behind the last copy
         self._host: dict[str, NDArray[Any]] = {}  # page-locked, by tensor name
         self._device: dict[str, Any] = {}
         self._outputs: tuple[str, ...] = ()
-        self._hung = False
+        self._raw: RawFrames | None = None
+        self._captured: CapturedRun | None = None
+        self._captures_itself = hasattr(trt, "CudaGraphStrategy")
         try:
-            device = self._cuda.Device(0)
-            # The primary context is the one TensorRT's own CUDA calls use; another beside it would hide our memory from them.
-            self._context = device.retain_primary_context()
-        except self._cuda.Error as error:
-            raise EngineError(
-                f"the GPU cannot be taken, see nvidia-smi for who holds it: {one_line(error)}"
-            ) from error
-        try:
-            with self._current():
-                plan = plan_for(trt, graph, "sm{}{}".format(*device.compute_capability()), device.name())
+            with self.gpu.current(opening=True):
+                plan = plan_for(trt, graph, self.gpu.capability, self.gpu.name)
                 check_contract(plan.inputs, plan.outputs, geometry, graph)
                 self._load(trt, plan, graph)
         except BaseException:
             self.close()
             raise
+
+    @property
+    def prepares_on_gpu(self) -> bool:
+        """Whether raw frames become the graph's input on the GPU."""
+        return self._raw is not None
+
+    @property
+    def captured(self) -> bool:
+        """Whether plan and download are one CUDA graph of ours; what RTX captures by itself does not count."""
+        return self._captured is not None
 
     def warm_up(self) -> None:
         """Run until kernels are compiled and clocks are up, over a pattern: a uniform image has no contrast to normalise."""
@@ -93,38 +90,63 @@ class TensorRTEngine:
         image = self._host["image"]
         image[...] = np.arange(image.size, dtype=np.uint32).astype(np.uint8).reshape(image.shape)
         for _ in range(_WARM_UP_RUNS):
-            self._run()
+            self._run(self._upload_prepared)
+        self._capture()
+        self._run(self._upload_prepared)
+
+    def keep_warm(self) -> None:
+        """Run once over what is there and look at nothing, so that the clocks stay up and the next frame finds all in place."""
+        self._check_usable()
+        self._run_to_host(self._upload_prepared)
 
     def score(self, image: Samples, pixel_format: str | None = None) -> Score:
         """Score one frame; see Engine.score. Engine thread only: it makes the GPU's context current there and takes it back."""
         self._check_usable()
-        return self._run(prepare(image, self._geometry, self._host["image"], pixel_format))
+        raw = self._raw
+        if raw is None or not is_dense(image):
+            place = prepare(image, self._geometry, self._host["image"], pixel_format)
+            return self._run(self._upload_prepared, place)
+        places: list[Affine] = []
+
+        def upload() -> None:
+            places.append(raw.upload(image, pixel_format))
+            self.mark("upload")
+            raw.launch()
+            self.mark("prepare")
+
+        outputs = self._run_to_host(upload)
+        return to_score(**outputs, geometry=self._geometry, input_to_frame=places[0])
 
     def score_prepared(self, prepared: NDArray[np.uint8]) -> Score:
         """Score what is the graph's input already; see Engine.score_prepared."""
         self._check_usable()
         copy_prepared(prepared, self._host["image"])
-        return self._run()
+        return self._run(self._upload_prepared)
 
     def close(self) -> None:
         """Free device memory and give the context back. From the engine thread. Raises EngineError where the GPU is in disorder."""
-        if self._context is None or self._hung:
+        gpu = self.gpu
+        if gpu.closed or gpu.lost:
             return
         try:
-            with self._current():
+            with gpu.current():
                 # Each under the context it belongs to, the users of memory before the memory.
-                self._execution = self._engine = self._runtime = None
-                self._stream = self._done = None
+                if self._captured is not None:
+                    self._captured.free()
+                self._captured = self._execution = self._engine = self._runtime = None
+                if self._raw is not None:
+                    self._raw.free()
+                self._raw = None
+                self._lock.release()
                 for allocation in self._device.values():
                     allocation.free()
                 self._device = {}
                 self._host = {}
         finally:
-            context, self._context = self._context, None
-            context.detach()
+            gpu.close()
 
     def _load(self, trt: Any, plan: Plan, graph: Path) -> None:
-        """Deserialise the plan and set up memory, stream and event, under the current context."""
+        """Deserialise the plan and set up memory, under the current context."""
         logger = logger_of(trt)
         self._runtime = trt.Runtime(logger)
         self._engine = self._runtime.deserialize_cuda_engine(plan.data)
@@ -132,92 +154,86 @@ class TensorRTEngine:
             raise GraphError(
                 f"{graph}: {trt.__name__} refuses the plan built from it, delete {plan_folder(graph)}: {logger.last_error()}"
             )
-        self._execution = self._engine.create_execution_context()
+        self._execution = _execution_of(trt, self._engine)
         if self._execution is None:
             raise EngineError(f"{trt.__name__} gave no execution context: {logger.last_error()}")
-        cuda = self._cuda
+        cuda = self.gpu.cuda
         self._outputs = tuple(plan.outputs)
-        self._stream = cuda.Stream()
-        self._done = cuda.Event(cuda.event_flags.DISABLE_TIMING)
         for name, (dtype, shape) in {**plan.inputs, **plan.outputs}.items():
             self._host[name] = cuda.pagelocked_empty(shape, np.dtype(dtype))
             self._device[name] = cuda.mem_alloc(self._host[name].nbytes)
             if not self._execution.set_tensor_address(name, int(self._device[name])):
                 raise GraphError(f"{graph}: the plan has no tensor {name!r}, delete {plan_folder(graph)}")
+        if self._geometry.alignment is not None:
+            log.info("frames_prepared_on_cpu", extra={"why": "the part is found there"})
+            return
+        try:
+            target = int(self._device["image"])
+            self._raw = RawFrames(self.gpu, self._geometry, plan_folder(graph), target, self._lock)
+        except EngineUnavailableError as error:
+            log.warning("frames_prepared_on_cpu", extra={"why": str(error)})
 
-    def _run(self, input_to_frame: Affine = IDENTITY) -> Score:
-        cuda, host, device, stream = self._cuda, self._host, self._device, self._stream
-        host["score"].fill(np.nan)  # a run that writes nothing must not leave the score of the frame before
-        with self._current():
-            cuda.memcpy_htod_async(device["score"], host["score"], stream)
-            cuda.memcpy_htod_async(device["image"], host["image"], stream)
-            if not self._execution.execute_async_v3(stream.handle):
-                raise EngineError("TensorRT refused to run the plan: its log line before this one says why")
-            for name in self._outputs:
-                cuda.memcpy_dtoh_async(host[name], device[name], stream)
-            self._done.record(stream)
-            self._wait()
-        outputs = {name: host[name] for name in self._outputs}
+    def _upload_prepared(self) -> None:
+        self.gpu.cuda.memcpy_htod_async(self._device["image"], self._host["image"], self.gpu.stream)
+        self.mark("upload")
+
+    def _infer(self) -> None:
+        """Put plan and download into the stream."""
+        cuda, stream = self.gpu.cuda, self.gpu.stream
+        # A run that writes nothing must not leave the score of the frame before.
+        cuda.memset_d32_async(self._device["score"], _NAN, 1, stream)
+        if not self._execution.execute_async_v3(stream.handle):
+            raise EngineError("TensorRT refused to run the plan: its log line before this one says why")
+        self.mark("infer")
+        for name in self._outputs:
+            cuda.memcpy_dtoh_async(self._host[name], self._device[name], stream)
+        self.mark("download")
+
+    def _run(self, upload: Callable[[], None], input_to_frame: Affine = IDENTITY) -> Score:
+        outputs = self._run_to_host(upload)
         return to_score(**outputs, geometry=self._geometry, input_to_frame=input_to_frame)
 
-    def _wait(self) -> None:
-        """Poll until the stream has passed the event: pycuda's own wait has no time-out, and a hung GPU must not hang the station."""
-        deadline_ns = self._clock.now_ns() + round(self._timeout_ms * NS_PER_MS)
-        while not self._done.query():
-            if self._clock.now_ns() > deadline_ns:
-                self._hung = True
-                _HUNG.append(self)
-                raise EngineTimeoutError(
-                    f"the GPU did not finish a frame in {self._timeout_ms:g} ms: restart the station; dmesg tells of Xid errors"
-                )
-            sleep_ms(0)  # lets other threads have the interpreter
+    def _run_to_host(self, upload: Callable[[], None]) -> dict[str, NDArray[Any]]:
+        """Return the outputs, which are the engine's own memory."""
+        self._host["score"].fill(np.nan)  # nor may a copy that did not happen
+        try:
+            with self.gpu.current():
+                upload()
+                if self._captured is None:
+                    self._infer()
+                else:
+                    self._captured.launch()
+                self.gpu.wait()
+        finally:
+            if self.gpu.lost:
+                _LOST.append(self)
+        return {name: self._host[name] for name in self._outputs}
+
+    def _capture(self) -> None:
+        """From now on put plan and download into the stream by one call, where that can be had. After the first runs: they allocate."""
+        if self._captures_itself or self._captured is not None:
+            return
+        try:
+            with self.gpu.current():
+                self._captured = CapturedRun(self.gpu.stream.handle, self._infer)
+        except (ImportError, EngineError) as error:
+            log.info("graph_not_captured", extra={"why": str(error)})
 
     def _check_usable(self) -> None:
-        if self._context is None:
+        if self.gpu.closed:
             raise EngineClosedError("the engine was closed: open another")
-        if self._hung:
-            raise EngineClosedError("the GPU of this engine hangs: restart the station")
-
-    @contextlib.contextmanager
-    def _current(self) -> Iterator[None]:
-        """Make the GPU's context current on this thread for the block; CUDA's errors become EngineError."""
-        try:
-            self._context.push()
-            try:
-                yield
-            finally:
-                self._cuda.Context.pop()
-        except self._cuda.Error as error:
-            raise EngineError(f"CUDA failed: {one_line(error)}") from error
+        if self.gpu.lost:
+            raise EngineClosedError("the GPU of this engine hangs or failed: restart the station")
 
 
-# Engines whose GPU hangs, kept for the life of the process: to collect their memory would wait for the GPU.
-_HUNG: list[TensorRTEngine] = []
+# Engines whose GPU is lost, kept for the life of the process: to collect their memory would wait for the GPU.
+_LOST: list[TensorRTEngine] = []
 
 
-def require_device() -> tuple[Any, Any]:
-    """Return the modules (tensorrt, pycuda.driver), initialised, or raise EngineUnavailableError naming all that is missing."""
-    missing = []
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        missing.append("no libcuda.so.1 (install the NVIDIA driver)")
-    if importlib.util.find_spec("pycuda") is None:
-        missing.append(f"no pycuda ({INSTALL}, which needs the CUDA toolkit)")
-    if not any(importlib.util.find_spec(name) for name in ("tensorrt", "tensorrt_rtx")):
-        missing.append(f"no tensorrt and no tensorrt_rtx ({INSTALL})")
-    if missing:
-        raise EngineUnavailableError(", ".join(missing))
-    trt = load_tensorrt()
-    try:
-        cuda = importlib.import_module("pycuda.driver")
-    except ImportError as error:
-        raise EngineUnavailableError(f"pycuda does not load: {one_line(error)}") from error
-    try:
-        cuda.init()
-        count = cuda.Device.count()
-    except cuda.Error as error:
-        raise EngineUnavailableError(f"the NVIDIA driver does not start: {one_line(error)}") from error
-    if count == 0:
-        raise EngineUnavailableError("the NVIDIA driver sees no GPU")
-    return trt, cuda
+def _execution_of(trt: Any, engine: Any) -> Any:
+    """Return an execution context; RTX is told to capture its kernels as a CUDA graph, and to launch that from then on."""
+    if not hasattr(trt, "CudaGraphStrategy"):
+        return engine.create_execution_context()
+    config = engine.create_runtime_config()
+    config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+    return engine.create_execution_context(config)

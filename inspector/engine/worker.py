@@ -16,8 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.clock import NS_PER_MS, Clock
-from inspector.engine.base import Engine, Score
-from inspector.errors import EngineError, EngineInputError, EngineTimeoutError, HungError, ScoreError
+from inspector.engine.base import Cooling, Engine, Score
+from inspector.errors import (
+    DeviceLostError,
+    EngineError,
+    EngineInputError,
+    EngineTimeoutError,
+    HungError,
+    ScoreError,
+)
 from inspector.part import NOBODY, Deciding, Frame, Reason
 
 log = logging.getLogger(__name__)
@@ -26,6 +33,8 @@ REOPEN_MS = 1000.0
 STOP_LOOK_MS = 100  # the longest sleep: frames are taken from the ring even if a doorbell got lost
 OPEN_LIMIT_MS = 600_000.0  # building a plan for a GPU takes minutes; beyond, the driver hangs
 LIMIT_MS = 2_000.0  # all else takes milliseconds, but for an engine that took longer to warm up: a large frame in tiles
+# A device that hangs or failed does so again, and for ever.
+NEEDS_NEW_PROCESS = (EngineTimeoutError, DeviceLostError)
 RECENT = 8  # scores of which the quickest tells what a score takes
 
 
@@ -94,8 +103,9 @@ class EngineThread:
         self._desk = desk
         self._clock = clock
         self._doorbell_fd = doorbell_fd
-        self._poll = select.poll()
-        self._poll.register(doorbell_fd, select.POLLIN)
+        self._poll = select.epoll()
+        # Exclusive: while this thread sleeps nobody else is woken by the doorbell, while it scores the PLC thread is.
+        self._poll.register(doorbell_fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         self._refused_why = ""  # logged as a warning already
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine")
@@ -116,6 +126,7 @@ class EngineThread:
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             raise HungError(f"the engine did not stop within {timeout_s:g} s; the station ends without it")
+        self._poll.close()
         if self.error is not None:
             raise self.error
 
@@ -125,8 +136,8 @@ class EngineThread:
             while not self._stopping.is_set():
                 try:
                     self._serve()
-                except EngineTimeoutError:
-                    raise  # a hung device hangs again, and for ever: only a new process helps
+                except NEEDS_NEW_PROCESS:
+                    raise
                 except EngineError:  # the desk has heard of it
                     self._stopping.wait(REOPEN_MS / 1000)
         except BaseException as error:  # noqa: BLE001 - kept for the owner, who raises it in `stop`
@@ -137,7 +148,8 @@ class EngineThread:
         try:
             while not self._stopping.is_set():
                 self._open_next()
-                self._poll.poll(STOP_LOOK_MS)
+                if not self._poll.poll(STOP_LOOK_MS / 1000):
+                    self._keep_warm()
                 self._hear_doorbell()
                 self._desk.on_tick()
                 while self._engines and not self._stopping.is_set():
@@ -146,7 +158,7 @@ class EngineThread:
                     self._score(job)
         except BaseException as error:
             self._desk.on_engine(ready=False, why=_why(error), recipe=None)
-            if isinstance(error, EngineTimeoutError):
+            if isinstance(error, NEEDS_NEW_PROCESS):
                 self.error = error  # before `close`, which may hang like the device
             raise
         finally:
@@ -166,7 +178,7 @@ class EngineThread:
             engine.warm_up()  # runs more than once, and so longer than a score takes
             warm_up_ms = (self._clock.now_ns() - t_opened_ns) / NS_PER_MS
             self._limit_ms[load.recipe] = max(LIMIT_MS, warm_up_ms)
-        except EngineTimeoutError:
+        except NEEDS_NEW_PROCESS:
             raise
         except EngineError as error:
             self._failed = load.recipe
@@ -178,6 +190,14 @@ class EngineThread:
             self._failed = None
             self._desk.on_engine(ready=True, why=engine.name, recipe=load.recipe)
         finally:
+            self.t_limit_ns = None
+
+    def _keep_warm(self) -> None:
+        """Let one engine work, which keeps a device's clocks up; a frame that comes meanwhile has to wait for that one run."""
+        engine = next(reversed(self._engines.values()), None)
+        if isinstance(engine, Cooling):
+            self._limit(LIMIT_MS)
+            engine.keep_warm()
             self.t_limit_ns = None
 
     def _close(self, *recipes: int) -> None:

@@ -93,7 +93,7 @@ def run_build(args: argparse.Namespace) -> int:
 def _gpus(trt: Any, wanted: list[str]) -> list[tuple[str, str]]:
     """Return (compute capability, name) of the GPUs to build for. Raises EngineUnavailableError where that cannot be."""
     from inspector.engine.build import builds_for_others
-    from inspector.engine.tensorrt import require_device
+    from inspector.engine.gpu import require_device
     from inspector.errors import EngineUnavailableError
 
     if wanted and builds_for_others(trt):

@@ -29,7 +29,7 @@ def settle(kind: str, pack: Pack) -> None:
 
     Does nothing on a machine that cannot run TensorRT. What cannot be settled or kept leaves the pack in float32, and is logged.
     """
-    from inspector.engine.tensorrt import require_device
+    from inspector.engine.gpu import require_device
 
     if kind not in {"auto", "tensorrt"}:
         return

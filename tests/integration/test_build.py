@@ -63,7 +63,7 @@ def test_a_pack_is_built_for_gpus_that_are_not_there(
 def test_without_a_gpu_one_has_to_be_named(
     loaded: Pack, rtx: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from inspector.engine.tensorrt import require_device
+    from inspector.engine.gpu import require_device
 
     try:
         require_device()
@@ -120,7 +120,7 @@ def test_a_station_with_a_gpu_settles_once_and_one_without_never(
 ) -> None:
     settle("openvino", loaded)
     assert kept(loaded) is None
-    monkeypatch.setattr("inspector.engine.tensorrt.require_device", lambda: (None, None))
+    monkeypatch.setattr("inspector.engine.gpu.require_device", lambda: (None, None))
     settle("auto", loaded)
     first = kept(loaded)
     assert first is not None
@@ -132,7 +132,7 @@ def test_a_station_with_a_gpu_settles_once_and_one_without_never(
 def test_what_cannot_be_kept_is_told_and_stops_nothing(
     loaded: Pack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("inspector.engine.tensorrt.require_device", lambda: (None, None))
+    monkeypatch.setattr("inspector.engine.gpu.require_device", lambda: (None, None))
     plan_folder(loaded.graph).write_text("a file where the folder should be")
     settle("tensorrt", loaded)
     assert [record.getMessage() for record in caplog.records][-1] == "precision_not_settled"

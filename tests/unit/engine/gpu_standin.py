@@ -1,10 +1,12 @@
 """A stand-in for one GPU: pycuda.driver and the TensorRT runtime, as far as the engine uses them. The builder is the real one.
 
 Work is queued by the calls and done only when the event is polled, so an engine that reads too early reads zeros. Every call
-checks that the context is current. A plan is run by onnx's reference evaluator on the graph it was built from. Not simulated: speed, page-locked
-memory, kernels, and anything that a real driver may refuse.
+checks that the context is current, and leaves its name in `calls`. A plan is run by onnx's reference evaluator on the graph it was built
+from, the preprocessing kernel by its own source, compiled for the CPU. Not simulated: speed, page-locked memory beyond the calls, and
+anything that a real driver may refuse.
 """
 
+import ctypes
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +16,16 @@ import numpy as np
 import onnx
 import onnx.reference
 from numpy.typing import NDArray
+
+from inspector.errors import EngineUnavailableError
+from tests.unit.engine import host_kernel
+
+
+def kernel_for(folder: Path, capability: str) -> bytes:
+    """Take the place of kernels.kernel_for: the kernel is compiled for the CPU where a compiler is."""
+    if host_kernel.compiler() is None:
+        raise EngineUnavailableError("no C compiler to play nvcc")
+    return b"fatbin"
 
 
 class CudaError(Exception):
@@ -36,9 +48,15 @@ class Allocation:
 
 
 class StandInGpu:
-    """`cuda` and `trt` take the places of the two modules. `hangs`, `fails` and `refuses` make the next frame go wrong."""
+    """`cuda` and `trt` take the places of the two modules. `hangs`, `fails` and `refuses` make the next frame go wrong.
 
-    def __init__(self, graph: Path, trt: Any, capability: tuple[int, int] = (8, 6)) -> None:
+    `capturing` is set while a CUDA graph is captured: work is then kept for the graph. `full`: the full TensorRT, which does not
+    capture by itself.
+    """
+
+    def __init__(
+        self, graph: Path, trt: Any, capability: tuple[int, int] = (8, 6), *, full: bool = False
+    ) -> None:
         self.graph = graph
         self.capability = capability
         self.hangs = self.fails = self.refuses = False
@@ -46,6 +64,10 @@ class StandInGpu:
         self.detached = 0
         self.plans: list[bytes] = []  # deserialised
         self.allocations: list[Allocation] = []
+        self.calls: list[str] = []  # in the order they came
+        self.queries = 0  # of the event
+        self.strategies: list[Any] = []  # of the execution contexts
+        self.capturing: list[Callable[[], None]] | None = None
         self._queue: list[Callable[[], None]] = []
         device = SimpleNamespace(
             retain_primary_context=lambda: SimpleNamespace(push=self._push, detach=self._detach),
@@ -58,12 +80,15 @@ class StandInGpu:
             Context=SimpleNamespace(pop=self._pop),
             Stream=lambda: SimpleNamespace(handle=77),
             Event=lambda _flags: SimpleNamespace(
-                record=lambda _stream: self.needs_context(), query=self._query
+                record=lambda _stream: self.enter("record"), query=self._query
             ),
             event_flags=SimpleNamespace(DISABLE_TIMING=2),
             pagelocked_empty=np.empty,
             mem_alloc=self._mem_alloc,
+            memcpy_htod=self._copy_in_now,
             memcpy_htod_async=self._copy_in,
+            memset_d32_async=self._set,
+            module_from_buffer=self._module,
             memcpy_dtoh_async=self._copy_out,
         )
         builder_side = {name: getattr(trt, name) for name in dir(trt) if not name.startswith("_")}
@@ -73,9 +98,16 @@ class StandInGpu:
             __name__=trt.__name__,
             __version__=trt.__version__,
         )
+        if full:
+            del self.trt.CudaGraphStrategy
 
     def needs_context(self) -> None:
         assert self.depth == 1, "the context is not current"
+
+    def enter(self, call: str) -> None:
+        """Take note of a call, which needs the context."""
+        self.needs_context()
+        self.calls.append(call)
 
     def _push(self) -> None:
         self.depth += 1
@@ -92,22 +124,45 @@ class StandInGpu:
         self.allocations.append(Allocation(self, size))
         return self.allocations[-1]
 
-    def _copy_in(self, target: Allocation, source: NDArray[Any], stream: object) -> None:
+    def _copy_in_now(self, target: Allocation, source: NDArray[Any]) -> None:
         self.needs_context()
+        target.memory[:] = source.reshape(-1).view(np.uint8)
+
+    def _set(self, target: Allocation, value: int, count: int, stream: object) -> None:
+        self.enter("set")
+        self.enqueue(lambda: target.memory.view(np.uint32)[:count].fill(value))
+
+    def _module(self, fatbin: bytes) -> Any:
+        self.needs_context()
+        return SimpleNamespace(
+            get_function=lambda name: SimpleNamespace(
+                prepare=lambda _types: None, prepared_async_call=self._kernel if name == "prepare" else None
+            )
+        )
+
+    def _kernel(self, grid: Any, block: Any, stream: object, *pointers: int) -> None:
+        self.enter("kernel")
+        by_address = {int(each): each for each in self.allocations if not each.freed}
+        memory = [ctypes.c_void_p(by_address[each].memory.ctypes.data) for each in pointers]
+        self.enqueue(lambda: host_kernel.library().run(*grid, *block[:2], *memory))
+
+    def _copy_in(self, target: Allocation, source: NDArray[Any], stream: object) -> None:
+        self.enter("upload")
         if self.fails:
             raise CudaError("cuMemcpyHtoDAsync failed: an illegal memory access was encountered")
 
         def copy() -> None:
             target.memory[:] = source.reshape(-1).view(np.uint8)
 
-        self._queue.append(copy)
+        self.enqueue(copy)
 
     def _copy_out(self, target: NDArray[Any], source: Allocation, stream: object) -> None:
-        self.needs_context()
-        self._queue.append(lambda: np.copyto(target, source.memory.view(target.dtype).reshape(target.shape)))
+        self.enter("download")
+        self.enqueue(lambda: np.copyto(target, source.memory.view(target.dtype).reshape(target.shape)))
 
     def _query(self) -> bool:
         self.needs_context()
+        self.queries += 1
         if self.hangs:
             return False
         if self._queue:  # one step a poll: the first polls find it busy
@@ -117,15 +172,19 @@ class StandInGpu:
     def _deserialize(self, plan: bytes) -> Any:
         self.needs_context()
         self.plans.append(plan)
-        return SimpleNamespace(create_execution_context=lambda: StandInExecution(self))
+        return SimpleNamespace(
+            create_execution_context=lambda config=None: StandInExecution(self, config),
+            create_runtime_config=lambda: SimpleNamespace(cuda_graph_strategy=None),
+        )
 
     def enqueue(self, work: Callable[[], None]) -> None:
-        self._queue.append(work)
+        (self._queue if self.capturing is None else self.capturing).append(work)
 
 
 class StandInExecution:
-    def __init__(self, gpu: StandInGpu) -> None:
+    def __init__(self, gpu: StandInGpu, config: Any) -> None:
         self._gpu = gpu
+        gpu.strategies.append(None if config is None else config.cuda_graph_strategy)
         self._bound: dict[str, Allocation] = {}
         self._evaluator = onnx.reference.ReferenceEvaluator(onnx.load(gpu.graph))
         self._image_shape = [d.dim_value for d in self._evaluator.input_types[0].tensor_type.shape.dim]
@@ -135,7 +194,7 @@ class StandInExecution:
         return name in {"image", *self._evaluator.output_names}
 
     def execute_async_v3(self, stream_handle: int) -> bool:
-        self._gpu.needs_context()
+        self._gpu.enter("infer")
         assert stream_handle == 77
         if self._gpu.refuses:
             return False
@@ -148,3 +207,71 @@ class StandInExecution:
             results = self._evaluator.run(None, {"image": image})
         for name, result in zip(self._evaluator.output_names, results, strict=True):
             self._bound[name].memory[:] = np.ascontiguousarray(result, np.float32).reshape(-1).view(np.uint8)
+
+
+class StandInDriver:
+    """libcuda, as far as memory is page-locked by it. `status`: what locking answers."""
+
+    def __init__(self, status: int = 0) -> None:
+        self.status = status
+        self.locked: dict[int, int] = {}  # bytes by address
+
+    def cuMemHostRegister_v2(  # noqa: N802 - the driver's name
+        self, address: ctypes.c_void_p, size: ctypes.c_size_t, flags: ctypes.c_uint
+    ) -> int:
+        assert address.value is not None
+        assert address.value not in self.locked, "locked twice"
+        if not self.status:
+            self.locked[address.value] = size.value
+        return self.status
+
+    def cuMemHostUnregister(self, address: ctypes.c_void_p) -> int:  # noqa: N802 - the driver's name
+        assert address.value is not None
+        del self.locked[address.value]
+        return 0
+
+
+class StandInBindings:
+    """cuda.bindings.driver, as far as a stream is captured by it; `refuses` names a call that fails."""
+
+    CUstreamCaptureMode = SimpleNamespace(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL=1)
+
+    def __init__(self, gpu: StandInGpu) -> None:
+        self._gpu = gpu
+        self.refuses = ""
+        self.destroyed: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any) -> tuple[Any, ...]:
+            self._gpu.needs_context()
+            done = getattr(self, f"_{name}")(*arguments)
+            return (1,) if name == self.refuses else (0,) if done is None else (0, done)
+
+        return call
+
+    @staticmethod
+    def CUstream(handle: int) -> int:  # noqa: N802 - the binding's name
+        return handle
+
+    def _cuStreamBeginCapture(self, stream: int, mode: int) -> None:  # noqa: N802
+        assert (stream, mode, self._gpu.capturing) == (77, 1, None)
+        self._gpu.capturing = []
+
+    def _cuStreamEndCapture(self, stream: int) -> list[Callable[[], None]]:  # noqa: N802
+        captured, self._gpu.capturing = self._gpu.capturing, None
+        assert captured
+        return captured
+
+    def _cuGraphInstantiate(self, graph: list[Callable[[], None]], flags: int) -> list[Callable[[], None]]:  # noqa: N802
+        return list(graph)
+
+    def _cuGraphDestroy(self, graph: object) -> None:  # noqa: N802
+        self.destroyed.append("graph")
+
+    def _cuGraphExecDestroy(self, executable: object) -> None:  # noqa: N802
+        self.destroyed.append("executable")
+
+    def _cuGraphLaunch(self, executable: list[Callable[[], None]], stream: int) -> None:  # noqa: N802
+        self._gpu.enter("launch")
+        for work in executable:
+            self._gpu.enqueue(work)

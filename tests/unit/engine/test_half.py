@@ -125,7 +125,9 @@ def test_the_emulation_gives_what_float16_gives(seed: int, scale: float) -> None
     np.testing.assert_array_equal(emulation, emulation.astype(np.float16).astype(np.float32))
 
 
-@given(st.lists(st.floats(-60_000, 60_000, width=32).filter(lambda v: abs(v) > 1e-4), min_size=36, max_size=36))
+@given(
+    st.lists(st.floats(-60_000, 60_000, width=32).filter(lambda v: abs(v) > 1e-4), min_size=36, max_size=36)
+)
 @settings(max_examples=50, deadline=None)
 def test_a_number_is_rounded_as_float16_rounds_it(values: list[float]) -> None:
     x = np.array(values, np.float32).reshape(1, 1, 6, 6)

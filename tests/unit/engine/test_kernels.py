@@ -78,7 +78,9 @@ def test_a_folder_that_cannot_be_written_does_no_harm(tmp_path: Path, compiled: 
 
 def test_without_a_compiler_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(kernels, "find_nvcc", lambda: None)
-    with pytest.raises(EngineUnavailableError, match=r"no nvcc .*install the CUDA toolkit, or build the pack"):
+    with pytest.raises(
+        EngineUnavailableError, match=r"no nvcc .*install the CUDA toolkit, or build the pack"
+    ):
         kernel_for(tmp_path, "sm86")
 
 

@@ -1,6 +1,7 @@
 """The TensorRT engine as far as it goes without a GPU: real plans from the RTX builder, and the handling of a device that a stand-in plays."""
 
 import logging
+import mmap
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,13 @@ import numpy as np
 import pytest
 
 from inspector.engine import tensorrt as engine_module
+from inspector.engine.alignment import Alignment
+from inspector.engine.gpu import PageLock, require_device
 from inspector.engine.plan import plan_folder
-from inspector.engine.preprocess import Geometry
-from inspector.engine.tensorrt import TensorRTEngine, require_device
+from inspector.engine.preprocess import Geometry, to_input
+from inspector.engine.tensorrt import TensorRTEngine
 from inspector.errors import (
+    DeviceLostError,
     EngineClosedError,
     EngineError,
     EngineTimeoutError,
@@ -21,7 +25,9 @@ from inspector.errors import (
     GraphError,
     ScoreError,
 )
-from tests.unit.engine.gpu_standin import StandInGpu
+from inspector.pixels import pixel_format
+from tests.unit.engine import host_kernel
+from tests.unit.engine.gpu_standin import StandInBindings, StandInDriver, StandInGpu, kernel_for
 from tests.unit.engine.graphs import SmallGraph
 
 GEOMETRY = Geometry(1, 32, 48)
@@ -44,7 +50,8 @@ def graph(tmp_path: Path) -> Path:
 def gpu(graph: Path, rtx: Any, monkeypatch: pytest.MonkeyPatch) -> StandInGpu:
     gpu = StandInGpu(graph, rtx)
     monkeypatch.setattr(engine_module, "require_device", lambda: (gpu.trt, gpu.cuda))
-    monkeypatch.setattr(engine_module, "_HUNG", [])
+    monkeypatch.setattr(engine_module, "_LOST", [])
+    monkeypatch.setattr("inspector.engine.raw_frames.kernel_for", kernel_for)
     return gpu
 
 
@@ -108,8 +115,10 @@ def test_a_cache_that_cannot_be_written_is_told_and_does_no_harm(
 def test_everything_taken_is_given_back(graph: Path, gpu: StandInGpu) -> None:
     engine = TensorRTEngine(graph, GEOMETRY)
     engine.warm_up()
+    engine.score(IMAGE)
+    raw = engine.prepares_on_gpu
     engine.close()
-    assert len(gpu.allocations) == 3
+    assert len(gpu.allocations) == 3 + 7 * raw, "tensors; a frame, the kernel's parameters and tables"
     assert all(a.freed for a in gpu.allocations)
     assert (gpu.depth, gpu.detached) == (0, 1)
 
@@ -127,11 +136,11 @@ def test_a_gpu_that_hangs_is_a_time_out_and_the_engine_is_done_for(graph: Path, 
     with pytest.raises(EngineTimeoutError, match="did not finish a frame in 1 ms"):
         engine.score(IMAGE)
     gpu.hangs = False
-    with pytest.raises(EngineClosedError, match="hangs"):
+    with pytest.raises(EngineClosedError, match="hangs or failed"):
         engine.score(IMAGE)
     engine.close()
     assert not any(a.freed for a in gpu.allocations), "freeing waits for the GPU that hangs"
-    assert [engine] == engine_module._HUNG
+    assert [engine] == engine_module._LOST
     assert gpu.depth == 0
 
 
@@ -146,15 +155,29 @@ def test_a_gpu_that_others_hold_is_an_engine_error(graph: Path, gpu: StandInGpu)
         TensorRTEngine(graph, GEOMETRY)
 
 
-def test_an_error_of_cuda_is_an_engine_error_and_leaves_no_context_behind(
-    graph: Path, gpu: StandInGpu
-) -> None:
+def test_an_error_of_cuda_in_the_middle_of_the_work_loses_the_device(graph: Path, gpu: StandInGpu) -> None:
     engine = TensorRTEngine(graph, GEOMETRY)
     gpu.fails = True
-    with pytest.raises(EngineError, match="CUDA failed: cuMemcpyHtoDAsync failed"):
+    with pytest.raises(DeviceLostError, match=r"CUDA failed: cuMemcpyHtoDAsync failed.*restart the station"):
         engine.score(IMAGE)
     assert gpu.depth == 0
+    gpu.fails = False
+    with pytest.raises(EngineClosedError, match="hangs or failed"):
+        engine.score(IMAGE)
     engine.close()
+    assert not any(a.freed for a in gpu.allocations), "an error sticks to all that the process has on the GPU"
+    assert [engine] == engine_module._LOST
+
+
+def test_no_memory_at_the_start_is_an_error_that_may_pass(graph: Path, gpu: StandInGpu) -> None:
+    def refuse(_size: int) -> None:
+        raise gpu.cuda.Error("cuMemAlloc failed: out of memory")
+
+    gpu.cuda.mem_alloc = refuse
+    with pytest.raises(EngineError, match=r"see nvidia-smi for free memory: .*out of memory") as caught:
+        TensorRTEngine(graph, GEOMETRY)
+    assert not isinstance(caught.value, DeviceLostError)
+    assert (gpu.depth, gpu.detached) == (0, 1)
 
 
 def test_a_run_that_writes_nothing_does_not_leave_the_score_of_the_frame_before(
@@ -183,6 +206,167 @@ def test_a_plan_the_runtime_refuses_is_a_graph_error(graph: Path, gpu: StandInGp
     assert (gpu.depth, gpu.detached) == (0, 1)
 
 
+# -- the way of a frame ----------------------------------------------------------------------------
+
+needs_compiler = pytest.mark.skipif(host_kernel.compiler() is None, reason="no C compiler to play nvcc")
+
+
+def calls_of_a_frame(
+    gpu: StandInGpu, engine: TensorRTEngine, image: Any, pixel_format: str | None = None
+) -> list[str]:
+    gpu.calls.clear()
+    engine.score(image, pixel_format)
+    return gpu.calls
+
+
+@needs_compiler
+def test_a_raw_frame_goes_up_as_it_came_and_one_wait_ends_it(graph: Path, gpu: StandInGpu) -> None:
+    engine = TensorRTEngine(graph, GEOMETRY)
+    raw = np.random.default_rng(1).integers(0, 256, (64, 96), np.uint8)
+    steps: list[str] = []
+    engine.mark = steps.append
+    calls = calls_of_a_frame(gpu, engine, raw, "BayerRG8")
+    assert calls == ["upload", "kernel", "set", "infer", "download", "download", "record"]
+    assert steps == ["upload", "prepare", "infer", "download"]
+    engine.close()
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["Mono8", "BayerGB8", "Mono12Packed", "BayerRG10p", "Mono16"])
+def test_a_raw_frame_scores_as_one_that_the_cpu_prepared(name: str, graph: Path, gpu: StandInGpu) -> None:
+    engine = TensorRTEngine(graph, GEOMETRY)
+    form = pixel_format(name)
+    raw = np.random.default_rng(2).integers(0, 256, (64, form.line_bytes(96)), np.uint8)
+    by_cpu = engine.score_prepared(to_input(raw, GEOMETRY, name))
+    by_gpu = engine.score(raw, name)
+    # A tie may round to the next grey level.
+    assert by_gpu.value == pytest.approx(by_cpu.value, rel=2e-2)
+    assert by_gpu.cells_to_frame != by_cpu.cells_to_frame, "one knows the frame, the other only the input"
+    engine.close()
+
+
+@needs_compiler
+def test_memory_is_taken_once_for_each_kind_of_frame(graph: Path, gpu: StandInGpu) -> None:
+    engine = TensorRTEngine(graph, GEOMETRY)
+    for _ in range(3):
+        engine.score(IMAGE)
+    taken = len(gpu.allocations)
+    assert taken == 3 + 7
+    engine.score(np.zeros((64, 96), np.uint8))
+    assert len(gpu.allocations) == taken + 7
+    assert sum(a.freed for a in gpu.allocations) == 7
+    engine.close()
+
+
+def test_the_frame_of_a_part_that_moves_is_prepared_on_the_cpu(
+    graph: Path, gpu: StandInGpu, caplog: pytest.LogCaptureFixture
+) -> None:
+    reference = np.random.default_rng(1).integers(0, 256, (64, 96), np.uint8)
+    alignment = Alignment(reference, (96, 64), 8.0, 5.0, None)
+    with caplog.at_level(logging.INFO):
+        engine = TensorRTEngine(graph, Geometry(1, 32, 48, frame=(96, 64), alignment=alignment))
+    assert "frames_prepared_on_cpu" in [record.getMessage() for record in caplog.records]
+    assert "kernel" not in calls_of_a_frame(gpu, engine, reference)
+    engine.close()
+
+
+@needs_compiler
+def test_a_ring_is_page_locked_once_and_unlocked_at_the_end(
+    graph: Path, gpu: StandInGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = StandInDriver()
+    monkeypatch.setattr(engine_module, "PageLock", lambda: PageLock(driver))
+    engine = TensorRTEngine(graph, GEOMETRY)
+    memory = np.frombuffer(mmap.mmap(-1, 4 * 4096), np.uint8)
+    for slot in range(3):
+        frame = memory[slot * 4096 :][: 32 * 48].reshape(32, 48)
+        frame[...] = IMAGE
+        assert engine.score(frame, "Mono8").value == engine.score(IMAGE).value
+    assert driver.locked == {memory.ctypes.data: memory.nbytes}
+    engine.close()
+    assert driver.locked == {}
+
+
+def test_an_idle_engine_works_on_what_is_there_and_looks_at_nothing(graph: Path, gpu: StandInGpu) -> None:
+    engine = TensorRTEngine(graph, GEOMETRY)
+    gpu.calls.clear()
+    engine.keep_warm()
+    assert gpu.calls == ["upload", "set", "infer", "download", "download", "record"]
+    engine.close()
+
+
+def test_the_wait_is_a_poll_with_an_end(graph: Path, gpu: StandInGpu) -> None:
+    engine = TensorRTEngine(graph, GEOMETRY, timeout_ms=5)
+    gpu.hangs, gpu.queries = True, 0
+    with pytest.raises(EngineTimeoutError):
+        engine.keep_warm()
+    assert gpu.queries > 1
+
+
+# -- CUDA graphs -----------------------------------------------------------------------------------
+
+
+def test_rtx_is_told_to_capture_by_itself(graph: Path, gpu: StandInGpu, rtx: Any) -> None:
+    engine = TensorRTEngine(graph, GEOMETRY)
+    engine.warm_up()
+    assert gpu.strategies == [rtx.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE]
+    assert not engine.captured
+    engine.close()
+
+
+@pytest.fixture
+def full(graph: Path, rtx: Any, gpu: StandInGpu, monkeypatch: pytest.MonkeyPatch) -> StandInGpu:
+    """The same GPU with the full TensorRT."""
+    full = StandInGpu(graph, rtx, full=True)
+    monkeypatch.setattr(engine_module, "require_device", lambda: (full.trt, full.cuda))
+    return full
+
+
+def test_the_full_tensorrt_is_captured_and_launched_by_one_call(
+    graph: Path, full: StandInGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bindings = StandInBindings(full)
+    monkeypatch.setitem(sys.modules, "cuda.bindings.driver", bindings)
+    engine = TensorRTEngine(graph, GEOMETRY)
+    before = engine.score(IMAGE).value
+    engine.warm_up()
+    assert engine.captured
+    calls = calls_of_a_frame(full, engine, IMAGE)
+    assert calls[-2:] == ["launch", "record"]
+    assert "infer" not in calls
+    assert engine.score(IMAGE).value == before
+    assert engine.score(np.flip(IMAGE).copy()).value != before
+    engine.close()
+    assert bindings.destroyed == ["graph", "executable"]
+
+
+def test_what_cannot_be_captured_runs_call_by_call(
+    graph: Path, full: StandInGpu, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bindings = StandInBindings(full)
+    bindings.refuses = "cuGraphInstantiate"
+    monkeypatch.setitem(sys.modules, "cuda.bindings.driver", bindings)
+    with caplog.at_level(logging.INFO):
+        engine = TensorRTEngine(graph, GEOMETRY)
+        engine.warm_up()
+    assert "graph_not_captured" in [record.getMessage() for record in caplog.records]
+    assert not engine.captured
+    assert "infer" in calls_of_a_frame(full, engine, IMAGE)
+    assert full.capturing is None, "a stream left capturing takes no other work"
+    assert bindings.destroyed == ["graph"]
+    engine.close()
+
+
+def test_without_the_bindings_it_runs_call_by_call(
+    graph: Path, full: StandInGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cuda.bindings.driver", None)
+    engine = TensorRTEngine(graph, GEOMETRY)
+    engine.warm_up()
+    assert not engine.captured
+    engine.close()
+
+
 # -- without GPU and packages ----------------------------------------------------------------------
 
 
@@ -199,8 +383,8 @@ def test_all_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -
     def not_there(name: str) -> None:
         raise OSError(name)
 
-    monkeypatch.setattr("inspector.engine.tensorrt.ctypes.CDLL", not_there)
-    monkeypatch.setattr("inspector.engine.tensorrt.importlib.util.find_spec", lambda _name: None)
+    monkeypatch.setattr("inspector.engine.gpu.ctypes.CDLL", not_there)
+    monkeypatch.setattr("inspector.engine.gpu.importlib.util.find_spec", lambda _name: None)
     with pytest.raises(
         EngineUnavailableError, match=r"no libcuda\.so\.1 .*, no pycuda .*, no tensorrt and no tensorrt_rtx"
     ):

@@ -12,6 +12,7 @@ from inspector.engine.base import Score
 from inspector.engine.decoding import Samples
 from inspector.engine.worker import EngineThread
 from inspector.errors import (
+    DeviceLostError,
     EngineError,
     EngineInputError,
     EngineTimeoutError,
@@ -129,8 +130,12 @@ def test_the_desk_hears_of_the_failure_before_the_engine_is_closed(desk: FakeDes
     assert heard == [True]
 
 
-@pytest.mark.parametrize("error", [EngineTimeoutError("hangs"), ZeroDivisionError("a bug")])
-def test_a_hung_device_or_a_bug_ends_the_thread_with_its_error(desk: FakeDesk, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [EngineTimeoutError("hangs"), DeviceLostError("fell off the bus"), ZeroDivisionError("a bug")]
+)
+def test_a_hung_or_lost_device_or_a_bug_ends_the_thread_with_its_error(
+    desk: FakeDesk, error: Exception
+) -> None:
     engine = FakeEngine(error)
     with running(desk, engine) as thread:
         desk.file(1, 2)
