@@ -69,6 +69,22 @@ class Rig:
 
     def run(self, candidate: FitOptions, budget_ms: float) -> Trial:
         """Measure a candidate that was looked at: its time and, unless that is over the budget, what it tells apart."""
+        spec, rows, method, collected = self._gathered(candidate)
+        milliseconds = self._time(spec, candidate, collected)
+        if milliseconds > budget_ms:
+            return Trial(candidate, milliseconds, None)
+        scores = self._scores(spec, method, collected, rows)
+        return Trial(candidate, milliseconds, outcome(scores, self.sample.kind_of))
+
+    def scores(self, candidate: FitOptions) -> NDArray[np.float64]:
+        """Return the score of each image of the sample that is judged, NaN for the others, by a candidate that was looked at."""
+        spec, rows, method, collected = self._gathered(candidate)
+        return self._scores(spec, method, collected, rows)
+
+    def _gathered(
+        self, candidate: FitOptions
+    ) -> tuple[ModelSpec, list[NDArray[np.float32]], Method, Collected]:
+        """Return what a candidate is fitted on, and the features of all images."""
         whole, kept = self._seen
         spec = self._spec(candidate)
         rows = [_narrow(row, whole, spec) for row in kept]
@@ -81,11 +97,7 @@ class Rig:
             positions=method.positions,
             advance=uncounted,
         )
-        milliseconds = self._time(spec, candidate, collected)
-        if milliseconds > budget_ms:
-            return Trial(candidate, milliseconds, None)
-        scores = self._scores(spec, method, collected, rows)
-        return Trial(candidate, milliseconds, outcome(scores, self.sample.kind_of))
+        return spec, rows, method, collected
 
     def _spec(self, candidate: FitOptions) -> ModelSpec:
         spec = self._spec_of(candidate)
