@@ -19,6 +19,7 @@ from inspector.part import (
     next_part_id,
 )
 from inspector.plc import registers
+from inspector.plc.register_table import markdown
 from inspector.plc.registers import Control, Flag, RegisterMap, State, Status, WordOrder
 
 TABLE = Path(__file__).parents[3] / "config" / "registers.md"
@@ -44,8 +45,8 @@ def verdict(
 
 
 def test_the_table_for_people_is_the_map() -> None:
-    """Else: python -c 'from inspector.plc.registers import *; print(markdown(RegisterMap()), end="")' > config/registers.md."""
-    assert TABLE.read_text() == registers.markdown(RegisterMap())
+    """Else: python -m inspector.plc.register_table > config/registers.md."""
+    assert TABLE.read_text() == markdown(RegisterMap())
 
 
 def test_a_verdict_is_eight_words() -> None:
