@@ -57,7 +57,8 @@ class Desk:
         simulated_allowed: bool,
     ) -> None:
         """`simulated_allowed`: the PLC may be told verdicts about images of a simulated camera (I7)."""
-        self.wake_plc: Callable[[], None] = lambda: None
+        self.wake_plc: Callable[[], None] = lambda: None  # a frame came, or the state has changed
+        self.deliver: Callable[[], None] | None = None  # verdicts are final; None: by wake_plc
         self.trigger_camera: Callable[[], None] = lambda: None
         self.refused_feature = ""  # what the camera said to the configuration: no restart of it mends that
         self._ledger = ledger
@@ -75,6 +76,7 @@ class Desk:
         self._jobs = Jobs()
         self._camera_was_up = False
         self._camera_down_why = ""  # logged as an error already
+        self._frames_taken = False  # since the PLC thread was woken for some
         self._verdicts: list[Verdict] = []
         self._engine_name = ""
         self._engine_failed_why = ""  # logged as an error already
@@ -170,15 +172,15 @@ class Desk:
         finding = finding_of(score, job.deciding, engine_ms=engine_ms)
         with self._lock:
             self._jobs.done(job)
-            self._file(self._ledger.on_score(job.frame, finding, self._clock.now_ns()))
-        self.wake_plc()
+            final = self._file(self._ledger.on_score(job.frame, finding, self._clock.now_ns()))
+        self._tell_plc(final)
 
     def on_no_score(self, job: Job, reason: Reason) -> None:
         """Take note that a frame was not scored."""
         with self._lock:
             self._jobs.done(job)
-            self._file(self._ledger.on_no_score(job.frame, reason, self._clock.now_ns()))
-        self.wake_plc()
+            final = self._file(self._ledger.on_no_score(job.frame, reason, self._clock.now_ns()))
+        self._tell_plc(final)
 
     # -- PLC thread (plc.base.Desk) ---------------------------------------------------------------
 
@@ -190,6 +192,7 @@ class Desk:
             self._file(self._ledger.on_tick(now_ns))
             self._safeguards.on_tick(faults=self._panel.own_fault, t_ns=now_ns)
             self._drop_decided_jobs()
+        self._ask_for_the_count()
 
     def next_expiry_ns(self) -> int | None:
         """Return when `on_tick` is needed next."""
@@ -221,6 +224,7 @@ class Desk:
                 self.trigger_camera()
             self._safeguards.on_counted()
             notes = self._proceed() + self._plc.on_enable(enable=control.enable)
+        self._ask_for_the_count()
         tell(notes)
         self._safeguards.tell()
 
@@ -354,16 +358,27 @@ class Desk:
         with self._lock:
             return self._safeguards.progress(ticket)
 
+    def _ask_for_the_count(self) -> None:
+        """Wake the PLC thread if frames came: only a read of the count after its arrival makes a frame's part certain.
+
+        Not while the lock is held, for which that thread would have to wait at once.
+        """
+        if self._frames_taken:
+            self._frames_taken = False
+            self.wake_plc()
+
+    def _tell_plc(self, final: bool) -> None:
+        """Have a verdict written; where there is none yet, only another read of the count can make it certain."""
+        wake = self.deliver if final and self.deliver else self.wake_plc
+        wake()
+
     # -- behind the lock --------------------------------------------------------------------------
 
     def _take_frames(self) -> None:
-        taken = False
         for frame, reader in self._jobs.new_frames():
-            taken = True
+            self._frames_taken = True
             self._file(self._ledger.on_frame(frame))
             self._jobs.put(frame, reader, self._ledger.deadline_of(frame), self._ledger.deciding_of(frame))
-        if taken:
-            self.wake_plc()  # only a read of the count after the frame's arrival makes its part certain
 
     def _drop_decided_jobs(self) -> None:
         """Give frames that nobody waits for back to the ring, also while there is no engine to ask for them."""
@@ -381,7 +396,9 @@ class Desk:
             self._recipe = active.number
         return self._ledger.notes() + self._changeover.notes()
 
-    def _file(self, verdicts: list[Verdict]) -> None:
+    def _file(self, verdicts: list[Verdict]) -> bool:
+        """Count verdicts and have them ready for the PLC thread; return whether there is any."""
         if verdicts:
             self._tally.add(verdicts, self._ledger.last_part_id, self._ledger.undecided)
             self._verdicts += verdicts
+        return bool(verdicts)

@@ -127,7 +127,7 @@ class Station:
             clock,
             prepare=partial(realtime.prepare_thread, config.realtime),
         )
-        self.desk.wake_plc = self._plc.wake
+        self.desk.wake_plc, self.desk.deliver = self._plc.wake, self._plc.deliver
         self._engine = EngineThread(
             lambda number: open_recipe(config.model.engine, recipes[number]),
             self.desk,
@@ -135,6 +135,7 @@ class Station:
             clock,
             prepare=partial(realtime.prepare_thread, config.realtime, below=1),
         )
+        self._plc.hear(self._doorbell_fd)
         self._requests = Requests(socket_path(loaded), self.desk)
         self._camera = CameraProcess(
             config.camera.model_copy(update={"features": dict(recipes[first].features)}),

@@ -1,12 +1,14 @@
 """What both roles of the PLC side have in common: the thread "plc", the heartbeats, and the desk it reports to."""
 
+import ctypes
 import os
 import select
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from inspector.clock import NS_PER_MS, Clock
 from inspector.errors import HungError
@@ -64,6 +66,14 @@ class Desk(Protocol):
         """Return the flags that each verdict carries."""
 
 
+# write(2) with the interpreter lock kept. os.eventfd_write gives it away, perhaps to the very thread that it wakes: the engine then began
+# with a part only when that thread waited for the PLC. Keeping it is right since this never blocks.
+_write: Final = ctypes.PyDLL(None).write
+_write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
+_write.restype = ctypes.c_ssize_t
+_ONE: Final = (1).to_bytes(8, sys.byteorder)  # what an eventfd takes
+
+
 @dataclass(slots=True)
 class Heartbeats:
     """Ours, which skips 0 so that a PLC that lost its memory is known by it, and the PLC's."""
@@ -118,9 +128,10 @@ class PlcThread(ABC):
         self._desk = desk
         self._clock = clock
         self._stopping = threading.Event()
+        self._count_wanted = False  # a frame came since the PLC's count was last asked for
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._poll = select.poll()
-        self._poll.register(self._wake_fd, select.POLLIN)
+        self._poll = select.epoll()
+        self._poll.register(self._wake_fd, select.EPOLLIN)
         self._thread = threading.Thread(target=self._run, name="plc")
 
     @property
@@ -132,9 +143,24 @@ class PlcThread(ABC):
         """Start the thread; returns at once, also where no PLC answers yet."""
         self._thread.start()
 
+    def hear(self, doorbell_fd: int) -> None:
+        """Look at the desk also when this eventfd is rung, as the camera process does for each frame, and nobody sleeps beside it.
+
+        That is the engine thread, whose doorbell it is; while it scores, somebody else has to ask for the count: later, the
+        frame might be another part's. Exclusive, so that Linux wakes the first of the two that sleeps, and edge-triggered, since
+        reading it is left to the engine thread. Before `start`, and after that thread was made.
+        """
+        self._poll.register(doorbell_fd, select.EPOLLIN | select.EPOLLET | select.EPOLLEXCLUSIVE)
+
     def wake(self) -> None:
-        """Have the thread look at the desk now: a frame came, or a verdict is final. Any thread; microseconds."""
-        os.eventfd_write(self._wake_fd, 1)
+        """Have the thread look at the desk now, and ask for the PLC's count: a frame came. Any thread; microseconds."""
+        self._count_wanted = True
+        if threading.get_ident() != self._thread.ident:
+            _write(self._wake_fd, _ONE, len(_ONE))
+
+    def deliver(self) -> None:
+        """Have the thread write what is final now. Any thread; microseconds."""
+        os.eventfd_write(self._wake_fd, 1)  # and take the interpreter: nothing is more urgent
 
     def stop(self, timeout_s: float = 1.0) -> None:
         """Write the last verdicts and the last status, close, end the thread; a PLC that does not answer is not waited for.
@@ -152,6 +178,7 @@ class PlcThread(ABC):
                 f"the PLC thread did not stop within {timeout_s:g} s; the station ends without it"
             )
         self._give_up_unwritten()
+        self._poll.close()
         os.close(self._wake_fd)
         if self.error is not None:
             raise self.error
@@ -169,6 +196,12 @@ class PlcThread(ABC):
 
     def _tell_heartbeat(self, beats: bool, still_ms: float) -> None:
         self._desk.on_heartbeat(beats=beats, still_ms=still_ms)
+
+    def _sleep(self, ms: float) -> None:
+        """Sleep until woken, at most so long."""
+        for fd, _ in self._poll.poll(ms / 1000):
+            if fd == self._wake_fd:
+                os.eventfd_read(fd)
 
     def _alive(self) -> int:
         """Return the time, and leave it for the watchdog."""

@@ -12,7 +12,6 @@ even be sent before its deadline is a REJECT from then on, so that the PLC, the 
 """
 
 import contextlib
-import os
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -67,38 +66,37 @@ class PlcLink(PlcThread):
     # -- the thread -------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        now_ns = self._alive()
-        self._desk.on_tick()
-        if self._connection is None:
-            self._connect(now_ns)
         try:
+            self._write_verdicts()  # what is final waits for nothing else
+            now_ns = self._alive()
+            self._desk.on_tick()
+            if self._connection is None:
+                self._connect(now_ns)
             self._write_verdicts()
             if self._connection is not None:
+                if self._count_wanted or self._alive() >= self._t_read_ns:
+                    self._read_control(self._connection)
+                    self._write_verdicts()
                 self._gate.act(self._connection)
                 if self._alive() >= self._t_status_ns or self._desk.news() != self._news:
                     self._look_for_foreign_writers(self._connection)
                     self._write_status(self._connection)
-            woken = self._wait()
-            if self._connection is not None and (woken or self._alive() >= self._t_read_ns):
-                self._desk.on_tick()
-                self._write_verdicts()  # what is final need not wait for a read
-                self._read_control(self._connection)
+            self._sleep(self._wait_ms())
         except PlcError as error:
             self._lose(error)
 
-    def _wait(self) -> bool:
-        """Wait until woken, or until the next thing is due; return whether woken."""
+    def _wait_ms(self) -> float:
+        """Return how long there is nothing to do, unless woken."""
         connected = self._connection is not None
         t_next_ns = min(self._t_read_ns, self._t_status_ns) if connected else self._t_retry_ns
         for t_ns in (self._desk.next_expiry_ns(), self._gate.next_ns() if connected else None):
             t_next_ns = t_next_ns if t_ns is None else min(t_next_ns, t_ns)
-        wait_ms = min(max(0.0, (t_next_ns - self._clock.now_ns()) / NS_PER_MS), LONGEST_SLEEP_MS)
-        if not self._poll.poll(wait_ms):
-            return False
-        os.eventfd_read(self._wake_fd)
-        return True
+        return min(max(0.0, (t_next_ns - self._clock.now_ns()) / NS_PER_MS), LONGEST_SLEEP_MS)
 
     def _read_control(self, connection: PlcConnection) -> None:
+        self._count_wanted = (
+            False  # before it is sent, so that a frame that comes from now on asks for another read
+        )
         t_sent_ns = self._alive()
         self._t_read_ns = t_sent_ns + round(self._config.poll_ms * NS_PER_MS)
         control = connection.read_control()

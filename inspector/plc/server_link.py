@@ -91,11 +91,10 @@ class ServedLink(PlcThread):
             self._write_status()
         self._disable_if_silent()
         if self._listens:
-            woken = self._server.serve(self._wait_ms())
+            if self._server.serve(self._wait_ms()):
+                os.eventfd_read(self._wake_fd)
         else:
-            woken = bool(self._poll.poll(self._wait_ms()))
-        if woken:
-            os.eventfd_read(self._wake_fd)
+            self._sleep(self._wait_ms())
 
     def _wait_ms(self) -> float:
         t_next_ns = self._t_status_ns if self._listens else min(self._t_status_ns, self._t_retry_ns)

@@ -30,6 +30,31 @@ def test_a_frame_becomes_a_job_and_its_score_a_verdict(ready: Rig) -> None:
     assert ready.desk.next_job() is None
 
 
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_final_verdict_is_delivered_and_one_in_doubt_asks_for_the_count(ready: Rig, counted: bool) -> None:
+    delivered: list[str] = []
+    ready.desk.deliver = lambda: delivered.append("verdict")
+    if counted:
+        ready.count_part_with_frame()
+    else:
+        ready.frame()
+        ready.desk.on_tick()
+    wakes = ready.wakes
+    ready.desk.on_score(ready.next_job(), score_of(1.0), engine_ms=1.0)
+    assert (delivered, ready.wakes - wakes) == ((["verdict"], 0) if counted else ([], 1))
+
+
+def test_frames_wake_the_plc_thread_whoever_took_them(ready: Rig) -> None:
+    wakes = ready.wakes
+    ready.desk.on_tick()
+    assert ready.wakes == wakes
+    ready.frame()
+    ready.desk.on_tick()
+    assert ready.wakes == wakes + 1
+    ready.desk.on_tick()
+    assert ready.wakes == wakes + 1
+
+
 def test_a_score_above_the_threshold_rejects(ready: Rig) -> None:
     ready.count_part_with_frame()
     ready.score(2.001)

@@ -32,6 +32,7 @@ class FakeDesk:
         self.foreign: list[bool] = []
         self.unconfirmed: list[int] = []
         self.ticks = 0
+        self.turns = 0
         self.expiry_ns: int | None = None
         self.fails: Exception | None = None
         self._verdicts: list[Verdict] = []
@@ -57,6 +58,7 @@ class FakeDesk:
     def on_tick(self) -> None:
         if self.fails is not None:
             raise self.fails
+        self._note(lambda: setattr(self, "turns", self.turns + 1))
         if self.expiry_ns is not None and clock.now_ns() >= self.expiry_ns:
             self.expiry_ns = None
             self._note(lambda: setattr(self, "ticks", self.ticks + 1))

@@ -202,6 +202,8 @@ def test_an_error_of_the_program_ends_the_thread_and_is_kept(plc: ScriptedPlc, d
     link.wake()
     link._thread.join(PATIENCE_S)
     assert link.error is desk.fails
+    desk.file(verdict(6))
     with pytest.raises(ZeroDivisionError, match="a bug"):
         link.stop()
-    assert desk.unwritten == [5]
+    assert [verdict.part_id for verdict, _ in desk.written] == [5, 6]
+    assert desk.unwritten == [6]
