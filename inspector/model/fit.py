@@ -1,29 +1,30 @@
 """Fits a model on good parts: `fit` is the table of contents, and each step has its room.
 
 images -> survey (images.py) -> batches (batches.py) -> folds (folds.py) -> tuning, where asked for (tune.py) -> spec (spec.py) -> features (patches.py, collect.py)
--> known defects (known.py) -> held-out models and their scores (methods/) -> threshold (calibrate.py) -> final graph (graph.py) -> references -> pack (pack.py)
+-> known defects (known.py) -> held-out models and their scores (methods/) -> threshold (calibrate.py) -> final graph (graph.py)
+-> what the pack says of it (facts.py) -> pack (pack.py)
+
+What takes long is kept beside the pack while it grows (checkpoint.py), so that an interrupted fit goes on where it was.
 """
 
-import json
+import hashlib
 import resource
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from inspector.clock import NS_PER_S, SystemClock, utc_label
-from inspector.engine.preprocess import Geometry, to_input
+from inspector.clock import NS_PER_S, SystemClock
 from inspector.errors import ModelError
+from inspector.model import facts
 from inspector.model.batches import Batches, find_batches
 from inspector.model.calibrate import Threshold, check_number, check_rate, choose_threshold
+from inspector.model.checkpoint import Checkpoint, Tell, key_of, untold
 from inspector.model.defects import DefectImages, list_defects, require_no_copies
 from inspector.model.folds import Folds, choose_folds
 from inspector.model.framing import Framing, plan
-from inspector.model.images import list_images, read_frame, survey
+from inspector.model.images import Survey, list_images, survey
 from inspector.model.imported import ImportedModel, fit_imported
 from inspector.model.learning import Point, learning_curve
 from inspector.model.likeness import to_sheet
@@ -31,15 +32,20 @@ from inspector.model.methods.base import method_named
 from inspector.model.options import IMPORTED, FitOptions
 from inspector.model.pack import CALIBRATION, GRAPH, THUMBNAILS, Pack, check_target, save_pack
 from inspector.model.patches import PatchModel, fit_patches, spec_for
-from inspector.model.progress import Progress, silent
-from inspector.model.proportions import CONFIDENCE
+from inspector.model.progress import (
+    FEATURES,
+    HELD_OUT,
+    HELD_OUT_DEFECTS,
+    IMAGES,
+    KNOWN,
+    MODEL,
+    Progress,
+    counter,
+    silent,
+)
 from inspector.model.score_nodes import Exposure
-from inspector.model.scoring import compiled
+from inspector.model.settling import Shown
 from inspector.model.tune import Tuning, check_tuning, tune
-
-# Good images that the pack keeps for the self-test. Three let an engine through whose weights were rounded to 13 bits and
-# whose scores were off by 5 % elsewhere; twelve saw it, and 14 bits too. They cost a tenth of a second at the start.
-_REFERENCES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +77,14 @@ def fit(
     defects: Path | None = None,
     defect_masks: Path | None = None,
     tune_within_ms: float | None = None,
+    tell: Tell = untold,
 ) -> FitResult:
     """Fit on all images below `good` and write the pack `out`. Raises ImagesError, ModelError, PackError.
 
     The threshold comes from models that were fitted without the images they judge; the pack's model is fitted on all.
     `defects`: examples of known ones in sub-folders, with their masks in the same places below `defect_masks`.
     `tune_within_ms`: choose sizes, taps and method anew, whose time for an image is at most this (infinite: no limit).
+    A fit that was interrupted goes on where it was, if all of this and all images are the same: `tell` hears of it.
     """
     options = options or FitOptions()
     clock = SystemClock()
@@ -86,66 +94,148 @@ def fit(
         check_tuning(options, tune_within_ms)
     check_target(out)
     examples = _defects(defects, defect_masks)
-    paths = list_images(good)
-    check_number(len(paths))
-    found = survey(paths)
-    check_number(found.different)
+    goods = look_at(good, options.seed, progress)
     if examples is not None:
-        require_no_copies(examples.examples, paths)
-    batches = find_batches(paths, good, found.thumbnails)
-    folds = choose_folds(batches, np.random.default_rng(options.seed))
+        require_no_copies(examples.examples, goods.paths)
     tuning = None
     if tune_within_ms is not None:
-        tuning = tune(paths, folds, options, found, budget_ms=tune_within_ms, progress=progress)
+        tuning = tune(
+            goods.paths, goods.folds, options, goods.found, budget_ms=tune_within_ms, progress=progress
+        )
         options = tuning.chosen.candidate
-    framing = plan(options.frame, found, paths, options.sizes)
-    model = _model(options, framing, paths, folds, progress)
+    framing = plan(options.frame, goods.found, goods.paths, options.sizes)
+    checkpoint = Checkpoint.beside(out, _key(options, goods, examples), tell)
+    model = _model(options, framing, goods, progress, checkpoint)
     framing = replace(framing, geometry=model.geometry)  # an imported network has sides of its own
 
     if examples is not None:
         model = model.met(examples, progress)
-    shown = model.held_out(paths, folds, progress)
-    model = model.settled(shown.usual(batches, options.false_reject_rate), options.false_reject_rate)
+    shown = model.held_out(goods.paths, goods.folds, progress, checkpoint)
+    model, calibrated = _calibrate(model, shown, goods, options.false_reject_rate)
+    fitted = _Fitted(options, goods, framing, model, calibrated, tuning, examples)
+    pack, kept = _write(out, fitted, progress)
+    checkpoint.remove()
+    return FitResult(
+        pack,
+        len(goods.paths),
+        (clock.now_ns() - started_ns) / NS_PER_S,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        options.method,
+        kept,
+        pack.threshold,
+        pack.manifest.warnings,
+        tuning,
+    )
+
+
+def stages(method: str, *, defects: bool) -> tuple[str, ...]:
+    """Return the stages that `fit` reports, in order, but for those of tuning."""
+    if method == IMPORTED:
+        return IMAGES, FEATURES, MODEL
+    known = (MODEL, KNOWN, HELD_OUT_DEFECTS) if defects else ()
+    return IMAGES, FEATURES, *known, HELD_OUT, *(() if defects else (MODEL,))
+
+
+@dataclass(frozen=True, slots=True)
+class Goods:
+    """The good images below `root`: what they have in common, which belong together, and which are held out together."""
+
+    root: Path
+    paths: list[Path]
+    found: Survey
+    batches: Batches
+    folds: Folds
+
+    @property
+    def names(self) -> list[str]:
+        """Each image's path below the root."""
+        return [str(path.relative_to(self.root)) for path in self.paths]
+
+
+def look_at(good: Path, seed: int, progress: Progress) -> Goods:
+    """Survey the good images. Raises ImagesError where they are too few or cannot be read."""
+    paths = list_images(good)
+    check_number(len(paths))
+    found = survey(paths, counter(progress, IMAGES, len(paths)))
+    check_number(found.different)
+    batches = find_batches(paths, good, found.thumbnails)
+    return Goods(good, paths, found, batches, choose_folds(batches, np.random.default_rng(seed)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Calibrated:
+    """Held-out scores float64 (n,), the threshold from them, the one that would hold without known defects, and what more would bring."""
+
+    scores: NDArray[np.float64]
+    threshold: Threshold
+    without: Threshold
+    curve: tuple[Point, ...]
+
+
+def _calibrate(
+    model: PatchModel | ImportedModel, shown: Shown, goods: Goods, rate: float
+) -> tuple[PatchModel | ImportedModel, _Calibrated]:
+    """Settle what known defects are worth, and choose the threshold."""
+    batches = goods.batches
+    model = model.settled(shown.usual(batches, rate), rate)
     scores = model.joined(shown)
-    threshold = choose_threshold(scores, options.false_reject_rate, batches)
-    without = choose_threshold(shown.scores, options.false_reject_rate, batches)
-    curve = learning_curve(scores, options.false_reject_rate, batches, threshold.next_images)
+    threshold = choose_threshold(scores, rate, batches)
+    without = choose_threshold(shown.scores, rate, batches)
+    curve = learning_curve(scores, rate, batches, threshold.next_images)
+    return model, _Calibrated(scores, threshold, without, curve)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """All that a pack is made of."""
+
+    options: FitOptions
+    goods: Goods
+    framing: Framing
+    model: PatchModel | ImportedModel
+    calibrated: _Calibrated
+    tuning: Tuning | None
+    examples: DefectImages | None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know."""
+        limit = self.calibrated.threshold
+        return (
+            *self.goods.found.warnings,
+            *(() if self.examples is None else self.examples.warnings),
+            *self.model.warnings(limit.value),
+            *self.framing.warnings(),
+            *limit.warnings,
+        )
+
+
+def _write(out: Path, fitted: _Fitted, progress: Progress) -> tuple[Pack, int]:
+    """Write the pack of the model that is fitted on all; return it, and how much it keeps of the good parts."""
+    goods, model, calibrated = fitted.goods, fitted.model, fitted.calibrated
+    threshold = calibrated.threshold
     # The held-out models do without: exposure only speaks outside the range of all good images.
     exposure = Exposure(float(model.grey.min()), float(model.grey.max()), limit=threshold.value)
     graph, kept = model.fused(exposure, progress)
-
-    known = () if examples is None else examples.warnings
-    warnings = (
-        *found.warnings,
-        *known,
-        *model.warnings(threshold.value),
-        *framing.warnings(),
-        *threshold.warnings,
-    )
-    references = _references(paths, scores, graph, model.geometry)
-    facts = {
-        **_what(options, model, kept, exposure),
-        **framing.facts(),
-        **_worth(options, batches, folds, threshold, curve),
-        "defects": model.known_facts(without.value, threshold.value),
-        "tuning": tuning and tuning.facts(),
-        "images": len(paths),
-        "warnings": warnings,
-        "references": [{"file": name, "score": score} for name, (_, score) in references.items()],
+    images = facts.references(goods.paths, calibrated.scores, graph, model.geometry)
+    said = {
+        **facts.what(fitted.options, model, kept, exposure),
+        **fitted.framing.facts(),
+        **facts.worth(fitted.options, goods.batches, goods.folds.count, threshold, calibrated.curve),
+        "defects": model.known_facts(calibrated.without.value, threshold.value),
+        "tuning": fitted.tuning and fitted.tuning.facts(),
+        "images": len(goods.paths),
+        "warnings": fitted.warnings,
+        "references": [{"file": name, "score": score} for name, (_, score) in images.items()],
     }
     files = {
         GRAPH: graph.SerializeToString(),
-        THUMBNAILS: to_sheet(found.thumbnails),
-        CALIBRATION: _calibration(paths, good, batches, folds, scores),
-        **framing.files(),
-        **{name: png for name, (png, _) in references.items()},
+        THUMBNAILS: to_sheet(goods.found.thumbnails),
+        CALIBRATION: facts.calibration(goods.names, goods.batches, goods.folds.fold_of, calibrated.scores),
+        **fitted.framing.files(),
+        **{name: png for name, (png, _) in images.items()},
     }
-    pack = save_pack(out, facts, files)
-    seconds = (clock.now_ns() - started_ns) / NS_PER_S
-    peak_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return FitResult(
-        pack, len(paths), seconds, peak_rss_mb, options.method, kept, threshold.value, warnings, tuning
-    )
+    return save_pack(out, said, files), kept
 
 
 def _defects(folder: Path | None, masks: Path | None) -> DefectImages | None:
@@ -170,94 +260,41 @@ def _check(options: FitOptions) -> None:
 
 
 def _model(
-    options: FitOptions, framing: Framing, paths: Sequence[Path], folds: Folds, progress: Progress
+    options: FitOptions, framing: Framing, goods: Goods, progress: Progress, checkpoint: Checkpoint
 ) -> PatchModel | ImportedModel:
     """Choose spec and method, and pass over the images."""
     if options.method == IMPORTED:
-        return fit_imported(options, framing, paths, progress)
+        return fit_imported(options, framing, goods.paths, progress)
     if options.network is not None:
         raise ModelError(
             f"expected --method {IMPORTED} beside --network {options.network}, got {options.method}; leave out one of them"
         )
     spec = spec_for(options, framing)
     method = method_named(options.method, bank=options.bank, seed=options.seed)
-    return fit_patches(spec, method, paths, folds, seed=options.seed, progress=progress)
+    return fit_patches(
+        spec,
+        method,
+        goods.paths,
+        goods.folds,
+        seed=options.seed,
+        progress=progress,
+        checkpoint=checkpoint,
+    )
 
 
-def _what(
-    options: FitOptions, model: PatchModel | ImportedModel, kept: int, exposure: Exposure
-) -> dict[str, object]:
-    """Return the manifest's entries about the model."""
-    size = model.geometry
-    return {
-        "created": utc_label(),
-        "method": options.method,
-        "input": {"channels": size.channels, "height": size.height, "width": size.width},
-        **model.facts(),
-        "bank": kept,
-        "grey": (exposure.darkest, exposure.brightest),
-        "seed": options.seed,
-    }
-
-
-def _worth(
-    options: FitOptions, batches: Batches, folds: Folds, threshold: Threshold, curve: Sequence[Point]
-) -> dict[str, object]:
-    """Return the manifest's entries about the threshold and what it rests on."""
-    return {
-        "threshold": threshold.value,
-        "false_reject_rate": options.false_reject_rate,
-        "held_out": {
-            "by": batches.source,
-            "batches": len(batches.names),
-            "families": len(np.unique(batches.family_of)),
-            "folds": folds.count,
-            "images": len(batches.batch_of),
-            "false_reject_rate": threshold.rate,
-            "interval": threshold.interval,
-            "next_images": threshold.next_images,
-            # What an imported network has seen is not known: perhaps these very images.
-            "promised": threshold.promised and options.method != IMPORTED,
-            "confidence": CONFIDENCE,
-            "learning": [asdict(point) for point in curve],
-        },
-    }
-
-
-def _calibration(
-    paths: Sequence[Path], root: Path, batches: Batches, folds: Folds, scores: NDArray[np.float64]
-) -> bytes:
-    """Return calibration.json: one entry for each good image."""
-    entries = [
+def _key(options: FitOptions, goods: Goods, examples: DefectImages | None) -> str:
+    """Return what an interrupted fit must have in common with this one: everything that the result depends on."""
+    files = [Path(options.backbone), options.network, options.frame.mask, options.frame.reference]
+    shown = () if examples is None else examples.examples
+    files += [file for example in shown for file in (example.path, example.mask)]
+    contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file and file.is_file()]
+    return key_of(
         {
-            "image": str(path.relative_to(root)),
-            "batch": batch,
-            "family": int(family) + 1,  # as warnings count them
-            "fold": int(fold),
-            "score": float(score),
-        }
-        for path, batch, family, fold, score in zip(
-            paths, batches.labels(), batches.family_of, folds.fold_of, scores, strict=True
-        )
-    ]
-    return json.dumps({"held_out": entries}, indent=1).encode()
-
-
-def _references(
-    paths: Sequence[Path], scores: NDArray[np.float64], graph: onnx.ModelProto, geometry: Geometry
-) -> dict[str, tuple[bytes, float]]:
-    """Return good images from the best to the worst as PNG of the graph's input size, with the final graph's score of each."""
-    order = np.argsort(scores, kind="stable")
-    ranks = np.linspace(0, len(order) - 1, _REFERENCES).astype(np.int64)
-    names = ["best", *(f"rank-{number:02}" for number in range(2, _REFERENCES)), "worst"]
-    chosen = dict(zip(names, order[ranks], strict=True))
-    references = {}
-    with compiled(graph, geometry) as engine:
-        for name, index in chosen.items():
-            prepared = to_input(read_frame(paths[index], geometry.channels), geometry)
-            pixels = prepared[0, :, :, 0] if geometry.channels == 1 else prepared[0, :, :, ::-1]
-            written, png = cv2.imencode(".png", pixels)
-            if not written:
-                raise ModelError(f"{paths[index]}: cannot be encoded as PNG for the pack; replace the image")
-            references[f"reference/{name}.png"] = (png.tobytes(), engine.score_prepared(prepared).value)
-    return references
+            "options": options,
+            "good": goods.names,
+            "families": goods.batches.family_of.tolist(),
+            "folds": goods.folds.fold_of.tolist(),
+            "defects": [(str(example.path), example.kind) for example in shown],
+        },
+        [*goods.found.digests, *contents],
+    )

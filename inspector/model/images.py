@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from inspector.engine.decoding import Samples
 from inspector.engine.preprocess import ASPECT_TOLERANCE
 from inspector.errors import ImagesError
-from inspector.model.likeness import SIDE, thumbnail
+from inspector.model.likeness import thumbnail
+from inspector.model.progress import Advance, uncounted
 from inspector.model.wording import counted
 
 SUFFIXES = frozenset(
@@ -42,6 +44,7 @@ class Survey:
     uniform: bool = True
     bits: int = 8
     sizes: str = ""
+    digests: tuple[str, ...] = ()
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -89,9 +92,8 @@ def read_frame(path: Path, channels: int) -> Samples:
     flags = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
     flags |= cv2.IMREAD_ANYDEPTH
     flags |= cv2.IMREAD_IGNORE_ORIENTATION  # a camera knows no EXIF: pixels are taken as they are stored
-    level = cv2.utils.logging.setLogLevel(
-        cv2.utils.logging.LOG_LEVEL_SILENT
-    )  # OpenCV would print its own lines beside our one
+    # OpenCV would print its own lines beside our one. For good: of two threads that read, each would restore what the other had set.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         # From memory, since imread fills up a JPEG that was cut off with grey, and says nothing.
         image: NDArray[Any] | None = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flags)
@@ -101,8 +103,6 @@ def read_frame(path: Path, channels: int) -> Samples:
         ) from error
     except cv2.error:  # what OpenCV raises for an empty file
         image = None
-    finally:
-        cv2.utils.logging.setLogLevel(level)
     if image is None:
         raise ImagesError(f"{path}: expected an image, OpenCV cannot decode it; remove or replace the file")
     if image.dtype not in (np.uint8, np.uint16):
@@ -118,40 +118,63 @@ def batch_of(path: Path, root: Path) -> str:
     return parts[0] if len(parts) > 1 else root.name
 
 
-def survey(paths: Sequence[Path]) -> Survey:
-    """Read every image once and say what they have in common. Raises ImagesError that names the unreadable ones."""
-    aspects, coloured, contents = np.empty(len(paths)), 0, set()
-    sizes: dict[tuple[int, int], list[Path]] = {}
-    used = 0  # every bit that is set in any of them
-    thumbnails = np.zeros((len(paths), SIDE, SIDE), np.uint8)
-    unreadable: list[ImagesError] = []
-    for index, path in enumerate(paths):
-        try:
-            frame = read_frame(path, channels=3)
-        except ImagesError as error:
-            unreadable.append(error)
-            continue
-        used |= int(np.bitwise_or.reduce(frame, axis=None))
-        image = _to_eight(frame)
-        sizes.setdefault((image.shape[1], image.shape[0]), []).append(path)
-        aspects[index] = image.shape[1] / image.shape[0]
-        coloured += bool((image[..., :2] != image[..., 1:]).any())
-        contents.add(hashlib.sha256(frame.tobytes()).digest())
-        thumbnails[index] = thumbnail(image)
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one image gave: `used`, every bit that is set in it; `digest`, the SHA-256 of its pixels."""
+
+    size: tuple[int, int]
+    used: int
+    coloured: bool
+    digest: str
+    thumbnail: NDArray[np.uint8]
+
+
+def survey(paths: Sequence[Path], advance: Advance = uncounted) -> Survey:
+    """Read every image once, on all cores, and say what they have in common. Raises ImagesError that names the unreadable ones."""
+    looks, unreadable = [], []
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "survey") as pool:
+        for look in pool.map(_look, paths):
+            if isinstance(look, ImagesError):
+                unreadable.append(look)
+            else:
+                looks.append(look)
+            advance(1)
     require_readable(unreadable, len(paths))
+    sizes: dict[tuple[int, int], list[Path]] = {}
+    for path, look in zip(paths, looks, strict=True):
+        sizes.setdefault(look.size, []).append(path)
+    aspects = np.array([width / height for width, height in (look.size for look in looks)])
     aspect = float(np.median(aspects))
+    coloured, different = sum(look.coloured for look in looks), len({look.digest for look in looks})
+    used = int(np.bitwise_or.reduce([look.used for look in looks]))
     named = _named(sizes) if len(sizes) > 1 else ""
-    warnings = tuple(_oddities(aspects, aspect, coloured, len(contents), named))
+    warnings = tuple(_oddities(aspects, aspect, coloured, different, named))
     return Survey(
         3 if coloured else 1,
         aspect,
-        len(contents),
-        thumbnails,
+        different,
+        np.stack([look.thumbnail for look in looks]),
         warnings,
         size=next(iter(sizes)) if len(sizes) == 1 else None,
         uniform=not _others(aspects, aspect),
         bits=next(bits for bits in (8, 10, 12, 14, 16) if used < 2**bits),
         sizes=named,
+        digests=tuple(look.digest for look in looks),
+    )
+
+
+def _look(path: Path) -> _Look | ImagesError:
+    try:
+        frame = read_frame(path, channels=3)
+    except ImagesError as error:
+        return error
+    image = _to_eight(frame)
+    return _Look(
+        (image.shape[1], image.shape[0]),
+        int(np.bitwise_or.reduce(frame, axis=None)),
+        bool((image[..., :2] != image[..., 1:]).any()),
+        hashlib.sha256(frame.tobytes()).hexdigest(),
+        thumbnail(image),
     )
 
 

@@ -20,8 +20,8 @@ from inspector.model.framing import Framing
 from inspector.model.images import read_frame
 from inspector.model.network import STANDARD, Network, read_network
 from inspector.model.onnx_nodes import Nodes
-from inspector.model.options import MAXIMUM, FitOptions
-from inspector.model.progress import Progress, counter
+from inspector.model.options import POOLING, FitOptions
+from inspector.model.progress import FEATURES, MODEL, Progress, counter
 from inspector.model.score_nodes import Exposure, add_exposure
 from inspector.model.scoring import compiled
 from inspector.model.settling import Shown
@@ -110,9 +110,11 @@ class ImportedModel:
         del threshold
         return (WARNING,)
 
-    def held_out(self, paths: Sequence[Path], folds: object, progress: Progress) -> Shown:
+    def held_out(
+        self, paths: Sequence[Path], folds: object, progress: Progress, checkpoint: object = None
+    ) -> Shown:
         """Return the scores of the good images: one network for all folds, since none was fitted here."""
-        del folds, progress
+        del folds, progress, checkpoint
         return Shown(self.scores - _offset(self.scores), np.empty((len(paths), 0)))
 
     def met(self, images: DefectImages, progress: Progress) -> "ImportedModel":
@@ -136,7 +138,7 @@ class ImportedModel:
 
     def fused(self, exposure: Exposure, progress: Progress) -> tuple[onnx.ModelProto, int]:
         """Return the graph that decides, and 0: it keeps nothing of the good parts."""
-        counter(progress, "model", 1)(1)
+        counter(progress, MODEL, 1)(1)
         return imported_graph(self.network, self.geometry, self.chosen, exposure, _offset(self.scores)), 0
 
     def facts(self) -> dict[str, object]:
@@ -173,7 +175,7 @@ def fit_imported(
         "--tiles": frame.tile,
         "--scale": frame.scale,
         "--taps": options.taps or None,
-        "--pooling": None if options.pooling == MAXIMUM else options.pooling,
+        "--pooling": None if options.pooling == POOLING else options.pooling,
     }
     for name, value in fitted_here.items():
         if value is not None:
@@ -204,7 +206,7 @@ def score_good(
     size = geometry.height, geometry.width
     chosen = choose_outputs(network.path, network.shapes(size), output)
     scores, grey = np.empty(len(paths)), np.empty(len(paths))
-    advance = counter(progress, "scores", len(paths))
+    advance = counter(progress, FEATURES, len(paths))
     where = "the first"
     try:
         with compiled(imported_graph(network, geometry, chosen), geometry) as engine:

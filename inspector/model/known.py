@@ -11,7 +11,7 @@ from inspector.model.evidence import Evidence, Ground
 from inspector.model.examples import Eye, Looked, held_out_evidence, look, passes
 from inspector.model.graph import features_graph
 from inspector.model.methods.base import Detector
-from inspector.model.progress import Progress, counter
+from inspector.model.progress import HELD_OUT_DEFECTS, KNOWN, Progress, counter
 from inspector.model.scoring import compiled
 from inspector.model.settling import Shown, confidences, confusion, named, settle
 from inspector.model.spec import ModelSpec
@@ -98,8 +98,8 @@ def meet(
     count = len(images.examples)
     with compiled(features_graph(spec), spec.geometry) as engine:
         eye = Eye(spec, engine)
-        advance = counter(progress, "known defects", count * passes(images))
+        advance = counter(progress, KNOWN, count * passes(images))
         looked = look(eye, detector, images, grounds, advance)
-        advance = counter(progress, "held-out defects", count)
+        advance = counter(progress, HELD_OUT_DEFECTS, count)
         evidence, broad = held_out_evidence(eye, looked, images.examples, grounds, advance)
     return Known(images, looked, Shown(looked.scores, evidence), looked.fit(grounds), broad)

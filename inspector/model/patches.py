@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from inspector.engine.preprocess import Geometry
 from inspector.model.backbone import open_backbone
+from inspector.model.checkpoint import NOTHING_KEPT, Checkpoint
 from inspector.model.collect import collect
 from inspector.model.defects import DefectImages
 from inspector.model.detector import fit_detector
@@ -18,11 +19,11 @@ from inspector.model.folds import Folds
 from inspector.model.framing import Framing
 from inspector.model.graph import fused_graph
 from inspector.model.known import Known, meet
-from inspector.model.methods.base import Method
+from inspector.model.methods.base import Detector, Method
 from inspector.model.options import FitOptions, pooling_name
-from inspector.model.progress import Advance, Progress, counter
+from inspector.model.progress import FEATURES, HELD_OUT, MODEL, Advance, Progress, counter
 from inspector.model.score_nodes import Exposure
-from inspector.model.scoring import compiled, score_files
+from inspector.model.scoring import score_all
 from inspector.model.settling import Shown
 from inspector.model.spec import ModelSpec, model_spec
 from inspector.model.training import Collected
@@ -36,6 +37,7 @@ class PatchModel:
     method: Method
     collected: Collected
     known: Known | None = None
+    whole: Detector | None = None  # fitted on all good images, where that was needed already
 
     @property
     def geometry(self) -> Geometry:
@@ -54,11 +56,9 @@ class PatchModel:
     def met(self, images: DefectImages, progress: Progress) -> "PatchModel":
         """Return the model that also knows these defects; what that is worth is settled later."""
         trainings = self.collected.without(None)
-        detector = fit_detector(
-            self.spec, self.method, trainings, counter(progress, "good parts", self._steps)
-        )
+        detector = fit_detector(self.spec, self.method, trainings, counter(progress, MODEL, self._steps))
         grounds = [ground(training.moments) for training in trainings]
-        return replace(self, known=meet(self.spec, detector, grounds, images, progress))
+        return replace(self, known=meet(self.spec, detector, grounds, images, progress), whole=detector)
 
     def settled(self, good: Shown, rate: float) -> "PatchModel":
         """Return the model whose known defects count, by what held-out good images showed at this false-reject rate."""
@@ -72,37 +72,55 @@ class PatchModel:
         """Return what the manifest says of known defects, None where there are none; see Known.facts."""
         return None if self.known is None else self.known.facts(without, threshold)
 
-    def held_out(self, paths: Sequence[Path], folds: Folds, progress: Progress) -> Shown:
-        """Return each good image's score and evidence by a model that saw nothing of the image's fold."""
+    def held_out(
+        self,
+        paths: Sequence[Path],
+        folds: Folds,
+        progress: Progress,
+        checkpoint: Checkpoint = NOTHING_KEPT,
+    ) -> Shown:
+        """Return each good image's score and evidence by a model that saw nothing of the image's fold.
+
+        Images that `checkpoint` has are not scored again.
+        """
         kinds = 0 if self.known is None else len(self.known.looked.names)
         shown = Shown(np.full(len(paths), np.nan), np.full((len(paths), kinds), np.nan))
-        advance = counter(progress, "held-out models", folds.count * self._steps)
+        kept = checkpoint.load(HELD_OUT)
+        if kept is not None:
+            shown = Shown(kept["scores"], kept["evidence"])
+        advance = counter(progress, HELD_OUT, folds.count * self._steps + len(paths))
         for fold in range(folds.count):
             held_out = np.flatnonzero(folds.fold_of == fold)
-            some = self.shown_without(
-                folds.barred[fold], [paths[index] for index in held_out.tolist()], advance
-            )
-            shown.scores[held_out], shown.evidence[held_out] = some.scores, some.evidence
+            left = held_out[np.isnan(shown.scores[held_out])]
+            advance(len(held_out) - len(left))
+            if not len(left):
+                advance(self._steps)
+                continue
+            graph = self.graph_without(folds.barred[fold], advance)
+            files = [paths[index] for index in left.tolist()]
+            answers = score_all(graph, self.spec.geometry, files, self.spec.channels)
+            for index, answer in zip(left.tolist(), answers, strict=True):
+                shown.take(index, answer)
+                advance(1)
+                if checkpoint.due():
+                    checkpoint.save(HELD_OUT, {"scores": shown.scores, "evidence": shown.evidence})
         return shown
 
-    def shown_without(self, barred: NDArray[np.bool_], paths: Sequence[Path], advance: Advance) -> Shown:
-        """Return score and evidence of each of `paths` by a model that saw none of the groups where `barred` (groups,) is true."""
+    def graph_without(self, barred: NDArray[np.bool_], advance: Advance) -> onnx.ModelProto:
+        """Return the graph of a model that saw none of the groups where `barred` (groups,) is true."""
         trainings = self.collected.without(barred)
         detector = fit_detector(self.spec, self.method, trainings, advance)
         if self.known is not None:
             evidence = self.known.looked.fit([ground(training.moments) for training in trainings])
             detector = replace(detector, evidence=evidence)
-        with compiled(fused_graph(self.spec, detector), self.spec.geometry) as engine:
-            answers = list(score_files(engine, paths, self.spec.channels))
-        return Shown(
-            np.array([answer.value for answer in answers]),
-            np.array([[] if answer.defects is None else answer.defects for answer in answers], np.float64),
-        )
+        return fused_graph(self.spec, detector)
 
     def fused(self, exposure: Exposure, progress: Progress) -> tuple[onnx.ModelProto, int]:
         """Return the graph fitted on all good images, and how much it keeps of them."""
-        advance = counter(progress, "model", self._steps)
-        detector = fit_detector(self.spec, self.method, self.collected.without(None), advance)
+        detector = self.whole
+        if detector is None:
+            advance = counter(progress, MODEL, self._steps)
+            detector = fit_detector(self.spec, self.method, self.collected.without(None), advance)
         if self.known is not None:
             detector = replace(detector, evidence=self.known.evidence)
         return fused_graph(self.spec, detector, exposure), detector.size
@@ -142,12 +160,24 @@ def spec_for(options: FitOptions, framing: Framing) -> ModelSpec:
 
 
 def fit_patches(
-    spec: ModelSpec, method: Method, paths: Sequence[Path], folds: Folds, *, seed: int, progress: Progress
+    spec: ModelSpec,
+    method: Method,
+    paths: Sequence[Path],
+    folds: Folds,
+    *,
+    seed: int,
+    progress: Progress,
+    checkpoint: Checkpoint = NOTHING_KEPT,
 ) -> PatchModel:
     """Pass once over the good images."""
-    advance = counter(progress, "features", len(paths))
-    return PatchModel(
+    collected = collect(
         spec,
-        method,
-        collect(spec, paths, folds.group_of, seed=seed, positions=method.positions, advance=advance),
+        paths,
+        folds.group_of,
+        seed=seed,
+        positions=method.positions,
+        advance=counter(progress, FEATURES, len(paths)),
+        candidates=method.candidates,
+        checkpoint=checkpoint,
     )
+    return PatchModel(spec, method, collected)

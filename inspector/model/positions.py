@@ -1,6 +1,8 @@
 """Statistics of each place on a part, in few dimensions, summed up in one pass."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +74,25 @@ class GatheredPositions:
         if moments is None:
             moments = self._groups[group] = PositionMoments(self._centre)
         moments.add(values)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what was taken in so far, as arrays."""
+        kept = {group: moments for group, moments in enumerate(self._groups) if moments is not None}
+        state: dict[str, NDArray[Any]] = {"groups": np.array(list(kept), np.int64)}
+        if self._centre is not None:
+            state["centre"] = self._centre
+            state["counts"] = np.array([moments.count for moments in kept.values()])
+            state["totals"] = np.stack([moments.total for moments in kept.values()])
+            state["outers"] = np.stack([moments.outer for moments in kept.values()])
+        return state
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take in what another of the same make handed out as `state`. Before anything else was taken in."""
+        for place, group in enumerate(state["groups"].tolist()):
+            self._centre = state["centre"]
+            moments = self._groups[group] = PositionMoments(self._centre)
+            moments.count = int(state["counts"][place])
+            moments.total, moments.outer = state["totals"][place], state["outers"][place]
 
     def without(self, barred: NDArray[np.bool_]) -> Positions | None:
         """Return the sum over the groups that are not barred, None where there is no image in them."""

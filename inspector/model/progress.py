@@ -5,6 +5,10 @@ from typing import Protocol
 
 Advance = Callable[[int], None]
 
+# Stages of a fit.
+IMAGES, TUNING, FEATURES, MODEL, HELD_OUT = "images", "tuning", "features", "model", "held-out models"
+KNOWN, HELD_OUT_DEFECTS = "known defects", "held-out defects"
+
 
 class Progress(Protocol):
     """Told how far each stage is. Called often, from the working thread."""

@@ -1,8 +1,12 @@
 """Runs graphs that are still in memory through the engine that also decides in operation."""
 
+import os
+import queue
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import onnx
@@ -12,6 +16,12 @@ from inspector.engine.openvino import OpenVinoHead
 from inspector.engine.preprocess import Geometry
 from inspector.errors import EngineInputError, ImagesError
 from inspector.model.images import read_frame
+
+# Engines of one thread each score more images a second than one engine of as many threads: 4.7 instead of 5.3 ms an image on two idle
+# cores, 4.3 instead of 8 on busy ones, and the very same features. Each holds weights of its own, so that there are not many.
+_ENGINES = 4
+_WORTH_ONE = 100  # images: for fewer, compiling another engine takes longer than it saves
+_AHEAD = 2  # images for each engine that are read before they are asked for
 
 
 @contextmanager
@@ -40,6 +50,52 @@ def score_files(engine: Engine, paths: Iterable[Path], channels: int) -> Iterato
             yield engine.score(read_frame(path, channels))
         except EngineInputError as error:
             raise ImagesError(f"{path}: {error}; or leave the image out") from error
+
+
+def score_all(
+    model: onnx.ModelProto, geometry: Geometry, paths: Sequence[Path], channels: int
+) -> Iterator[Score]:
+    """Yield the answer of a graph to each image file, in order, as score_files would: on all cores, the files read ahead."""
+    cores = len(os.sched_getaffinity(0))
+    count = max(1, min(_ENGINES, cores, len(paths) // _WORTH_ONE))
+    with ExitStack() as held:
+        file = held.enter_context(graph_file(model))
+        idle: queue.SimpleQueue[Engine] = queue.SimpleQueue()
+        for _ in range(count):
+            engine = open_engine("openvino", file, geometry, threads=max(1, cores // count))
+            held.callback(engine.close)
+            engine.warm_up()
+            idle.put(engine)
+
+        def one(path: Path) -> Score:
+            image = read_frame(path, channels)
+            engine = idle.get()
+            try:
+                return engine.score(image)
+            except EngineInputError as error:
+                raise ImagesError(f"{path}: {error}; or leave the image out") from error
+            finally:
+                idle.put(engine)
+
+        pool = held.enter_context(ThreadPoolExecutor(count + 1, "fit-score"))
+        yield from _in_order(pool, one, paths, ahead=_AHEAD * count)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, one: Callable[[Path], Score], paths: Iterable[Path], *, ahead: int
+) -> Iterator[Score]:
+    """Yield what `one` returns for each path, some of them begun before they are asked for."""
+    waiting: deque[Future[Score]] = deque()
+    try:
+        for path in paths:
+            waiting.append(pool.submit(one, path))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 @contextmanager

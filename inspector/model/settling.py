@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.engine.base import Score
 from inspector.model.batches import Batches
 from inspector.model.evidence import Evidence, Settled
 from inspector.model.kinds import own_kinds, without
@@ -25,6 +26,11 @@ class Shown:
 
     scores: NDArray[np.float64]
     evidence: NDArray[np.float64]
+
+    def take(self, index: int, answer: Score) -> None:
+        """Take in what the graph of a held-out model answered to image `index`."""
+        self.scores[index] = answer.value
+        self.evidence[index] = [] if answer.defects is None else answer.defects
 
     def joined(self, settled: Settled) -> NDArray[np.float64]:
         """Return the scores with known defects, as the graph joins them."""

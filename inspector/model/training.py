@@ -1,6 +1,8 @@
 """What one pass over the good images leaves for the methods, in bounded memory, so that any group of them can be left out afterwards."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +42,12 @@ class Gathered:
         *,
         positions: GatheredPositions | None = None,
         watched: NDArray[np.float32] | None = None,
+        candidates: int = CANDIDATES,
     ) -> None:
-        """`watched`: 0 for each cell of the grid that says nothing, which is left out; None takes all."""
+        """`watched`: 0 for each cell of the grid that says nothing, which is left out; None takes all. `candidates`: about how many."""
         self.branch = branch
         self._seen = np.arange(branch.cells) if watched is None else np.flatnonzero(watched)
-        self._share = min(len(self._seen), max(1, CANDIDATES // max(1, images)))
+        self._share = min(len(self._seen), max(1, candidates // max(1, images)))
         self._moments = [Moments.empty(branch.depth) for _ in range(groups)]
         self._candidates = np.empty((images * self._share, branch.depth), np.float32)
         self._group_of = np.empty(images, np.int64)
@@ -70,6 +73,42 @@ class Gathered:
         self._samples[self._sampled] = features
         self._group_of_sample[self._sampled] = group
         self._sampled += 1
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what was taken in so far, as arrays that are not copied."""
+        end = self._images * self._share
+        state: dict[str, NDArray[Any]] = {
+            "counts": np.array([moments.count for moments in self._moments]),
+            "totals": np.stack([moments.total for moments in self._moments]),
+            "outers": np.stack([moments.outer for moments in self._moments]),
+            "candidates": self._candidates[:end],
+            "group_of": self._group_of[: self._images],
+            "samples": self._samples[: self._sampled],
+            "group_of_sample": self._group_of_sample[: self._sampled],
+        }
+        if self._positions is not None:
+            state.update({f"positions.{name}": part for name, part in self._positions.state().items()})
+        return state
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take in what another of the same make handed out as `state`. Before anything else was taken in."""
+        self._moments = [
+            Moments(int(count), total, outer)
+            for count, total, outer in zip(state["counts"], state["totals"], state["outers"], strict=True)
+        ]
+        self._images, self._sampled = len(state["group_of"]), len(state["group_of_sample"])
+        self._candidates[: self._images * self._share] = state["candidates"]
+        self._group_of[: self._images] = state["group_of"]
+        self._samples[: self._sampled] = state["samples"]
+        self._group_of_sample[: self._sampled] = state["group_of_sample"]
+        if self._positions is not None:
+            self._positions.restore(
+                {
+                    name.removeprefix("positions."): part
+                    for name, part in state.items()
+                    if name.startswith("positions.")
+                }
+            )
 
     def without(self, barred: NDArray[np.bool_] | None) -> Training:
         """Return all of it, or what remains without the groups where `barred` (groups,) is true."""

@@ -45,6 +45,11 @@ class Method(Protocol):
         ...
 
     @property
+    def candidates(self) -> int:
+        """How many patches it wants to choose from, about, over all good images; see Training.candidates."""
+        ...
+
+    @property
     def steps(self) -> int:
         """How many steps `fit` reports."""
         ...

@@ -46,6 +46,7 @@ class Gaussian:
     bank: int
     seed: int
     positions: bool = False
+    candidates: int = 0  # moments say it all
     steps: int = 1
 
     def fit(self, training: Training, advance: Advance) -> GaussianHead:
@@ -92,6 +93,7 @@ class PositionGaussian:
     bank: int
     seed: int
     positions: bool = True
+    candidates: int = 0  # moments say it all
     steps: int = 1
 
     def fit(self, training: Training, advance: Advance) -> PositionHead:

@@ -45,6 +45,7 @@ class Reconstruction:
     bank: int
     seed: int
     positions: bool = False
+    candidates: int = 0  # moments say it all
     steps: int = 1
 
     def fit(self, training: Training, advance: Advance) -> ReconstructionHead:

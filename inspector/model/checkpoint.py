@@ -1,0 +1,117 @@
+"""What an unfinished fit has so far, so that the same command goes on from there after Ctrl-C, a kill or a power cut.
+
+    .NAME.unfinished/      beside the pack NAME that is being fitted, removed when that is written
+        STAGE.npz          the arrays of one stage, and the key of the fit that they belong to
+
+The key says what the result depends on: versions, options, and the content of every image. Arrays of another key are not looked at.
+A stage does the same arithmetic in the same order whether it was interrupted or not, so that the pack is the same.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector import __version__
+from inspector.clock import NS_PER_S, Clock, SystemClock
+
+EVERY_S = 10.0  # at most so much is lost
+_SHARE = 20  # saving takes at most one part in so many of the time
+_KEY = "key"
+
+Arrays = Mapping[str, NDArray[Any]]
+Tell = Callable[[str], None]
+
+
+def untold(line: str) -> None:
+    """Tell nobody."""
+
+
+def key_of(facts: Mapping[str, object], contents: Iterable[str]) -> str:
+    """Return the key of a fit of these facts (JSON, anything else by its repr) on images of these SHA-256."""
+    found = hashlib.sha256(
+        json.dumps({"version": __version__, "numpy": np.__version__, **facts}, default=repr).encode()
+    )
+    for content in contents:
+        found.update(content.encode())
+    return found.hexdigest()
+
+
+class Checkpoint:
+    """The unfinished fit of one pack. One thread. Without a folder nothing is kept, as in trials."""
+
+    def __init__(
+        self, folder: Path | None, key: str = "", tell: Tell = untold, clock: Clock | None = None
+    ) -> None:
+        self._folder, self._key, self._tell = folder, key, tell
+        self._clock = clock or SystemClock()
+        self._last_ns, self._took_ns = self._clock.now_ns(), 0
+
+    @classmethod
+    def beside(cls, pack: Path, key: str, tell: Tell = untold) -> "Checkpoint":
+        """Return what is left of an earlier fit of this pack, or the place for it."""
+        return cls(pack.with_name(f".{pack.name}.unfinished"), key, tell)
+
+    def due(self, seconds: float = EVERY_S) -> bool:
+        """Say whether so much time has passed that it is worth saving."""
+        if self._folder is None:
+            return False
+        return self._clock.now_ns() - self._last_ns >= max(seconds * NS_PER_S, _SHARE * self._took_ns)
+
+    def load(self, stage: str) -> Arrays | None:
+        """Return what this stage of this very fit saved, None where it saved nothing that can be used."""
+        if self._folder is None:
+            return None
+        path = self._path(stage)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                if str(file[_KEY]) != self._key:
+                    self._tell(f"{path}: of other images, options or versions; not used")
+                    return None
+                return {name: file[name] for name in file.files if name != _KEY}
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            self._tell(f"{path}: cannot be read ({error}); beginning this stage again")
+            return None
+
+    def save(self, stage: str, arrays: Arrays) -> None:
+        """Keep this instead of what the stage saved before, whole or not at all. A disk that is full ends the keeping, not the fit."""
+        if self._folder is None:
+            return
+        started_ns = self._clock.now_ns()
+        path = self._path(stage)
+        aside = path.with_suffix(".partial")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with aside.open("wb") as file:
+                np.savez(file, allow_pickle=False, **{_KEY: np.array(self._key)}, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+        except OSError as error:
+            self._tell(
+                f"{path}: cannot be written, {error.strerror}; the fit goes on, but could not be resumed"
+            )
+            self.remove()
+            self._folder = None
+        self._last_ns = self._clock.now_ns()
+        self._took_ns = self._last_ns - started_ns
+
+    def remove(self) -> None:
+        """Forget it all: the pack is written."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _path(self, stage: str) -> Path:
+        return (self._folder or Path()) / f"{stage}.npz"
+
+
+NOTHING_KEPT = Checkpoint(None)
