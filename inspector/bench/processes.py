@@ -37,6 +37,11 @@ class Process:
         return -1 if self._process.stdin is None else self._process.stdin.fileno()
 
     @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
     def has_ended(self) -> bool:
         """Whether it ended by itself, which none does."""
         return self._process.poll() is not None

@@ -159,10 +159,13 @@ def _of_the_model(budget: Budget, found: Found, largest: Largest) -> list[str]:
             "Mono8 instead of colour: cutting and scaling takes a large share"
         )
     if not fits:
+        until_ms, write_ms = found.needed
+        rest_ms = budget.needed_ms(max(0.0, until_ms - found.stages["scored"].p50), write_ms)
         said.append(
             "take a PC with more or faster cores, or a GPU: the engine uses all cores that it is given"
-            if found.stages["scored"].p50 > _LARGE * max(budget.left_ms, 1)
-            else "allow a longer budget (station.budget_ms): the gate may stand further from the camera"
+            if rest_ms <= budget.left_ms
+            else "allow a longer budget (station.budget_ms; the gate may stand further from the camera) or shorten the exposure: it would "
+            "not fit without the engine either"
         )
     return said
 

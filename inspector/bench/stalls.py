@@ -73,6 +73,11 @@ class StallWatch:
             self._fd = -1
 
     @property
+    def pid(self) -> int:
+        """The process that holds the watchers, 0 where none does."""
+        return 0 if self._process is None else self._process.pid
+
+    @property
     def stalls(self) -> list[Stall]:
         """What was seen so far, in the order it was seen."""
         return self._stalls if self._fd < 0 else self._read()

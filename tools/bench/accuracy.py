@@ -180,9 +180,9 @@ def row_of(split: Split, what: str, options: FitOptions) -> dict[str, object]:
     }
 
 
-def quickly(split: Split) -> Split:
-    """Return a small share of the split, for seeing that all runs."""
-    steps = [max(1, len(paths) // _QUICK) for paths in (split.fit, split.good, split.bad)]
+def quickly(split: Split, images: int = _QUICK) -> Split:
+    """Return a share of the split, about so many images of each kind at most twice over: to see that all runs."""
+    steps = [max(1, len(paths) // images) for paths in (split.fit, split.good, split.bad)]
     return replace(
         split,
         fit=split.fit[:: steps[0]],

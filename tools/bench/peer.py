@@ -6,27 +6,36 @@ memory are given as ratios to ours, since they depend on the machine.
 
 import argparse
 import contextlib
+import itertools
 import json
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from inspector.errors import InspectorError, ModelError
-from inspector.model.console import write_json
+from inspector.model.compare import delong
 from inspector.model.lite import lite0
 from tools.bench.accuracy import Split, auroc_with_error, quickly, solar, tiles
+from tools.bench.machine import Machine, add_json, in_words, show_rows, write_rows
 
 HERE = Path(__file__).resolve().parent
 OURS, PEERS = "inspector", ("patchcore", "padim")
+TIMES_FASTER, TIMES_SMALLER = 5.0, 2.0  # what is asked of ours
+RESAMPLES = 500
+Z = NormalDist().inv_cdf(0.975)  # of a 95 % interval
 
 
 class Side:
@@ -56,8 +65,9 @@ class Side:
 @contextmanager
 def side(name: str, command: Sequence[str]) -> Iterator[Side]:
     """Yield a side that runs; it ends with the block."""
+    quiet = {**os.environ, "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore"}
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1]
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1], env=quiet
     ) as process:
         try:
             yield Side(name, process)
@@ -66,32 +76,75 @@ def side(name: str, command: Sequence[str]) -> Iterator[Side]:
 
 
 def rows_of(split: Split, sides: Sequence[Side]) -> Iterator[dict[str, object]]:
-    """Yield one row for each side; the first one's times are the measure of the others."""
+    """Yield one row for each side; the first one is ours, and the measure of the others: ratios say how many times ours they take.
+
+    Errors are standard errors: of the ratio of an image's time by resampling images, of the AUROC's difference by DeLong. A fit is
+    measured once, and its ratio has none.
+    """
     fits = [one.ask(fit=[str(path) for path in split.fit]) for one in sides]
     answers = [[one.ask(score=str(path)) for one in sides] for path in (*split.good, *split.bad)]
-    ours: tuple[float, ...] = ()
+    scores = np.array([[answer["score"] for answer in of_image] for of_image in answers]).T
+    times = np.array([[answer["ms"] for answer in of_image] for of_image in answers]).T
+    judged = [(of_side[: len(split.good)], of_side[len(split.good) :]) for of_side in scores]
     for number, (one, fitted) in enumerate(zip(sides, fits, strict=True)):
-        scores = np.array([of_image[number]["score"] for of_image in answers])
-        milliseconds = float(np.median([of_image[number]["ms"] for of_image in answers]))
-        auroc, error = auroc_with_error(scores[: len(split.good)], scores[len(split.good) :])
-        costs = milliseconds, fitted["seconds"], fitted["peak_rss_mb"]
-        ours = ours or costs
-        ratios = [cost / own for cost, own in zip(costs, ours, strict=True)]
+        auroc, error = auroc_with_error(*judged[number])
+        better = delong(judged[0], judged[number])
+        ratio, ratio_error = ratio_with_error(times[0], times[number])
         yield {
             "set": split.name,
             "model": one.name,
             "auroc": auroc,
             "auroc_se": error,
-            "image_ms": milliseconds,
-            "image_ratio": ratios[0],
-            "fit_seconds": costs[1],
-            "fit_ratio": ratios[1],
-            "peak_rss_mb": costs[2],
-            "memory_ratio": ratios[2],
+            "auroc_difference": better.value,  # ours minus this one's
+            "auroc_difference_se": (better.interval[1] - better.value) / Z,
+            "image_ms": float(np.median(times[number])),
+            "image_ratio": ratio,
+            "image_ratio_se": ratio_error,
+            "fit_seconds": fitted["seconds"],
+            "fit_ratio": fitted["seconds"] / fits[0]["seconds"],
+            "peak_rss_mb": fitted["peak_rss_mb"],
+            "memory_ratio": fitted["peak_rss_mb"] / fits[0]["peak_rss_mb"],
             "fitted_on": len(split.fit),
             "good": len(split.good),
             "bad": len(split.bad),
         }
+
+
+def ratio_with_error(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> tuple[float, float]:
+    """Return theirs over ours, of medians, and its standard error: images drawn anew with replacement (Efron 1979)."""
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(len(ours), size=(RESAMPLES, len(ours)))
+    ratios = np.median(theirs[drawn], axis=1) / np.median(ours[drawn], axis=1)
+    return float(np.median(theirs) / np.median(ours)), float(ratios.std())
+
+
+def missed(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is asked of ours against this side and was not seen, in words."""
+    for name, least, what in (
+        ("image_ratio", TIMES_FASTER, "times faster per image"),
+        ("fit_ratio", TIMES_FASTER, "times faster to fit"),
+        ("memory_ratio", TIMES_SMALLER, "times less memory"),
+    ):
+        if row[name] < least:
+            yield f"{row['set']}, {row['model']}: asked at least {least:g} {what}, got {row[name]:.2f}"
+    if row["auroc_difference"] < -row["auroc_difference_se"]:
+        yield (
+            f"{row['set']}, {row['model']}: asked an AUROC not lower within its standard error, ours is "
+            f"{-row['auroc_difference']:.3f} +- {row['auroc_difference_se']:.3f} lower"
+        )
+
+
+def claims_of(peer_python: str) -> list[dict[str, object]]:
+    """Return what became of the peer's documented claims; see anomalib_checks.py."""
+    with tempfile.TemporaryDirectory(prefix="inspector-peer-") as folder:
+        file = Path(folder) / "claims.json"
+        command = [peer_python, "-W", "ignore", str(HERE / "anomalib_checks.py"), str(file)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode != 0 or not file.is_file():
+            last = done.stderr.strip().splitlines()[-1:] or ["nothing said"]
+            return [{"claim": "it runs in this environment", "holds": False, "came": last[0]}]
+        claims: list[dict[str, object]] = json.loads(file.read_text(encoding="utf-8"))
+        return claims
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,11 +157,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not splits:
             raise ModelError("expected --tiles DIR or --solar, got neither; say what to compare on")
         rows: list[dict[str, object]] = []
-        for split in splits:  # a set takes a quarter of an hour: what is known of it is shown at once
-            found = list(_compared(quickly(split) if args.quick else split, args))
-            rows += found
-            _show(found)
-            write_json(args.json, {"rows": rows})
+        with Machine() as machine:
+            claims = claims_of(args.peer_python) if args.checks else []
+            if claims:
+                show_rows("Does the peer run as its documentation says?", claims)
+            for split in splits:  # a set takes a quarter of an hour: what is known of it is shown at once
+                found = list(_compared(quickly(split, args.images) if args.images else split, args))
+                rows += found
+                _show(found)
+                write_rows(args.json, rows, machine, claims=claims)
+        print(in_words(machine.facts()))
+        for line in itertools.chain(*(missed(row) for row in rows if row["model"] != OURS)):
+            print(line)
     except InspectorError as error:
         print(f"peer: {error}", file=sys.stderr)
         return 1
@@ -140,23 +200,33 @@ def _parser() -> argparse.ArgumentParser:
         "--peer-python", default=sys.executable, metavar="FILE", help="set by tools/bench/peer"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="some 60 images of each kind, to see that all runs"
+        "--images", type=int, default=0, metavar="N", help="about N images of each kind: quick (default: all)"
+    )
+    parser.add_argument(
+        "--checks",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="first try what the peer's documentation says (half a minute)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of splits and banks (default: %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all rows as one JSON object")
+    add_json(parser)
     return parser
 
 
-def _show(rows: Sequence[dict[str, object]]) -> None:
-    table = Table("set", "model", "AUROC", "ms an image", "fit, s", "peak MB")
+def _show(rows: Sequence[dict[str, Any]]) -> None:
+    table = Table("set", "model", "AUROC", "ours better by", "ms an image", "fit, s", "peak MB")
     for row in rows:
+        ours = row["model"] == OURS
+        better = "" if ours else f"{row['auroc_difference']:+.3f} +- {row['auroc_difference_se']:.3f}"
+        ratio = "" if ours else f" (x {row['image_ratio']:.1f} +- {row['image_ratio_se']:.1f})"
         table.add_row(
-            str(row["set"]),
-            str(row["model"]),
+            row["set"],
+            row["model"],
             f"{row['auroc']:.3f} +- {row['auroc_se']:.3f}",
-            f"{row['image_ms']:.1f} (x {row['image_ratio']:.1f})",
-            f"{row['fit_seconds']:.1f} (x {row['fit_ratio']:.1f})",
-            f"{row['peak_rss_mb']:.0f} (x {row['memory_ratio']:.1f})",
+            better,
+            f"{row['image_ms']:.1f}{ratio}",
+            f"{row['fit_seconds']:.1f}" + ("" if ours else f" (x {row['fit_ratio']:.1f})"),
+            f"{row['peak_rss_mb']:.0f}" + ("" if ours else f" (x {row['memory_ratio']:.1f})"),
         )
     Console().print(table)
 
