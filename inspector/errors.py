@@ -244,7 +244,7 @@ class HeartbeatError(PlcError):
 
 
 class ForeignWriterError(PlcError):
-    """What stands in our status block is not what we wrote: another station has the same addresses. No part passes."""
+    """What stands in our blocks is not what we wrote: another station has addresses of ours. No part passes."""
 
     code = "PLC-006"
 

@@ -72,8 +72,8 @@ class PlcWatch:
             return [Note("foreign_writer_gone")]
         self._panel.fault(FOREIGN_WRITER, ForeignWriterError.code)
         why = (
-            "what stands in our status block is not what we wrote: another station has the same addresses; give each its own "
-            "plc.registers; parts are rejected meanwhile"
+            "what stands in our status block or result slots is not what we wrote: another station has addresses of ours; give "
+            "each its own plc.registers; parts are rejected meanwhile"
         )
         return [Note("foreign_writer", {"code": ForeignWriterError.code, "why": why})]
 

@@ -22,7 +22,7 @@ from inspector.part import PART_ID_MAX, Outcome, Reason, Verdict, fell_back, par
 from inspector.plc.base import LONGEST_SLEEP_MS, Desk, Heartbeats, PlcThread
 from inspector.plc.client import PlcConnection
 from inspector.plc.direct import gate_of
-from inspector.plc.registers import RegisterMap, State, encode_result, encode_status
+from inspector.plc.registers import SLOT_WORDS, RegisterMap, State, encode_result, encode_status
 from inspector.plc.writers import ForeignWriter
 
 
@@ -126,7 +126,9 @@ class PlcLink(PlcThread):
             if self._still_matters(verdict):
                 self._gate.take(verdict)
                 self._sent = self._unwritten[slot] = verdict
-                self._connection.write_slot(verdict.part_id, encode_result(verdict, flags))
+                words = encode_result(verdict, flags)
+                self._foreign.sends(self._map.slot_address(verdict.part_id), words)
+                self._connection.write_slot(verdict.part_id, words)
                 t_written_ns = self._alive()
             del self._unwritten[slot]
             self._desk.on_written(verdict, t_written_ns)
@@ -178,11 +180,13 @@ class PlcLink(PlcThread):
         self._beats.acknowledged = beat
 
     def _look_for_foreign_writers(self, connection: PlcConnection) -> None:
-        """Read back, at times, what was written last: another station may have the same addresses."""
+        """Read back, at times, what was written last: another station may have the same addresses, or some of them."""
         if self._beats.acknowledged and self._foreign.due(self._alive()):
-            heartbeat = connection.read_status()[0]
+            heartbeat, address = connection.read_status()[0], self._foreign.address
+            self._alive()
+            slot = [] if address is None else connection.read_words(address, SLOT_WORDS)
             mine = self._beats.acknowledged, self._beats.ours
-            if self._foreign.found(heartbeat, mine, self._alive()):
+            if self._foreign.found(heartbeat, mine, self._alive(), slot):
                 self._desk.on_foreign_writer(present=self._foreign.present)
 
     # -- the link ---------------------------------------------------------------------------------

@@ -1,12 +1,16 @@
-"""Is anybody else writing our status block? Two stations that were given the same addresses each overwrite the other's verdicts.
+"""Is anybody else writing our blocks? Two stations that were given the same addresses each overwrite the other's verdicts.
 
-The last one to write wins, so each finds the other's heartbeat where its own should stand. One read now and then tells, none
-for each part. A single wrong value may be an old write that came twice; two in a row are another writer.
+The last one to write wins, so each finds the other's heartbeat where its own should stand; and where they share the result slots alone,
+the other's verdict where its own was. A read of both now and then tells, none for each part. A single wrong value may be an old
+write that came twice; two in a row are another writer.
 """
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from inspector.clock import NS_PER_S
+from inspector.part import Outcome
 
 CHECK_NS = NS_PER_S
 FIRST_CHECKS = (
@@ -14,6 +18,7 @@ FIRST_CHECKS = (
 )
 STRIKES = 2  # wrong values in a row that are another writer
 CLEAN = 3  # right ones in a row after which it has gone
+OF_ONE_SLOT = 2  # verdicts sent to it last: the newest may not have come
 
 
 @dataclass(slots=True)
@@ -21,10 +26,12 @@ class ForeignWriter:
     """What was found, and what follows from it. One thread."""
 
     present: bool = False
+    address: int | None = None  # of the slot that a verdict was sent to last
     _checks: int = 0  # since the last connect
     _t_check_ns: int = 0
     _strikes: int = 0
     _clean: int = 0
+    _sent: dict[int, deque[Sequence[int]]] = field(default_factory=dict)
 
     def connected(self) -> None:
         """Look closely again."""
@@ -34,15 +41,26 @@ class ForeignWriter:
         """Return whether to read back before the next write."""
         return self._checks < FIRST_CHECKS or self._strikes > 0 or self.present or now_ns >= self._t_check_ns
 
-    def found(self, heartbeat: int, ours: tuple[int, int], now_ns: int) -> bool:
-        """Take the heartbeat that stands in the PLC, and the two that may; return whether `present` has changed.
+    def sends(self, address: int, words: Sequence[int]) -> None:
+        """Take a verdict on its way into the slot at this address."""
+        self.address = address
+        self._sent.setdefault(address, deque(maxlen=OF_ONE_SLOT)).append(words)
+
+    def found(self, heartbeat: int, ours: tuple[int, int], now_ns: int, slot: Sequence[int] = ()) -> bool:
+        """Take the heartbeat that stands in the PLC, the two that may, and the slot at `address`; return whether `present` has changed.
 
         A zero is nobody's: some PLCs clear the word when they have seen it.
         """
         self._checks += 1
         self._t_check_ns = now_ns + CHECK_NS
-        wrong = heartbeat not in {0, *ours}
+        wrong = heartbeat not in {0, *ours} or self._is_foreign(slot)
         self._strikes, self._clean = (self._strikes + 1, 0) if wrong else (0, self._clean + 1)
         before = self.present
         self.present = self._clean < CLEAN if before else self._strikes >= STRIKES
         return self.present is not before
+
+    def _is_foreign(self, slot: Sequence[int]) -> bool:
+        """Return whether a whole verdict stands there that we did not send: what the PLC has cleared, however much of it, is none."""
+        if not slot or self.address is None or slot[1] not in set(Outcome) or not 0 != slot[0] == slot[7]:
+            return False
+        return list(slot) not in [list(words) for words in self._sent[self.address]]

@@ -332,6 +332,57 @@ def test_another_writer_of_the_status_block_disables_until_it_has_gone(
         desk.wait_for(lambda: desk.controls[-1]["enabled"])
 
 
+def test_another_writer_of_the_slots_alone_disables_until_a_verdict_of_ours_stands(
+    plc: ScriptedPlc, desk: FakeDesk
+) -> None:
+    """Else the PASS of the one would release what the other rejected."""
+    theirs = verdict(21)
+
+    def bend(request: Request, answer: bytes) -> bytes:
+        if request.words and request.address == plc.map.slot_address(21):
+            plc.words[request.address : request.address + 8] = words(theirs)
+        return answer
+
+    with linked(plc, desk, poll_ms=2.0, status_ms=3.0) as link:
+        plc.wait_for(lambda: len(plc.writes(200)) > FIRST_CHECKS)
+        desk.file(verdict(20))
+        link.wake()
+        desk.wait_for(lambda: len(desk.written) == 1)
+        plc.bend = bend
+        desk.file(verdict(21, passed=False))
+        link.wake()
+        desk.wait_for(lambda: desk.foreign == [True])
+        desk.wait_for(lambda: not desk.controls[-1]["enabled"])
+        desk.file(verdict(22, passed=False))
+        link.wake()
+        desk.wait_for(lambda: desk.foreign == [True, False])
+
+
+SLOT = [21, 0x5A5A, 0, 500, 123, 3, 0, 21]
+
+
+@pytest.mark.parametrize(
+    ("stands", "foreign"),
+    [
+        (SLOT, False),
+        ([5, *SLOT[1:7], 5], False),  # the one that was sent before: the newest has not come
+        ([0] * 8, False),
+        ([0, *SLOT[1:]], False),
+        ([21, 0, *SLOT[2:]], False),
+        ([21, 0xA5A5, *SLOT[2:]], True),
+        ([21, 0x5A5A, 0, 501, *SLOT[4:]], True),
+        ([37, *SLOT[1:7], 37], True),
+    ],
+)
+def test_a_whole_verdict_that_was_never_sent_is_another_writers(stands: list[int], *, foreign: bool) -> None:
+    """What a PLC has cleared, in whole or in part, is nobody's."""
+    watch = ForeignWriter()
+    for part_id in (53, 5, 21):
+        watch.sends(40, [part_id, *SLOT[1:7], part_id])
+    found = [watch.found(7, (7, 8), n, stands) for n in range(2)]
+    assert (found, watch.present) == ([False, foreign], foreign)
+
+
 def test_after_an_outage_it_looks_closely_again(plc: ScriptedPlc, desk: FakeDesk) -> None:
     with linked(plc, desk, status_ms=3.0):
         plc.wait_for(lambda: len(plc.writes(200)) > 2 * FIRST_CHECKS)
