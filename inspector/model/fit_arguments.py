@@ -126,7 +126,7 @@ def _add_model(group: "argparse._ArgumentGroup") -> None:
         type=_pooling,
         default=_DEFAULTS.pooling,
         metavar="max|P",
-        help="how the heat map becomes the score: its maximum, or its power mean of exponent P (default: max)",
+        help="how the heat map becomes the score: its maximum, or its power mean of exponent P (default: %(default)g)",
     )
     group.add_argument(
         "--network",

@@ -74,7 +74,7 @@ class ModelSpec:
                 )
         if not self.pooling >= 1:
             raise ModelError(
-                f"expected a pooling exponent of 1 or more, got {self.pooling}; 'max' is the default"
+                f"expected a pooling exponent of 1 or more, got {self.pooling}; 'max' is the largest"
             )
 
     @property

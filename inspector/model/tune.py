@@ -25,7 +25,7 @@ from inspector.model.trials import Rig, Trial
 SIZES = (96, 160, 256, 384)  # each 1.5 times the one before; what lies between is tried next to the best
 BETWEEN = {96: (128,), 160: (128, 192), 256: (192, 320), 384: (320,)}
 FRAMES = 3  # that a time is taken on: of 12 megapixels they are 108 MB
-# No poolings: on magnetic tiles the power mean looked .03 better on synthetic defects and was .03 worse on real ones.
+# No poolings: on magnetic tiles a power mean of low exponent looked .03 better on synthetic defects and was .03 worse on real ones.
 METHODS = ("gaussian", "reconstruction")
 # By backbone: what is tried at every size, and at the best one only, where it must be clearly better: deep taps did better on real
 # defects in 12 of 15 comparisons, shallow ones on synthetic defects with their sharp edges. Any other backbone has its own taps only.

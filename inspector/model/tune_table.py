@@ -36,7 +36,7 @@ def described(candidate: FitOptions) -> str:
     taps = " / ".join(",".join(names) for names in dict.fromkeys(candidate.taps))
     plain = FitOptions()
     others = [candidate.method] * (candidate.method != plain.method)
-    others += [f"mean^{pooling_name(candidate.pooling)}"] * (candidate.pooling != plain.pooling)
+    others += [f"pooling {pooling_name(candidate.pooling)}"] * (candidate.pooling != plain.pooling)
     return " ".join([sizes, f"({taps})", *others])
 
 

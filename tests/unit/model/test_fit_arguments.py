@@ -5,6 +5,7 @@ import argparse
 import pytest
 
 from inspector.model.fit_arguments import add_arguments, options_of
+from inspector.model.options import MAXIMUM, FitOptions
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -21,6 +22,12 @@ def test_what_is_chosen_arrives_in_the_options() -> None:
     assert options.frame.align == (20, 5)
     assert options.frame.tile == (256, 64)
     assert options.sizes == (96, 160)
+
+
+def test_the_score_is_near_the_maximum_unless_it_is_to_be_that() -> None:
+    assert options_of(parsed()).pooling == FitOptions().pooling == 48
+    assert options_of(parsed("--pooling", "max")).pooling == MAXIMUM
+    assert options_of(parsed("--pooling", "8")).pooling == 8
 
 
 @pytest.mark.parametrize(

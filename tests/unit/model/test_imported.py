@@ -1,6 +1,7 @@
 """A network that scores by itself runs behind our contract, with a threshold from the user's own good parts."""
 
 import hashlib
+import math
 from pathlib import Path
 
 import cv2
@@ -186,6 +187,7 @@ FRAMING = Framing(GREY, ((64, 96),))
     [
         (FitOptions(), "expected --network FILE.onnx beside --method imported"),
         (FitOptions(network=Path("n.onnx"), pooling=8.0), "expected no --pooling"),
+        (FitOptions(network=Path("n.onnx"), pooling=math.inf), "expected no --pooling"),
         (FitOptions(network=Path("n.onnx"), taps=(("4",),)), "expected no --taps"),
         (FitOptions(network=Path("n.onnx"), frame=FrameOptions(mask=Path("m.png"))), "expected no --mask"),
     ],
