@@ -32,7 +32,9 @@ def add_blur(nodes: Nodes, planes: str, channels: int, cells: NDArray[np.float32
     `cells` (rows, columns), 1 or 0: those that are not watched come out as 0, and lend nothing to their neighbours.
     """
     if cells is not None:
-        planes = nodes.add("Mul", planes, nodes.constant("cells", cells[None, None]))
+        # A choice, not a product: OpenVINO takes one with a constant for the end of an int8 layer, and fails to move it past the padding.
+        watched = nodes.constant("watched", cells[None, None] > 0)
+        planes = nodes.add("Where", watched, planes, nodes.scalar("unwatched", 0.0))
     padded = nodes.add(
         "Pad", planes, nodes.constant("pads", np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)), mode="edge"
     )

@@ -3,12 +3,13 @@
 A float32 product with 100,000 entries takes ten times what a station has for a frame; in int8 it takes a quarter of that, and its
 minima over blocks of entries come almost free. Only the block with the least of them is compared once more, by the very numbers that
 a small bank is compared by. So a distance is never below that to the nearest entry, and no defect hides in the rounding; above it, it
-is where int8 takes another block's entry for nearer: two that are about equally far. `doubts` bounds by how much.
+is where int8 takes another block's entry for nearer: two that are about equally far. `bounds` says by how much at most.
 
 Projections (PCA, or chosen to tell neighbours apart) and clusters with bounds by the triangle inequality save nothing here: whitened
 patches fill all their dimensions, and all entries are about equally far. Half the dimensions miss every tenth nearest entry.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,20 +18,24 @@ from numpy.typing import NDArray
 from inspector.model.bank import Bank
 from inspector.model.onnx_nodes import Nodes
 
-BLOCK = 32  # entries: fewer make the search for the best block slow, more the second look
-_COLUMNS = 16  # blocks come in multiples of this: what a CPU's vector holds
+# Blocks: the more of them, the longer the best is looked for, the fewer, the longer the second look takes. Measured for banks of 3,000
+# to 100,000; no more than give a product with one entry of each (1.5 MB for 256 patches) room in a core's own cache.
+_BLOCKS_PER_ROOT = 8
+_MOST_BLOCKS = 1536
+_VECTOR = 16  # blocks come in multiples of what a CPU's vector holds
 _PATCH_LIMIT = 127
 # Not 127: a CPU without VNNI adds two products of unsigned and signed bytes in 16 bits, which saturate beyond 255 * 127.
 _ENTRY_LIMIT = 63
 _LEAST = 1e-6  # of a patch that is all zeros
+_CHUNK = 64  # patches whose bounds are reckoned at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """A bank in blocks of BLOCK entries: entry (p, j) is the p-th of block j. Some occur twice to fill the last blocks.
+    """A bank in blocks of m entries each: entry (p, j) is the p-th of block j. Some occur twice to fill all blocks.
 
-    An entry is about codes * steps: `codes` int8 (BLOCK, d, blocks), `steps` float32 (BLOCK, blocks). `norms` and `weights` float32
-    (BLOCK, 1, blocks): squared length, and one over the squared spacing. `factors` float32 (blocks, BLOCK, d + 2).
+    An entry is about codes * steps: `codes` int8 (m, d, blocks), `steps` float32 (m, blocks). `norms` and `weights` float32
+    (m, 1, blocks): squared length, and one over the squared spacing. `factors` float32 (blocks, m, d + 2).
     """
 
     codes: NDArray[np.int8]
@@ -42,16 +47,16 @@ class Blocks:
 
 def in_blocks(bank: Bank, factors: NDArray[np.float32]) -> Blocks:
     """Lay out a bank; `factors` (n, d + 2) give the exact distance of a patch (f, |f|^2, 1)."""
-    count, depth = bank.entries.shape
-    blocks = -(-count // (BLOCK * _COLUMNS)) * _COLUMNS
-    places = np.arange(BLOCK * blocks).reshape(BLOCK, blocks) % count
+    count = len(bank.entries)
+    blocks = min(_MOST_BLOCKS, math.ceil(_BLOCKS_PER_ROOT * count**0.5 / _VECTOR) * _VECTOR)
+    places = np.arange(-(-count // blocks) * blocks).reshape(-1, blocks) % count
     codes, steps = _coded(bank.entries)
     return Blocks(
         np.ascontiguousarray(codes[places].transpose(0, 2, 1)),
         steps[places],
         np.square(bank.entries).sum(axis=1)[places][:, None],
         (1 / np.square(bank.spacing))[places][:, None],
-        np.ascontiguousarray(factors[places.T]).reshape(blocks, BLOCK, depth + 2),
+        factors[places.T],
     )
 
 
@@ -71,19 +76,33 @@ def add_search(nodes: Nodes, patches: str, square: str, extended: str, *, rows: 
     return nodes.add("ReduceMin", distances, axes=[1, 2], keepdims=0)
 
 
-def doubts(bank: Bank, patches: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return how far the first pass may be off, (patches, entries), in squared distance over squared spacing.
+def bounds(bank: Bank, patches: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the least squared distance over squared spacing of each patch (n, d), and the most that the search may find, (n,) each.
 
-    Where a is the nearest entry and b was taken for it, what is found is at most doubt(a) + doubt(b) above the minimum:
-    |f.b - f'.b'| <= |f - f'| |b'| + |f| |b - b'| (Cauchy and Schwarz), for the patch f' and the entry b' that the codes stand for.
+    The first pass is off by 2 |f.b - f'.b'| <= 2 (|f - f'| |b'| + |f| |b - b'|) at most (Cauchy and Schwarz), for the patch f' and the
+    entry b' that the codes stand for. An entry may be taken for the nearest where that closes the gap between the two.
     """
+    pairs = [_bounds(bank, patches[start : start + _CHUNK]) for start in range(0, len(patches), _CHUNK)]
+    least, most = zip(*pairs, strict=True)
+    return np.concatenate(least), np.concatenate(most)
+
+
+def _bounds(bank: Bank, some: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     codes, steps = _coded(bank.entries)
-    entries = codes * steps[:, None].astype(np.float64)
-    top = np.maximum(np.abs(patches).max(axis=1, keepdims=True), _LEAST).astype(np.float64)
-    rounded = np.rint(patches / top * _PATCH_LIMIT) / _PATCH_LIMIT * top
-    lost = np.linalg.norm(patches - rounded, axis=1)[:, None] * np.linalg.norm(entries, axis=1)
-    lost += np.linalg.norm(patches, axis=1)[:, None] * np.linalg.norm(bank.entries - entries, axis=1)
-    return np.asarray(2 * lost / np.square(bank.spacing, dtype=np.float64))
+    patches, entries = some.astype(np.float64), bank.entries.astype(np.float64)
+    coded = codes * steps[:, None].astype(np.float64)
+    top = np.maximum(np.abs(patches).max(axis=1, keepdims=True), _LEAST)
+    rounded = np.rint(patches / top * _PATCH_LIMIT) * top / _PATCH_LIMIT
+    weights = 1 / np.square(bank.spacing.astype(np.float64))
+    squared = (
+        np.square(patches).sum(axis=1)[:, None] + np.square(entries).sum(axis=1) - 2 * patches @ entries.T
+    )
+    off = np.linalg.norm(patches - rounded, axis=1)[:, None] * np.linalg.norm(coded, axis=1)
+    off += np.linalg.norm(patches, axis=1)[:, None] * np.linalg.norm(entries - coded, axis=1)
+    distances, doubts = np.maximum(squared, 0) * weights, 2 * off * weights
+    least = distances.min(axis=1)
+    rivals = distances - doubts <= (distances + doubts).min(axis=1, keepdims=True)
+    return least, np.where(rivals, distances, least[:, None]).max(axis=1)
 
 
 def _coded(entries: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

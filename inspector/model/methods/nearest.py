@@ -18,10 +18,10 @@ from inspector.model.spec import Branch
 from inspector.model.training import CANDIDATES, Training
 from inspector.model.whitening import Whitening, whitening
 
-# Entries from which on a bank is searched in two passes. Below, comparing with all of them takes no longer.
-SEARCHED_FROM = 10_000
+# Entries from which on a bank is searched in two passes, which then takes half the time. Below, a millisecond is not worth the near ties.
+SEARCHED_FROM = 4_000
 _ROWS = 4096  # patches that are compared at once: all their distances to a bank of 3,000 are 12 kB a row
-_ROWS_SEARCHED = 1024  # in a large bank: a block of entries for each is 50 kB a row
+_ROWS_SEARCHED = 1024  # in a large bank: a block of its entries for each is up to 100 kB a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,16 @@ class NearestHead:
         """Entries of the bank."""
         return len(self.bank.entries)
 
+    @property
+    def searched(self) -> bool:
+        """Whether the bank is so large that it is searched in two passes: see search.py."""
+        return self.size >= SEARCHED_FROM
+
     def add(self, nodes: Nodes, features: str, branch: Branch) -> str:
         """Append whitening and the distance to the nearest entry."""
         white = add_projection(nodes, features, self.whitening.mean, self.whitening.projection)
         patches = flatten(nodes, white, self.whitening.projection.shape[1], branch.cells)
-        return to_plane(nodes, _add_distance(nodes, patches, branch.cells, self.bank), branch)
+        return to_plane(nodes, _add_distance(nodes, patches, branch.cells, self), branch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +73,14 @@ class Nearest:
         return NearestHead(white, build_bank(training.candidates, self.bank, rng, advance, white))
 
 
-def _add_distance(nodes: Nodes, patches: str, cells: int, bank: Bank) -> str:
+def _add_distance(nodes: Nodes, patches: str, cells: int, head: NearestHead) -> str:
     """Append the distance of each patch [cells, d] to the nearest bank entry, in units of that entry's own spacing.
 
     The squared distance over the squared spacing, (|f|^2 + |b|^2 - 2 f.b) / s^2, is linear in (f, |f|^2, 1): one matrix
     product. The minimum needs no index and no gather, which half precision is known to get wrong. A large bank is searched
     in two passes, the second of which is this product again.
     """
-    add = _add_all if len(bank.entries) < SEARCHED_FROM else _add_searched
-    parts = add(nodes, patches, cells, bank)
+    parts = (add_searched if head.searched else _add_all)(nodes, patches, cells, head.bank)
     nearest = nodes.add("Concat", *parts, axis=0) if len(parts) > 1 else parts[0]
     # Rounding may leave a tiny negative number where a patch equals its entry, and its root would be NaN.
     return nodes.add("Sqrt", nodes.add("Max", nearest, nodes.scalar("zero", 0.0)))
@@ -92,7 +96,7 @@ def _add_all(nodes: Nodes, patches: str, cells: int, bank: Bank) -> list[str]:
     ]
 
 
-def _add_searched(nodes: Nodes, patches: str, cells: int, bank: Bank) -> list[str]:
+def add_searched(nodes: Nodes, patches: str, cells: int, bank: Bank) -> list[str]:
     """Append the search in a large bank, in parts."""
     blocks = in_blocks(bank, _factors(bank))
     found = []
