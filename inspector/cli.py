@@ -16,6 +16,7 @@ from inspector import __version__, challenge_command
 from inspector.bench import command as bench_command
 from inspector.config import commands as config_commands
 from inspector.config.argument import add_config
+from inspector.doctor import command as doctor_command
 from inspector.errors import ConfigError, FeatureError, HungError, InspectorError, ModelError, ProducerError
 from inspector.model import commands as model_commands
 
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     model_commands.register(commands)
     challenge_command.register(commands)
     bench_command.register(commands)
+    doctor_command.register(commands)
     return parser
 
 
