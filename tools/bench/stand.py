@@ -19,7 +19,6 @@ import numpy as np
 from inspector.config.loading import load
 from inspector.config.schema import Config
 from inspector.errors import ServiceError
-from inspector.model.pack import load_pack
 from tools.bench.machine import Stall, StallWatch
 from tools.rehearsal import result, station
 from tools.rehearsal.folders import Sensor, Shown, write_camera_files, write_truth
@@ -90,13 +89,14 @@ class Stand:
         write_camera_files(self._shown, Sensor(side, side, 1), self.cameras / station.DEVICE)
         self.truth = folder / "images.json"
         write_truth(self._shown, self.truth)
-        self.pack = folder / "pack"
-        _inspector("fit", "--good", folder / "images", "--out", self.pack, *fit)
+        self._fit = fit
+        self._packs: dict[Path, Path] = {}  # by the checkout whose daemon reads it
         self._runs = 0
 
     def run(self, setting: Setting, wrap: Sequence[str] = ()) -> Run:
         """Run one line to its end. `wrap`: a command that runs the station's, such as `strace ...`."""
         self._runs += 1
+        self._pack(setting.checkout)  # before anything waits for the station
         folder = self.folder / f"run-{self._runs}"
         folder.mkdir()
         base = self._base(setting)
@@ -113,6 +113,9 @@ class Stand:
             try:
                 line, usage = _follow(linesim, process)
                 linesim.exit_status()
+            except ServiceError as error:
+                said = station.last_line((folder / "daemon.log").read_text(errors="replace"))
+                raise ServiceError(f"{error}; the station's last word: {said or 'none'}") from error
             finally:
                 _stop(process)
         parts = result.read_lines([folder / "parts.jsonl"])
@@ -122,6 +125,14 @@ class Stand:
         for tid, used in usage.items():
             used.thread = names.get(tid, used.thread)
         return Run(parts, result.join(parts, log), stamps, line, log, usage, watch.stalls, folder)
+
+    def _pack(self, checkout: Path) -> Path:
+        """Return the pack for this checkout, fitted once and by itself: packs of another one it may not read."""
+        if checkout not in self._packs:
+            pack = self.folder / f"pack-{len(self._packs)}"
+            _inspector(checkout, "fit", "--good", self.folder / "images", "--out", pack, *self._fit)
+            self._packs[checkout] = pack
+        return self._packs[checkout]
 
     def _base(self, setting: Setting) -> Config:
         """Return the example station, suited to the rate, with as many slots as parts that are on their way to the gate."""
@@ -144,8 +155,7 @@ class Stand:
     def _start(
         self, setting: Setting, base: Config, port: int, folder: Path, wrap: Sequence[str]
     ) -> "subprocess.Popen[bytes]":
-        pack = load_pack(self.pack)
-        around = station.Surroundings(self.producer, pack.path, pack.geometry.channels, port)
+        around = station.Surroundings(self.producer, self._pack(setting.checkout), 1, port)
         config = station.derive(base, around, setting.budget_ms, folder)
         command = [
             sys.executable,
@@ -190,7 +200,7 @@ def _follow(linesim: Linesim, process: "subprocess.Popen[bytes]") -> tuple[dict[
     while (event := linesim.next(0.5)) is not None:
         if not line and process.poll() is not None:
             linesim.end_in_order()
-            raise ServiceError("expected the station to run, it ended: see daemon.log")
+            raise ServiceError("expected the station to run, it ended")
         if event.get("event") == "ready":
             before = _usage(process.pid)
         elif event.get("event") == "result":
@@ -267,10 +277,9 @@ def _draw(folder: Path, side: int) -> list[Shown]:
     return shown
 
 
-def _inspector(*words: object) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "inspector", *map(str, words)], cwd=station.ROOT, capture_output=True, text=True, check=False
-    )  # fmt: skip
+def _inspector(checkout: Path, *words: object) -> None:
+    command = [sys.executable, "-m", "inspector", *map(str, words)]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ServiceError(
             f"expected `inspector {words[0]}` to work, it said: {station.last_line(done.stderr)}"
