@@ -44,6 +44,12 @@ def key_of(facts: Mapping[str, object], contents: Iterable[str]) -> str:
     return found.hexdigest()
 
 
+def unfinished(pack: Path) -> Path:
+    """Return the folder of what an interrupted fit of this pack left."""
+    whole = pack.absolute()  # a pack may be called "."
+    return whole.with_name(f".{whole.name}.unfinished")
+
+
 class Checkpoint:
     """The unfinished fit of one pack. One thread. Without a folder nothing is kept, as in trials."""
 
@@ -57,7 +63,7 @@ class Checkpoint:
     @classmethod
     def beside(cls, pack: Path, key: str, tell: Tell = untold) -> "Checkpoint":
         """Return what is left of an earlier fit of this pack, or the place for it."""
-        return cls(pack.with_name(f".{pack.name}.unfinished"), key, tell)
+        return cls(unfinished(pack), key, tell)
 
     def due(self, seconds: float = EVERY_S) -> bool:
         """Say whether so much time has passed that it is worth saving."""
@@ -71,16 +77,18 @@ class Checkpoint:
             return None
         path = self._path(stage)
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 if str(file[_KEY]) != self._key:
                     self._tell(f"{path}: of other images, options or versions; not used")
                     return None
-                return {name: file[name] for name in file.files if name != _KEY}
+                arrays = {name: file[name] for name in file.files if name != _KEY}
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             self._tell(f"{path}: cannot be read ({error}); beginning this stage again")
             return None
+        self._tell(f"{stage}: going on from {path}")
+        return arrays
 
     def save(self, stage: str, arrays: Arrays) -> None:
         """Keep this instead of what the stage saved before, whole or not at all. A disk that is full ends the keeping, not the fit."""

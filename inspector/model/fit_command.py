@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inspector.model.console import add_json, check_json, progress_bars, show_table, write_json
+from inspector.model.console import add_json, check_json, progress_bars, show_table, tell, write_json
 from inspector.model.fit_arguments import add_arguments, options_of, tune_within_ms
 from inspector.model.tune_table import show_tuning
 from inspector.model.wording import counted
@@ -24,21 +24,28 @@ def add(fit: argparse.ArgumentParser) -> None:
 
 def run_fit(args: argparse.Namespace) -> int:
     """Fit, show what came of it, and what the threshold is worth."""
-    from inspector.model.fit import fit
+    from inspector.model.checkpoint import unfinished
+    from inspector.model.fit import fit, stages
 
     options = options_of(args)
     check_json(args.json)
     out = args.out or Path("models") / args.good.resolve().name
-    with progress_bars() as progress:
-        result = fit(
-            args.good,
-            out,
-            options,
-            progress,
-            defects=args.defects,
-            defect_masks=args.defect_masks,
-            tune_within_ms=tune_within_ms(args),
-        )
+    try:
+        with progress_bars(stages(options.method, defects=args.defects is not None)) as progress:
+            result = fit(
+                args.good,
+                out,
+                options,
+                progress,
+                defects=args.defects,
+                defect_masks=args.defect_masks,
+                tune_within_ms=tune_within_ms(args),
+                tell=tell,
+            )
+    except KeyboardInterrupt:
+        if unfinished(out).exists():
+            tell(f"{unfinished(out)} has what is done so far: the same command goes on from there")
+        raise
     if result.tuning is not None:
         show_tuning(result.tuning)
     _show_fit(result)
