@@ -9,8 +9,8 @@ import onnx.reference
 import pytest
 
 from inspector.engine.base import open_engine
+from inspector.engine.build import build_plan
 from inspector.engine.preprocess import Geometry
-from inspector.engine.tensorrt import build_plan
 from inspector.errors import GraphError
 from inspector.model.bank import Bank
 from inspector.model.graph import fused_graph
@@ -67,9 +67,12 @@ def rtx() -> Any:
     return pytest.importorskip("tensorrt_rtx", reason="no tensorrt_rtx: pip install tensorrt-rtx-cu13")
 
 
+@pytest.mark.parametrize("precision", ["float32", "half"])
 @pytest.mark.parametrize("capability", ["sm80", "sm86", "sm89", "sm120"])
-def test_a_plan_is_built_for_every_kind_of_gpu(capability: str, graph: Path, rtx: Any) -> None:
-    plan = build_plan(rtx, graph, graph.read_bytes(), capability)
+def test_a_plan_is_built_for_every_kind_of_gpu(
+    capability: str, precision: Any, graph: Path, rtx: Any
+) -> None:
+    plan = build_plan(rtx, graph, graph.read_bytes(), capability, precision=precision)
     assert plan.inputs == {"image": ("uint8", (1, 64, 96, 1))}
     assert plan.outputs == {"score": ("float32", (1,)), "heatmap": ("float32", (1, 4, 6))}
 
