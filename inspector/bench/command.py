@@ -50,6 +50,11 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="measure so long, about, at most (default: 60)",
     )
     parser.add_argument(
+        "--plc",
+        action="store_true",
+        help="also ask the configured PLC for its control block: reads only, nothing is written",
+    )
+    parser.add_argument(
         "--while-running", action="store_true", help="also while the station runs, whose parts will be late"
     )
     add_json(parser)
@@ -67,7 +72,7 @@ def bench(args: argparse.Namespace) -> int:
     loaded = load(args.config, check_files=False)
     if not args.while_running:
         _require_stopped(loaded)
-    wanted = Wanted(_recipe(loaded, args.recipe), args.frame, args.margin / 100, args.seconds)
+    wanted = Wanted(_recipe(loaded, args.recipe), args.frame, args.margin / 100, args.seconds, plc=args.plc)
     with _warnings_kept() as warnings, progress_bars() as progress:
         use_cpus(loaded.config.realtime.cpus)  # as the station does, before an engine is opened
         with Machine() as machine:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from inspector.bench.candidates import BANKS, Candidates, Timed
 from inspector.bench.frames import CameraFrame, camera_frame
 from inspector.bench.path import measure_path
+from inspector.bench.plc_reads import read_times
 from inspector.bench.reckoning import Budget, Found, Largest, last_that
 from inspector.bench.timed_desk import PartTimes
 from inspector.clock import NS_PER_S, SystemClock
@@ -23,12 +24,16 @@ _ALIKE = 1.25  # a graph made for the pack's own size may take so many times wha
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to measure: the recipe, the size of a frame (None: as stated or assumed), the share to keep free, and for how long."""
+    """What to measure: the recipe, the size of a frame (None: as stated or assumed), the share to keep free, for how long.
+
+    `plc`: also how long the configured PLC takes to answer.
+    """
 
     recipe: RecipeConfig
     frame: tuple[int, int] | None
     margin: float
     seconds: float
+    plc: bool = False
 
 
 @dataclass(slots=True)
@@ -54,6 +59,7 @@ def measure(loaded: LoadedConfig, wanted: Wanted, progress: Progress) -> Page:
     clock, config = SystemClock(), loaded.config
     t_end_ns = clock.now_ns() + round(wanted.seconds * NS_PER_S)
     pack = load_pack(loaded.resolve(wanted.recipe.pack))
+    answers = read_times(config, progress) if wanted.plc else None
     features = config.camera.features | wanted.recipe.features
     frame = camera_frame(config.camera.model_copy(update={"features": features}), pack, wanted.frame)
     engine = open_unchanged(config.model.engine, pack)
@@ -70,7 +76,7 @@ def measure(loaded: LoadedConfig, wanted: Wanted, progress: Progress) -> Page:
         _budget(config, wanted.margin),
         frame,
         parts,
-        Found.of([part.stages_ms for part in parts]),
+        Found.of([part.stages_ms for part in parts], answers),
         Largest(candidates.own_side, candidates.own_bank),
     )
     if frame.assumed:

@@ -44,15 +44,19 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was measured of the pack as it is: each of STAGES, up to the score, the write, and all of it together."""
+    """What was measured of the pack as it is: each of STAGES, up to the score, the write, and all of it together.
+
+    `answer`: of the real PLC, where it was asked; a write to it takes about as long.
+    """
 
     stages: dict[str, Quantiles]
     until_scored: Quantiles
     write: Quantiles
     whole: Quantiles
+    answer: Quantiles | None = None
 
     @classmethod
-    def of(cls, parts: Sequence[Sequence[float]]) -> "Found":
+    def of(cls, parts: Sequence[Sequence[float]], answers: Sequence[float] | None = None) -> "Found":
         """Return the quantiles of the stages' milliseconds of each part; sums are those of each part, not of quantiles."""
         columns = list(zip(*parts, strict=True))
         return cls(
@@ -60,12 +64,16 @@ class Found:
             Quantiles.of([sum(part[:3]) for part in parts]),
             Quantiles.of([sum(part[3:]) for part in parts]),
             Quantiles.of([sum(part) for part in parts]),
+            None if answers is None else Quantiles.of(answers),
         )
 
     @property
     def needed(self) -> tuple[float, float]:
         """Up to the score and for the write: p99, or the worst where the parts were too few to tell."""
-        return tail(self.until_scored), tail(self.write)
+        write_ms = tail(self.write)
+        if self.answer is not None:
+            write_ms = max(write_ms, tail(self.stages["woken"]) + tail(self.answer))
+        return tail(self.until_scored), write_ms
 
     def fits(self, budget: Budget) -> bool:
         """Whether the budget holds all of it, with its margin."""

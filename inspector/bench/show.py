@@ -61,6 +61,8 @@ def rows_of(page: Page) -> list[dict[str, object]]:
         {"kind": "stage", "stage": name, **values.fields()} for name, values in page.found.stages.items()
     ]
     rows.append({"kind": "stage", "stage": "all", **page.found.whole.fields()})
+    if page.found.answer is not None:
+        rows.append({"kind": "plc", "stage": "answer", **page.found.answer.fields()})
     for kind, timed, needed_ms in page.tried:
         fits = needed_ms <= page.budget.left_ms
         rows.append(
@@ -92,6 +94,9 @@ def _stages(page: Page) -> Table:
         table.add_row(label, *_cells(values))
     table.add_section()
     table.add_row("from the frame to the verdict", *_cells(page.found.whole))
+    if page.found.answer is not None:
+        table.add_section()
+        table.add_row("answer of the real PLC (read)", *_cells(page.found.answer))
     return table
 
 
@@ -114,7 +119,9 @@ def _verdict(page: Page) -> Iterator[str]:
     yield f"kept free      {-budget.budget_ms * budget.margin:7.1f} ms  {budget.margin:.0%} of the budget (--margin)"
     yield f"until the score{-until_ms:7.1f} ms  p99 of the first three stages"
     yield f"for the write  {-max(write_ms, budget.write_margin_ms):7.1f} ms  " + (
-        "p99 of the other two" if write_ms > budget.write_margin_ms else "kept for it: plc.write_margin_ms"
+        ("p99 of the other two" if page.found.answer is None else "p99 by the real PLC's answers")
+        if write_ms > budget.write_margin_ms
+        else "kept for it: plc.write_margin_ms"
     )
     yield f"left           {spare_ms:7.1f} ms  " + ("IT FITS" if spare_ms >= 0 else "IT DOES NOT FIT")
     yield f"It keeps up with {found.parts_per_second:.0f} parts a second at most."

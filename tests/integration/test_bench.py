@@ -77,6 +77,7 @@ def test_beside_a_running_station_nothing_is_measured(tmp_path: Path, pack: Path
     [
         (["--recipe", "7"], "expected a recipe among 1, got 7"),
         (["--frame", "640x100"], "expected frames of width"),
+        (["--plc"], "PLC-001: PLC 127.0.0.1:1: no connection"),
         (["--json", "/none/rows.json"], "expected a file that the figures can be written to"),
     ],
 )

@@ -46,6 +46,13 @@ def test_a_write_that_takes_longer_than_what_is_kept_for_it_counts_in_full() -> 
     assert found(22.5, written=2.5).fits(BUDGET) is False
 
 
+def test_a_real_plc_that_answers_late_counts() -> None:
+    parts = [(0.1, 0.3, 10.0, 0.1, 0.1)] * 300
+    assert Found.of(parts, [1.0] * 300).needed[1] == pytest.approx(1.1)
+    assert Found.of(parts, [0.01] * 300).needed[1] == pytest.approx(0.2)
+    assert not Found.of(parts, [15.0] * 300).fits(BUDGET)
+
+
 def test_the_sum_is_that_of_each_part_not_of_the_quantiles() -> None:
     parts = [(5.0, 0.0, 1.0, 0.0, 0.0), (0.0, 5.0, 1.0, 0.0, 0.0)] * 150
     assert Found.of(parts).until_scored.p99 == 6.0

@@ -1,13 +1,16 @@
 """The comparison with anomalib: sides that answer in turn, and figures relative to ours. The peer itself needs an environment of its own."""
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from inspector.errors import ModelError
 from tools.bench.accuracy import Split
-from tools.bench.peer import main, rows_of, side
+from tools.bench.peer import claims_of, main, missed, ratio_with_error, rows_of, side
 
 # Answers every score with the number in the file's name, times a factor.
 STUB = """
@@ -38,6 +41,54 @@ def test_each_side_is_measured_on_every_image_and_against_ours() -> None:
     )
     assert (second["model"], second["auroc"], second["image_ms"]) == ("peer", 0.25, -15)
     assert (second["image_ratio"], second["fit_ratio"], second["memory_ratio"]) == (-3, -3, -3)
+    assert second["auroc_difference"] == 0.5
+    assert all(not isinstance(value, dict | list) for value in second.values())
+
+
+def test_the_error_of_a_ratio_is_that_of_repeated_measurements() -> None:
+    rng = np.random.default_rng(0)
+    draws = [ratio_with_error(rng.normal(10, 1, 80), rng.normal(50, 8, 80)) for _ in range(60)]
+    ratios, errors = np.array(draws).T
+    assert ratios.mean() == pytest.approx(5, rel=0.02)
+    assert np.mean(errors) == pytest.approx(ratios.std(), rel=0.35)
+
+
+def row(**changes: float) -> dict[str, Any]:
+    seen = {"image_ratio": 6.0, "fit_ratio": 6.0, "memory_ratio": 2.5, "auroc_difference": -0.01}
+    return {"set": "tiles", "model": "peer", "auroc_difference_se": 0.02, **seen, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, []),
+        ({"image_ratio": 4.9}, ["asked at least 5 times faster per image, got 4.90"]),
+        ({"fit_ratio": 1.0}, ["asked at least 5 times faster to fit, got 1.00"]),
+        ({"memory_ratio": 1.5}, ["asked at least 2 times less memory, got 1.50"]),
+        ({"auroc_difference": -0.03}, ["ours is 0.030 +- 0.020 lower"]),
+    ],
+)
+def test_what_was_asked_and_not_seen_is_named(changes: dict[str, float], words: list[str]) -> None:
+    told = list(missed(row(**changes)))
+    assert len(told) == len(words)
+    assert all(word in line for word, line in zip(words, told, strict=True))
+
+
+def test_a_peer_that_does_not_run_at_all_is_a_claim_that_fails(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 'no such module' >&2\nexit 3\n")
+    python.chmod(0o755)
+    assert claims_of(str(python)) == [
+        {"claim": "it runs in this environment", "holds": False, "came": "no such module"}
+    ]
+
+
+def test_claims_come_as_they_were_written(tmp_path: Path) -> None:
+    claims = [{"claim": "it fits", "holds": True, "came": "it does"}]
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho '{json.dumps(claims)}' > $4\n")
+    python.chmod(0o755)
+    assert claims_of(str(python)) == claims
 
 
 def test_a_side_that_ends_is_told() -> None:
