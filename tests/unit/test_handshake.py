@@ -2,7 +2,7 @@
 
 import pytest
 
-from inspector.handshake import Handshake, Timing
+from inspector.handshake import AHEAD, Handshake, Timing
 from inspector.part import PART_ID_MAX, Frame, FrameStatus
 
 MS = 1_000_000
@@ -149,6 +149,76 @@ def test_a_frame_id_that_jumped_all_round_the_part_ids_is_in_doubt() -> None:
     handshake = in_step()
     handshake.place(frame(7, 52))
     assert "jumped by 65535" in handshake.place(frame(8 + PART_ID_MAX, 72)).doubt
+
+
+def test_whoever_lost_step_has_to_see_an_empty_line_from_then_on() -> None:
+    handshake = in_step()
+    handshake.lose_step()
+    read(handshake, 100, 55)
+    assert not handshake.in_step
+    read(handshake, 100, 65.1)
+    assert handshake.in_step
+
+
+def test_a_line_is_empty_when_the_plc_had_time_to_count_too() -> None:
+    handshake = Handshake(Timing(1 * MS, 10 * MS, count_lag_ns=5 * MS))
+    for t in (20, 35):
+        read(handshake, 100, t)
+    assert not handshake.in_step
+    read(handshake, 100, 35.1)
+    assert handshake.in_step
+
+
+def test_frames_that_all_come_again_after_the_silence_are_all_known() -> None:
+    handshake = in_step()
+    for frame_id, t in ((5, 50), (6, 60), (7, 70)):
+        handshake.place(frame(frame_id, t))
+    handshake.lose_step()
+    for t in (90, 105):
+        read(handshake, 103, t)
+    assert handshake.in_step
+    assert [handshake.place(frame(frame_id, 110)).repeated for frame_id in (6, 7)] == [True, True]
+    assert handshake.place(frame(8, 111)).part_id == 104
+
+
+def test_more_frames_than_a_plc_can_be_behind_with_its_count_are_in_doubt() -> None:
+    handshake = in_step()
+    parts = [handshake.place(frame(n, 50 + n)).part_id for n in range(1, AHEAD + 2)]
+    assert parts == [*range(101, 101 + AHEAD), 0]
+
+
+def by_command() -> Handshake:
+    handshake = Handshake(Timing(5 * MS, 10 * MS, by_command=True))
+    for t in (20, 30, 41):
+        read(handshake, 100, t)
+    assert handshake.in_step
+    handshake.commanded(100, 42 * MS)  # the first, whose time is over
+    handshake.place(frame(1, 48))
+    return handshake
+
+
+def test_where_we_trigger_a_part_may_stand_there_as_soon_as_it_is_counted() -> None:
+    """Its picture may be another's from then on, not only after the shortest latency."""
+    handshake = by_command()
+    read(handshake, 101, 60)
+    handshake.commanded(101, 61 * MS)
+    assert handshake.place(frame(2, 68)).part_id == 101
+    read(handshake, 101, 64)
+    assert handshake.certain(frame(2, 68), 101) is None
+    read(handshake, 101, 68)
+    assert handshake.certain(frame(2, 68), 101) is True
+
+
+def test_where_we_trigger_the_frame_before_is_that_of_the_command_before() -> None:
+    handshake = by_command()
+    for part_id, t in ((101, 60), (102, 62), (103, 64)):
+        read(handshake, part_id, t)
+        if part_id != 102:
+            handshake.commanded(part_id, (t + 1) * MS)
+    assert handshake.place(frame(2, 69)).part_id == 101
+    assert handshake.place(frame(3, 70.5)).part_id == 103
+    read(handshake, 103, 72)
+    assert handshake.certain(frame(3, 70.5), 103) is False  # it may be the first one, late
 
 
 def test_a_part_may_have_come_until_the_answer_was_there_that_showed_it() -> None:
