@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from inspector.engine.base import open_engine
-from inspector.engine.tensorrt import build_plan
+from inspector.engine.build import build_plan
 from inspector.errors import ImagesError, InspectorError, ModelError
 from inspector.model.images import read_image
 from inspector.model.pack import Pack, load_pack
