@@ -104,6 +104,7 @@ class PlcLink(PlcThread):
         if fell_back(self._count, control.part_count):  # new parts may bear the ids of those that we decided
             self._give_up_unwritten()
         self._count = control.part_count
+        self._foreign.heard(clear_fault=control.clear_fault)
         self._beats.heard(control.plc_heartbeat, t_received_ns)
         beats = self._beats.beats(t_received_ns)
         plc_restarted, self._plc_restarted = self._plc_restarted, False

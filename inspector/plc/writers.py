@@ -3,6 +3,9 @@
 The last one to write wins, so each finds the other's heartbeat where its own should stand; and where they share the result slots alone,
 the other's verdict where its own was. A read of both now and then tells, none for each part. A single wrong value may be an old
 write that came twice; two in a row are another writer.
+
+It has gone when our heartbeat stands again. Where only the slots are shared, nothing tells, until a verdict of ours stands: of the
+next part, which is rejected. Until then it is taken to be there; clear_fault says that somebody has looked.
 """
 
 from collections import deque
@@ -31,6 +34,8 @@ class ForeignWriter:
     _t_check_ns: int = 0
     _strikes: int = 0
     _clean: int = 0
+    _explained: Sequence[int] = ()  # what stood in the slot of one whom the heartbeat gave away
+    _clear_was_set: bool = True  # unknown: a signal that is up at the first read is no edge
     _sent: dict[int, deque[Sequence[int]]] = field(default_factory=dict)
 
     def connected(self) -> None:
@@ -46,6 +51,12 @@ class ForeignWriter:
         self.address = address
         self._sent.setdefault(address, deque(maxlen=OF_ONE_SLOT)).append(words)
 
+    def heard(self, *, clear_fault: bool) -> None:
+        """Take a read of the PLC's signal; where it rises, what stands in the slot is forgotten."""
+        if clear_fault and not self._clear_was_set:
+            self.address = None
+        self._clear_was_set = clear_fault
+
     def found(self, heartbeat: int, ours: tuple[int, int], now_ns: int, slot: Sequence[int] = ()) -> bool:
         """Take the heartbeat that stands in the PLC, the two that may, and the slot at `address`; return whether `present` has changed.
 
@@ -53,7 +64,10 @@ class ForeignWriter:
         """
         self._checks += 1
         self._t_check_ns = now_ns + CHECK_NS
-        wrong = heartbeat not in {0, *ours} or self._is_foreign(slot)
+        given_away = heartbeat not in {0, *ours}
+        if given_away:
+            self._explained = list(slot)
+        wrong = given_away or (self._is_foreign(slot) and list(slot) != self._explained)
         self._strikes, self._clean = (self._strikes + 1, 0) if wrong else (0, self._clean + 1)
         before = self.present
         self.present = self._clean < CLEAN if before else self._strikes >= STRIKES

@@ -13,7 +13,7 @@ from inspector.clock import NS_PER_MS
 from inspector.part import Outcome, Reason
 from inspector.plc.base import Heartbeats
 from inspector.plc.registers import State
-from inspector.plc.writers import FIRST_CHECKS, ForeignWriter
+from inspector.plc.writers import CLEAN, FIRST_CHECKS, ForeignWriter
 from tests.unit.plc.link_rig import ENABLED, FAR_MS, FakeDesk, Link, clock, configured, linked, verdict, words
 from tests.unit.plc.scripted import PATIENCE_S, Bend, Request, ScriptedPlc, honest
 
@@ -332,8 +332,9 @@ def test_another_writer_of_the_status_block_disables_until_it_has_gone(
         desk.wait_for(lambda: desk.controls[-1]["enabled"])
 
 
-def test_another_writer_of_the_slots_alone_disables_until_a_verdict_of_ours_stands(
-    plc: ScriptedPlc, desk: FakeDesk
+@pytest.mark.parametrize("cleared", [False, True])
+def test_another_writer_of_the_slots_alone_disables_until_a_verdict_of_ours_stands_or_somebody_has_looked(
+    plc: ScriptedPlc, desk: FakeDesk, *, cleared: bool
 ) -> None:
     """Else the PASS of the one would release what the other rejected."""
     theirs = verdict(21)
@@ -353,8 +354,11 @@ def test_another_writer_of_the_slots_alone_disables_until_a_verdict_of_ours_stan
         link.wake()
         desk.wait_for(lambda: desk.foreign == [True])
         desk.wait_for(lambda: not desk.controls[-1]["enabled"])
-        desk.file(verdict(22, passed=False))
-        link.wake()
+        if cleared:
+            plc.set_control(replace(ENABLED, clear_fault=True))
+        else:
+            desk.file(verdict(22, passed=False))
+            link.wake()
         desk.wait_for(lambda: desk.foreign == [True, False])
 
 
@@ -381,6 +385,34 @@ def test_a_whole_verdict_that_was_never_sent_is_another_writers(stands: list[int
         watch.sends(40, [part_id, *SLOT[1:7], part_id])
     found = [watch.found(7, (7, 8), n, stands) for n in range(2)]
     assert (found, watch.present) == ([False, foreign], foreign)
+
+
+def test_who_was_found_by_the_heartbeat_has_gone_when_ours_stands_whatever_is_left_in_the_slot() -> None:
+    watch = ForeignWriter()
+    watch.sends(40, SLOT)
+    theirs = [21, 0xA5A5, *SLOT[2:]]
+    for heartbeat in (99, 100):
+        watch.found(heartbeat, (7, 8), 0, theirs)
+    assert watch.present
+    for _ in range(CLEAN):
+        watch.found(8, (8, 9), 0, theirs)
+    assert not watch.present
+
+
+def test_who_was_found_by_a_slot_is_there_until_somebody_has_looked() -> None:
+    watch = ForeignWriter()
+    watch.sends(40, SLOT)
+    theirs = [21, 0xA5A5, *SLOT[2:]]
+    watch.heard(clear_fault=True)  # no edge: nobody knows how it was before
+    for _ in range(2 * CLEAN):
+        watch.found(7, (7, 8), 0, theirs)
+    assert watch.present
+    for clear_fault in (False, True):
+        watch.heard(clear_fault=clear_fault)
+    assert watch.address is None
+    for _ in range(CLEAN):
+        watch.found(8, (8, 9), 0)
+    assert not watch.present
 
 
 def test_after_an_outage_it_looks_closely_again(plc: ScriptedPlc, desk: FakeDesk) -> None:
