@@ -26,10 +26,11 @@ _ROWS_SEARCHED = 1024  # in a large bank: a block of its entries for each is up 
 
 @dataclass(frozen=True, slots=True)
 class NearestHead:
-    """Whitening and bank."""
+    """Whitening and bank; one of `searched_from` entries or more is searched in two passes."""
 
     whitening: Whitening
     bank: Bank
+    searched_from: int = SEARCHED_FROM
 
     @property
     def size(self) -> int:
@@ -38,8 +39,8 @@ class NearestHead:
 
     @property
     def searched(self) -> bool:
-        """Whether the bank is so large that it is searched in two passes: see search.py."""
-        return self.size >= SEARCHED_FROM
+        """Whether the bank is searched in two passes: see search.py."""
+        return self.size >= self.searched_from
 
     def add(self, nodes: Nodes, features: str, branch: Branch) -> str:
         """Append whitening and the distance to the nearest entry."""

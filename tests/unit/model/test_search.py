@@ -12,7 +12,6 @@ from inspector.model.bank import Bank
 from inspector.model.evidence import Evidence
 from inspector.model.graph import head_graph
 from inspector.model.lite import lite0
-from inspector.model.methods import nearest
 from inspector.model.methods.base import Detector
 from inspector.model.methods.nearest import NearestHead
 from inspector.model.scoring import compiled_head
@@ -108,15 +107,14 @@ def test_any_number_of_entries_and_patches_will_do(entries: int, patches: int) -
 
 
 @pytest.fixture
-def heads(monkeypatch: pytest.MonkeyPatch) -> tuple[NearestHead, NearestHead]:
-    """The same head, as a small bank and as a large one."""
+def heads() -> tuple[NearestHead, NearestHead]:
+    """The same head with every entry compared, and searched."""
     case = random_case(5, 5000)
     head = NearestHead(Whitening(np.zeros(DEPTH, np.float32), np.eye(DEPTH, dtype=np.float32)), case.bank)
-    monkeypatch.setattr(nearest, "SEARCHED_FROM", len(case.bank.entries))
+    every = replace(head, searched_from=5001)
     assert head.searched
-    small = replace(head, bank=Bank(case.bank.entries[:-1], case.bank.spacing[:-1]))
-    assert not small.searched
-    return small, head
+    assert not every.searched
+    return every, head
 
 
 def evidence(rng: np.random.Generator) -> Evidence:
