@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from tools.entries import read_entries
 from tools.faultproxy.faults import FAULTS, WAYS, Fault, InputError, make_fault
 
 RANDOM = "random:"
@@ -76,13 +75,7 @@ def parse_schedule(entries: object, source: str) -> list[Step]:
 
 def read_schedule(path: Path) -> list[Step]:
     """Return the steps of the file `path`. Raises InputError."""
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: expected a readable schedule, got: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected YAML or JSON, got: {str(error).splitlines()[0]}") from error
-    return parse_schedule(entries, str(path))
+    return parse_schedule(read_entries(path, "schedule", InputError), str(path))
 
 
 def write_schedule(path: Path, steps: Sequence[Step]) -> None:

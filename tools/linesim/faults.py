@@ -21,8 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from tools.entries import read_entries
 from tools.linesim.conveyor import InputError
 
 
@@ -56,13 +55,7 @@ def parse_faults(entries: object, source: str) -> list[Fault]:
 
 def read_faults(path: Path) -> list[Fault]:
     """Return the faults that the file `path` lists."""
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: expected a readable list of faults, got: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: expected YAML, got: {str(error).splitlines()[0]}") from error
-    return parse_faults(entries, str(path))
+    return parse_faults(read_entries(path, "list of faults", InputError), str(path))
 
 
 def _parse(entry: object, where: str) -> Fault:

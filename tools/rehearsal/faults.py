@@ -18,6 +18,7 @@ from rich.table import Table
 
 from inspector.errors import ServiceError
 from inspector.part import Reason
+from tools.entries import read_entries
 from tools.faultproxy.faults import FAULTS, make_fault
 from tools.faultproxy.faults import InputError as LinkFaultError
 from tools.faultproxy.schedule import RANDOM, draw_arguments
@@ -77,12 +78,7 @@ def plan_faults(wanted: str, parts: int) -> FaultPlan:
 
 def read_faults(path: Path) -> FaultPlan:
     """Return the faults that the file lists."""
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ServiceError(f"{path}: expected a readable list of faults, got: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ServiceError(f"{path}: expected YAML, got: {str(error).splitlines()[0]}") from error
+    entries = read_entries(path, "list of faults", ServiceError)
     if isinstance(entries, list):
         for number, entry in enumerate(entries, 1):
             do = str(entry.get("do")) if isinstance(entry, dict) else ""

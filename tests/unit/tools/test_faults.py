@@ -68,8 +68,9 @@ def test_what_is_no_list_of_faults_is_refused(entries: object) -> None:
         parse_faults(entries, "list")
 
 
-def test_broken_yaml_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "faults.yaml").write_text("- {at_part: 1")
+@pytest.mark.parametrize("content", [b"- {at_part: 1", b"\xff\xfe-"])
+def test_what_is_no_yaml_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "faults.yaml").write_bytes(content)
     with pytest.raises(InputError) as failure:
         read_faults(tmp_path / "faults.yaml")
     assert "\n" not in str(failure.value)
