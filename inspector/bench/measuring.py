@@ -19,6 +19,7 @@ from inspector.recipes import open_unchanged
 PARTS = 3000  # enough for p99.9
 _PATH_SHARE = 0.45  # of the time, at most; the rest is for other images and banks
 _CANDIDATE_S = 3.0
+_TRIED = 9  # images and banks that are tried, about: the pack's own, and halving the rest
 _ALIKE = 1.25  # a graph made for the pack's own size may take so many times what the pack's takes
 
 
@@ -116,6 +117,7 @@ class _Search:
             own_side, self._candidates.sides, lambda side: self._fits("image", side, own_bank)
         )
         bank = self._largest(own_bank, BANKS, lambda bank: self._fits("bank", own_side, bank))
+        self._progress("images and banks", _TRIED, _TRIED)
         if not self._in_time:
             self._page.notes.append(
                 "the time was up before all images and banks were tried: --seconds gives more"
@@ -146,10 +148,9 @@ class _Search:
 
     def _time(self, kind: str, side: int, bank: int) -> Timed:
         page = self._page
-        self._progress("images and banks", len(page.tried), len(page.tried) + 1)
         most = page.budget.left_ms / page.found.engine_ms
         timed = self._candidates.time(side, bank, times_max=most, seconds=_CANDIDATE_S)
         needed_ms = page.budget.needed_ms(page.found.with_engine(timed.times), page.found.needed[1])
         page.tried.append((kind, timed, needed_ms))
-        self._progress("images and banks", len(page.tried), len(page.tried))
+        self._progress("images and banks", len(page.tried), max(_TRIED, len(page.tried)))
         return timed

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from inspector.bench.machine import Machine, in_words
 from inspector.bench.measuring import Page
-from inspector.bench.quantiles import Quantiles
+from inspector.bench.quantiles import Quantiles, samples_needed
 from inspector.bench.reckoning import STAGES, advice
 from inspector.bench.stalls import stalled_ms
 
@@ -28,7 +28,9 @@ def show(page: Page, machine: Machine, *, fifo_priority: int) -> None:
     said = advice(page.budget, page.found, page.largest, facts, fifo_priority=fifo_priority)
     if said:
         console.print(
-            Text("To make it fit:" if not page.found.fits(page.budget) else "To make it surer:", style="bold")
+            Text(
+                "What would help:" if not page.found.fits(page.budget) else "To make it surer:", style="bold"
+            )
         )
     for line in said:
         console.print(Text(f"- {line}"))
@@ -78,14 +80,12 @@ def rows_of(page: Page) -> list[dict[str, object]]:
 
 
 def _stages(page: Page) -> Table:
-    frame = page.frame
+    frame, found = page.frame, page.found
     title = f"What a part costs on this PC, ms ({page.station}, {frame.width}x{frame.height} {frame.form.name}, {page.pack.path.name})"
-    table = Table(
-        title=Text(title),
-        title_justify="left",
-        caption="p99: 99 of 100 parts take at most so long",
-        caption_justify="left",
-    )
+    caption = f"p99: 99 of 100 parts take at most so long; {found.whole.samples:,} parts"
+    if found.whole.p999 is None:
+        caption += f", p99.9 takes {samples_needed(0.999):,} (--seconds)"
+    table = Table(title=Text(title), title_justify="left", caption=caption, caption_justify="left")
     table.add_column("stage")
     for name in ("p50", "p99", "p99.9", "worst"):
         table.add_column(name, justify="right")
@@ -102,7 +102,7 @@ def _stages(page: Page) -> Table:
 
 def _cells(values: Quantiles) -> Iterator[str]:
     for value in (values.p50, values.p99, values.p999, values.worst):
-        yield "too few" if value is None else f"{value:.2f}"
+        yield "-" if value is None else f"{value:.2f}"
 
 
 def _verdict(page: Page) -> Iterator[str]:
@@ -110,11 +110,11 @@ def _verdict(page: Page) -> Iterator[str]:
     until_ms, write_ms = found.needed
     needed_ms = budget.needed_ms(until_ms, write_ms)
     spare_ms = budget.left_ms - needed_ms
-    yield f"budget         {budget.budget_ms:7.1f} ms  from the trigger to the verdict in the PLC (station.budget_ms)"
+    yield f"budget         {budget.budget_ms:7.1f} ms  from trigger to verdict (station.budget_ms)"
     yield f"camera         {-budget.camera_ms:7.1f} ms  not measured: " + (
         "camera.latency_ms.max"
         if budget.camera_is_stated
-        else "half of the budget, as camera.latency_ms.max is not stated"
+        else "half of it, as camera.latency_ms.max is not stated"
     )
     yield f"kept free      {-budget.budget_ms * budget.margin:7.1f} ms  {budget.margin:.0%} of the budget (--margin)"
     yield f"until the score{-until_ms:7.1f} ms  p99 of the first three stages"
