@@ -26,6 +26,7 @@ from inspector.model.folds import Folds, choose_folds
 from inspector.model.framing import Framing, plan
 from inspector.model.images import Survey, list_images, survey
 from inspector.model.imported import ImportedModel, fit_imported
+from inspector.model.int8_gate import settled_precision
 from inspector.model.learning import Point, learning_curve
 from inspector.model.likeness import to_sheet
 from inspector.model.methods.base import method_named
@@ -270,9 +271,12 @@ def _model(
             f"expected --method {IMPORTED} beside --network {options.network}, got {options.method}; leave out one of them"
         )
     spec = spec_for(options, framing)
+    settled = settled_precision(
+        spec, options, goods.paths, goods.folds, framing, progress=progress
+    )
     method = method_named(options.method, bank=options.bank, seed=options.seed)
-    return fit_patches(
-        spec,
+    model = fit_patches(
+        settled.spec,
         method,
         goods.paths,
         goods.folds,
@@ -280,6 +284,7 @@ def _model(
         progress=progress,
         checkpoint=checkpoint,
     )
+    return replace(model, precision=settled)
 
 
 def _key(options: FitOptions, goods: Goods, examples: DefectImages | None) -> str:

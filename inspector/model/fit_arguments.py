@@ -5,7 +5,15 @@ import math
 from pathlib import Path
 
 from inspector.errors import ModelError
-from inspector.model.options import BACKBONES, IMPORTED, MAXIMUM, METHODS, FitOptions, FrameOptions
+from inspector.model.options import (
+    BACKBONES,
+    IMPORTED,
+    MAXIMUM,
+    METHODS,
+    PRECISIONS,
+    FitOptions,
+    FrameOptions,
+)
 
 _DEFAULTS = FitOptions()
 
@@ -28,6 +36,7 @@ def options_of(args: argparse.Namespace) -> FitOptions:
         method=args.method,
         pooling=args.pooling,
         backbone=args.backbone,
+        precision=args.precision,
         network=args.network,
         output=args.output,
         frame=FrameOptions(
@@ -113,6 +122,12 @@ def _add_model(group: "argparse._ArgumentGroup") -> None:
         default=_DEFAULTS.backbone,
         metavar="NAME",
         help=f"the pretrained network: {', '.join(BACKBONES)}, or an ONNX file (default: %(default)s)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=_DEFAULTS.precision,
+        help="compute the backbone in int8 on a CPU: auto where scores on a sample agree with float32, int8 or fail (default: %(default)s)",
     )
     group.add_argument(
         "--taps",

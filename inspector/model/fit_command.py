@@ -12,7 +12,7 @@ from inspector.model.wording import counted
 
 if TYPE_CHECKING:
     from inspector.model.fit import FitResult
-    from inspector.model.pack import HeldOut, KnownDefects, LearningPoint
+    from inspector.model.manifest import HeldOut, KnownDefects, LearningPoint
 
 
 def add(fit: argparse.ArgumentParser) -> None:

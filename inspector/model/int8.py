@@ -184,53 +184,65 @@ def _bounds(graph: onnx.GraphProto) -> dict[str, Range]:
 
 def _in_pairs(graph: onnx.GraphProto, ranges: Ranges) -> onnx.GraphProto:
     """Return the graph with a pair around the input and the weights of each convolution whose input's range is known."""
-    result = onnx.GraphProto()
-    result.CopyFrom(graph)
-    kernels = {
-        constant.name: constant
-        for constant in graph.initializer
-        if constant.name in {node.input[1] for node in _convolutions(graph)}
-    }
-    chosen = {node.name for node in _convolutions(graph) if node.input[0] in ranges}
-    nodes: list[onnx.NodeProto] = []
-    paired: dict[str, str] = {}
-
-    def constant(name: str, value: NDArray[np.generic]) -> str:
-        result.initializer.append(numpy_helper.from_array(value, name))
-        return name
-
-    def pair(tensor: str) -> str:
-        low, high = ranges[tensor]
-        scale = max(high - low, 1e-6) / _STEPS
-        step = constant(f"{tensor}.step", np.array(scale, np.float32))
-        zero = constant(f"{tensor}.zero", np.array(round(-low / scale), np.uint8))
-        quantise = helper.make_node("QuantizeLinear", [tensor, step, zero], [f"{tensor}.int8"])
-        back = helper.make_node("DequantizeLinear", [f"{tensor}.int8", step, zero], [f"{tensor}.rounded"])
-        nodes.extend((quantise, back))
-        return f"{tensor}.rounded"
-
-    def weights(kernel: str) -> str:
-        values = numpy_helper.to_array(kernels[kernel])
-        largest = np.abs(values).max(axis=tuple(range(1, values.ndim)))
-        scale = np.maximum(largest, 1e-12).astype(np.float32) / np.float32(_WEIGHT_LARGEST)
-        rounded = np.rint(values / scale.reshape(-1, *[1] * (values.ndim - 1))).astype(np.int8)
-        inputs = [
-            constant(f"{kernel}.int8", rounded),
-            constant(f"{kernel}.step", scale),
-            constant(f"{kernel}.zero", np.zeros(len(values), np.int8)),
-        ]
-        nodes.append(helper.make_node("DequantizeLinear", inputs, [f"{kernel}.rounded"], axis=0))
-        return f"{kernel}.rounded"
-
-    for node in result.node:
+    kernels = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+    chosen = {node.output[0] for node in _convolutions(graph) if node.input[0] in ranges}
+    pairs = _Pairs()
+    for node in graph.node:
         copied = onnx.NodeProto()
         copied.CopyFrom(node)
-        if node.name in chosen:
-            for index, (name, make) in enumerate(((node.input[0], pair), (node.input[1], weights))):
-                if name not in paired:
-                    paired[name] = make(name)
-                copied.input[index] = paired[name]
-        nodes.append(copied)
-    del result.node[:]
-    result.node.extend(nodes)
+        if node.output[0] in chosen:
+            copied.input[0] = pairs.around(node.input[0], ranges[node.input[0]])
+            copied.input[1] = pairs.of_kernel(node.input[1], kernels[node.input[1]])
+        pairs.nodes.append(copied)
+    used = {name for node in pairs.nodes for name in node.input}
+    result = onnx.GraphProto()
+    result.CopyFrom(graph)
+    del result.node[:], result.initializer[:]
+    result.node.extend(pairs.nodes)
+    # Without the kernels that are integers now.
+    result.initializer.extend(each for each in (*graph.initializer, *pairs.constants) if each.name in used)
     return result
+
+
+class _Pairs:
+    """Writes pairs, one for each tensor and kernel, into `nodes` and `constants`."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self._written: set[str] = set()
+
+    def around(self, tensor: str, seen: Range) -> str:
+        """Return the name of the tensor rounded to steps of its range, which holds 0."""
+        low, high = seen
+        rounded, scale = f"{tensor}.rounded", max(high - low, 1e-6) / _STEPS
+        if rounded not in self._written:
+            step = self._constant(f"{tensor}.step", np.array(scale, np.float32))
+            zero = self._constant(f"{tensor}.zero", np.array(round(-low / scale), np.uint8))
+            integers = self._add("QuantizeLinear", [tensor, step, zero], f"{tensor}.int8")
+            self._add("DequantizeLinear", [integers, step, zero], rounded)
+        return rounded
+
+    def of_kernel(self, kernel: str, values: NDArray[np.float32]) -> str:
+        """Return the name of the kernel rounded to steps of each output channel's own."""
+        rounded = f"{kernel}.rounded"
+        if rounded not in self._written:
+            largest = np.abs(values).max(axis=tuple(range(1, values.ndim)))
+            scale = np.maximum(largest, 1e-12).astype(np.float32) / np.float32(_WEIGHT_LARGEST)
+            integers = np.rint(values / scale.reshape(-1, *[1] * (values.ndim - 1))).astype(np.int8)
+            stored = [
+                self._constant(f"{kernel}.int8", integers),
+                self._constant(f"{kernel}.step", scale),
+                self._constant(f"{kernel}.zero", np.zeros(len(values), np.int8)),
+            ]
+            self._add("DequantizeLinear", stored, rounded, axis=0)
+        return rounded
+
+    def _constant(self, name: str, value: NDArray[np.generic]) -> str:
+        self.constants.append(numpy_helper.from_array(value, name))
+        return name
+
+    def _add(self, operation: str, inputs: list[str], output: str, **attributes: int) -> str:
+        self.nodes.append(helper.make_node(operation, inputs, [output], name=output, **attributes))
+        self._written.add(output)
+        return output

@@ -16,6 +16,8 @@ BACKBONES = {
     "lite0": ("inspector.model.lite", "lite0"),
     "lite2": ("inspector.model.lite", "lite2"),
 }
+FLOAT32, INT8, AUTO = "float32", "int8", "auto"
+PRECISIONS = (FLOAT32, AUTO, INT8)
 IMPORTED = "imported"  # the method of a network that scores by itself; see imported.py
 MAXIMUM = math.inf  # the pooling exponent of a plain maximum
 # Near the maximum, yet less at the mercy of one odd cell, which good images have too. Of 16 to 128 chosen on three splits of poly solar cells
@@ -59,7 +61,8 @@ class FitOptions:
 
     `sizes`: one branch for each; its input has the area of a square of this side. `taps`: the backbone's values that are compared,
     one tuple for all branches or one for each; empty takes the backbone's own. `pooling`: the exponent of the power mean that makes
-    a score of the heat map, MAXIMUM for its maximum. `network` and its `output` ("" finds them) are for the method IMPORTED alone.
+    a score of the heat map, MAXIMUM for its maximum. `network` and its `output` ("" finds them) are for the method IMPORTED alone. `precision` of the
+    backbone: AUTO takes int8 where the decisions stay the same, INT8 nothing else.
     """
 
     false_reject_rate: float = 0.01
@@ -70,6 +73,7 @@ class FitOptions:
     method: str = "nearest"
     pooling: float = POOLING
     backbone: str = "lite0"
+    precision: str = FLOAT32
     network: Path | None = None
     output: str = ""
     frame: FrameOptions = FrameOptions()

@@ -18,6 +18,7 @@ from inspector.model.evidence import ground
 from inspector.model.folds import Folds
 from inspector.model.framing import Framing
 from inspector.model.graph import fused_graph
+from inspector.model.int8_gate import Settled
 from inspector.model.known import Known, meet
 from inspector.model.methods.base import Detector, Method
 from inspector.model.options import FitOptions, pooling_name
@@ -37,6 +38,7 @@ class PatchModel:
     method: Method
     collected: Collected
     known: Known | None = None
+    precision: Settled | None = None
     whole: Detector | None = None  # fitted on all good images, where that was needed already
 
     @property
@@ -139,6 +141,7 @@ class PatchModel:
                 for branch in self.spec.branches
             ],
             "pooling": pooling_name(self.spec.pooling),
+            "precision": self.precision and self.precision.facts(),
         }
 
     @property

@@ -7,6 +7,7 @@ Advance = Callable[[int], None]
 
 # Stages of a fit.
 IMAGES, TUNING, FEATURES, MODEL, HELD_OUT = "images", "tuning", "features", "model", "held-out models"
+PRECISION = "precision"
 KNOWN, HELD_OUT_DEFECTS = "known defects", "held-out defects"
 
 

@@ -49,19 +49,27 @@ class Sample:
         return len(self.group_of)
 
 
-def drawn(paths: Sequence[Path]) -> int:
-    """Return how many of these images a sample has."""
-    return min(GOOD, len(paths))
+def drawn(paths: Sequence[Path], share: float = 1.0) -> int:
+    """Return how many of these images a sample has, or a share of a sample."""
+    return min(round(GOOD * share), len(paths))
 
 
-def draw(paths: Sequence[Path], folds: Folds, framing: Framing, seed: int, advance: Advance) -> Sample:
+def draw(
+    paths: Sequence[Path],
+    folds: Folds,
+    framing: Framing,
+    seed: int,
+    advance: Advance,
+    *,
+    share: float = 1.0,
+) -> Sample:
     """Return the same sample for the same images and seed. Raises ImagesError for images that cannot be read.
 
     `framing` says what of an image a model sees, and how large the sample's images are (SIDE); defects are laid on that, where
-    they can be seen.
+    they can be seen. `share`: of good images and defects, where all would be too large.
     """
     rng = np.random.default_rng(seed)
-    chosen = np.sort(rng.choice(len(paths), drawn(paths), replace=False))
+    chosen = np.sort(rng.choice(len(paths), drawn(paths, share), replace=False))
     groups, group_of = np.unique(folds.group_of[chosen], return_inverse=True)
     sizes = np.bincount(folds.fold_of[chosen], minlength=folds.count)
     judged = np.argsort(-sizes, kind="stable")[: min(JUDGED, int((sizes > 0).sum()))]
@@ -77,8 +85,8 @@ def draw(paths: Sequence[Path], folds: Folds, framing: Framing, seed: int, advan
     watched = np.ones((height, width), np.bool_)
     if framing.watched is not None:
         watched = framing.watched[:height, :width]
-    kinds = np.repeat(np.arange(len(KINDS)), [_number(kind) for kind in KINDS])
-    laid, under = _defects(good, np.flatnonzero(fold_of >= 0), watched, rng)
+    kinds = np.repeat(np.arange(len(KINDS)), [_number(kind, share) for kind in KINDS])
+    laid, under = _defects(good, np.flatnonzero(fold_of >= 0), watched, rng, share)
     return Sample(
         (*good, *laid),
         np.concatenate([np.full(len(good), -1), kinds]),
@@ -89,20 +97,25 @@ def draw(paths: Sequence[Path], folds: Folds, framing: Framing, seed: int, advan
 
 
 def _defects(
-    good: Sequence[Image], judged: NDArray[np.int64], watched: NDArray[np.bool_], rng: np.random.Generator
+    good: Sequence[Image],
+    judged: NDArray[np.int64],
+    watched: NDArray[np.bool_],
+    rng: np.random.Generator,
+    share: float,
 ) -> tuple[list[Image], list[int]]:
     """Lay defects of every kind, in turn, on judged images; return them, and on which image each lies."""
     laid, under = [], []
     for kind in KINDS:
-        for index in rng.choice(judged, _number(kind), replace=len(judged) < _number(kind)).tolist():
+        number = _number(kind, share)
+        for index in rng.choice(judged, number, replace=len(judged) < number).tolist():
             donor = good[int(rng.integers(len(good)))]
             laid.append(_laid(kind, good[index], donor, watched, rng))
             under.append(index)
     return laid, under
 
 
-def _number(kind: str) -> int:
-    return round(EACH * BROAD.get(kind, 1))
+def _number(kind: str, share: float) -> int:
+    return max(1, round(EACH * BROAD.get(kind, 1) * share))
 
 
 def _framed(path: Path, framing: Framing) -> Image:

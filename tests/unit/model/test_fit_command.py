@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 
 from inspector.model.fit_command import _curve, _learnt, _others
-from inspector.model.pack import HeldOut, LearningPoint
+from inspector.model.manifest import HeldOut, LearningPoint
 
 By = Literal["folders", "times", "likeness", "none"]
 POINT = LearningPoint(images=120, batches=6, threshold=(1.25, 1.5), highest_rate=0.08, foreseen=True)
