@@ -46,3 +46,28 @@ def test_two_stations_at_the_same_addresses_find_each_other(stand: Stand) -> Non
             other.close()
         daemon.wait_for("foreign_writer_gone")
         wait_for(lambda: State.READY in plc.status.state, "the station to be ready again")
+
+
+def test_a_station_that_lost_what_the_plc_asked_for_waits_for_a_number(stand: Stand) -> None:
+    """With the first recipe it would judge the parts of one product by the model of another."""
+    with PlainPlc() as plc:
+        daemon = stand.daemon(plc.port, recipes=[{"number": 2, "pack": str(stand.pack)}])
+        wait_for(lambda: State.READY in plc.status.state, "the station to be ready")
+        plc.set(recipe_request=2)
+        wait_for(lambda: plc.status.active_recipe == 2, "the other recipe")
+        plc.set(recipe_request=0)
+        daemon.kill()
+        (kept,) = stand.folder.rglob("*.recipe")
+        kept.write_bytes(b"?" * kept.stat().st_size)
+        plc.forget_status()
+        daemon.start()
+        wait_for(lambda: plc.status.error_code == 607, "the status to tell of it")
+        assert plc.status.active_recipe == 0
+        assert State.READY not in plc.status.state
+        plc.count_part()
+        daemon.wait_for("verdict", reason="NOT_READY", part_id=1)
+        plc.set(recipe_request=2)
+        wait_for(lambda: State.READY in plc.status.state, "the station to be ready with what was asked for")
+        assert (plc.status.active_recipe, plc.status.error_code) == (2, 0)
+        assert daemon.end() == 0
+    assert [entry["code"] for entry in daemon.events("recipe_lost")] == ["PLC-007"]
