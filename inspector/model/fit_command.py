@@ -91,6 +91,7 @@ def _known(defects: "KnownDefects | None") -> "Iterator[tuple[str, str]]":
         )
 
 
+_REAL = frozenset({"folders", "times"})  # where batches come from that are more than likeness
 _COLOUR = {1: "grey", 3: "colour"}
 _BATCHES_BY = {
     "folders": "{} batches (sub-folders)",
@@ -120,12 +121,13 @@ def _curve(held_out: "HeldOut") -> dict[str, str]:
 def _others(held_out: "HeldOut") -> "list[LearningPoint]":
     """Return the points of the learning curve that say something beside the one that holds.
 
-    What more images would bring is known only where batches are: else the same threshold would be foreseen, and no rate.
+    What more images would bring is known only of batches that people or time set apart: of one, more of the same would be foreseen.
     """
+    known = held_out.by in _REAL
     return [
         point
         for point in held_out.learning
-        if (point.highest_rate is not None if point.foreseen else point.images != held_out.images)
+        if (known and point.highest_rate is not None if point.foreseen else point.images != held_out.images)
     ]
 
 
@@ -133,8 +135,6 @@ def _learnt(point: "LearningPoint", held_out: "HeldOut") -> tuple[str, str]:
     low, high = point.threshold
     threshold = f"threshold {low:.3f}" if low == high else f"threshold {low:.3f} to {high:.3f}"
     rate = "" if point.highest_rate is None else f", up to {point.highest_rate:.1%} of a next batch rejected"
-    batches = (
-        f" in {counted(point.batches, 'batch', 'batches')}" if held_out.by in {"folders", "times"} else ""
-    )
+    batches = f" in {counted(point.batches, 'batch', 'batches')}" if held_out.by in _REAL else ""
     foreseen = " (foreseen)" if point.foreseen else ""
     return f"with {counted(point.images, 'image')}{batches}", f"{threshold}{rate}{foreseen}"

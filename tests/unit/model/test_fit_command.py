@@ -57,6 +57,7 @@ def test_only_points_that_say_something_are_shown_each_under_a_label_of_its_own(
     nothing = POINT.model_copy(update={"images": 480, "highest_rate": None})
     seen = held_out("folders", fewer, all_of_them, POINT, more, nothing)
     assert _others(seen) == [fewer, POINT, more]
+    assert _others(held_out("likeness", fewer, POINT, more)) == [fewer]
     again = fewer.model_copy(update={"threshold": (1.1, 1.2)})
     assert list(_curve(held_out("folders", fewer, again, POINT))) == [
         "with 15 images in 6 batches",
