@@ -79,14 +79,20 @@ class StandInGpu:
             Device=lambda _index: device,
             Context=SimpleNamespace(pop=self._pop),
             Stream=lambda: SimpleNamespace(handle=77),
-            Event=lambda _flags: SimpleNamespace(
-                record=lambda _stream: self.enter("record"), query=self._query
+            Event=lambda _flags=0: SimpleNamespace(
+                record=lambda _stream: self.enter("record"),
+                query=self._query,
+                time_since=lambda _start: 0.125,
             ),
             event_flags=SimpleNamespace(DISABLE_TIMING=2),
             pagelocked_empty=np.empty,
             mem_alloc=self._mem_alloc,
             memcpy_htod=self._copy_in_now,
             memcpy_htod_async=self._copy_in,
+            memcpy_dtoh=lambda target, source: np.copyto(
+                target, source.memory.view(target.dtype).reshape(target.shape)
+            ),
+            memcpy_dtod_async=self._copy_within,
             memset_d32_async=self._set,
             module_from_buffer=self._module,
             memcpy_dtoh_async=self._copy_out,
@@ -127,6 +133,10 @@ class StandInGpu:
     def _copy_in_now(self, target: Allocation, source: NDArray[Any]) -> None:
         self.needs_context()
         target.memory[:] = source.reshape(-1).view(np.uint8)
+
+    def _copy_within(self, target: Allocation, source: Allocation, size: int, stream: object) -> None:
+        self.enter("copy")
+        self.enqueue(lambda: np.copyto(target.memory[:size], source.memory[:size]))
 
     def _set(self, target: Allocation, value: int, count: int, stream: object) -> None:
         self.enter("set")

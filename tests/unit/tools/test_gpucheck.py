@@ -1,0 +1,169 @@
+"""tools/gpu-check: what it says without a GPU, and that every part runs through where a stand-in plays one."""
+
+import ctypes
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from inspector.engine.gpu import PageLock
+from inspector.engine.preprocess import Geometry
+from inspector.errors import EngineUnavailableError, GraphError
+from tests.unit.engine import host_kernel
+from tests.unit.engine.gpu_standin import StandInDriver, StandInGpu, kernel_for
+from tests.unit.engine.graphs import SmallGraph
+from tools.gpucheck import cli, measure, parts, references
+from tools.gpucheck.outcome import Outcome, attempt, exit_status, markdown, write
+from tools.gpucheck.parts import Setting
+from tools.gpucheck.roofline import bounds, work_of
+
+MISSING = "no libcuda.so.1 (install the NVIDIA driver)"
+needs_compiler = pytest.mark.skipif(host_kernel.compiler() is None, reason="no C compiler to play nvcc")
+
+
+@pytest.fixture(scope="module")
+def rtx() -> Any:
+    return pytest.importorskip("tensorrt_rtx", reason="no tensorrt_rtx: pip install tensorrt-rtx-cu13")
+
+
+def everywhere(monkeypatch: pytest.MonkeyPatch, require_device: Callable[[], Any]) -> None:
+    for module in ("inspector.engine.gpu", "inspector.engine.tensorrt", "tools.gpucheck.parts"):
+        monkeypatch.setattr(f"{module}.require_device", require_device)
+
+
+@pytest.fixture
+def setting(tmp_path: Path) -> Setting:
+    graph = SmallGraph().save(tmp_path / "graph.onnx")
+    return Setting(graph, Geometry(1, 32, 48), tmp_path, (96, 64), "Mono8", 3, 0)
+
+
+@pytest.fixture
+def gpu(setting: Setting, rtx: Any, monkeypatch: pytest.MonkeyPatch) -> StandInGpu:
+    gpu = StandInGpu(setting.graph, rtx)
+    everywhere(monkeypatch, lambda: (gpu.trt, gpu.cuda))
+    driver = StandInDriver()
+    for module in ("inspector.engine.tensorrt", "tools.gpucheck.parts"):
+        monkeypatch.setattr(f"{module}.PageLock", lambda: PageLock(driver))
+    for module in ("inspector.engine.raw_frames", "tools.gpucheck.parts"):
+        monkeypatch.setattr(f"{module}.kernel_for", kernel_for)
+    monkeypatch.setattr(parts, "_SLOW_RUNS", 1)
+    monkeypatch.setattr(parts, "_SIZE", (96, 64))
+    monkeypatch.setattr(parts, "compile_kernel", lambda _wanted: b"fatbin")
+    return gpu
+
+
+@pytest.fixture
+def nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise EngineUnavailableError(MISSING)
+
+    everywhere(monkeypatch, refuse)
+    monkeypatch.setattr(parts, "_SIZE", (96, 64))
+    monkeypatch.setattr(parts, "CAPABILITIES", ("sm86",))
+    monkeypatch.setattr(parts, "compile_kernel", lambda _wanted: b"fatbin")
+
+
+def run(work: parts.Part, setting: Setting) -> Outcome:
+    return attempt(work[0], lambda outcome: work[1](outcome, setting))
+
+
+@pytest.mark.usefixtures("nothing", "rtx")
+def test_without_a_gpu_each_part_says_what_is_missing_and_none_claims_to_have_run(setting: Setting) -> None:
+    outcomes = [run(each, setting) for each in (*parts.BEFORE, *parts.AFTER)]
+    assert {each.part: each.status for each in outcomes if each.status != "not run"} == dict.fromkeys(
+        ["plans built", "kernel compiled", "kernel against references"], "only built"
+    )
+    assert all(MISSING in each.why for each in outcomes)
+    assert exit_status(outcomes) == 3
+    assert outcomes[2].why.endswith("compiled for the CPU")
+
+
+@needs_compiler
+@pytest.mark.parametrize("work", [*parts.BEFORE, *parts.AFTER], ids=lambda work: work[0])
+def test_with_a_gpu_each_part_runs_through(work: parts.Part, setting: Setting, gpu: StandInGpu) -> None:
+    outcome = run(work, setting)
+    setting.close()
+    if work[0] == "plain framework":
+        assert (outcome.status, outcome.why) in {
+            ("not run", "no torch"),
+            ("not run", "this torch sees no GPU"),
+        }
+        return
+    assert outcome.status == "ran", outcome.why
+    assert outcome.rows
+    live = [each for each in gpu.allocations if not each.freed]
+    assert live == []
+    assert gpu.depth == 0
+
+
+@needs_compiler
+def test_times_are_told_for_each_step_and_held_against_the_targets(setting: Setting, gpu: StandInGpu) -> None:
+    setting.runs = 320  # as many as p99 takes
+    outcome = run(("times", parts.times), setting)
+    setting.close()
+    by_name = {row["what"]: row for row in outcome.rows}
+    assert {f"{step}, by events" for step in measure.STEPS} <= set(by_name)
+    assert by_name["infer, by events"]["p50_ms"] == 0.125
+    assert by_name["upload to download, by events"]["p50_ms"] == 0.5
+    assert by_name["whole, by the host"]["p99_ms"] is not None
+    assert by_name["all but the plan: p50 <= 0.25 ms"]["held"] == "no", "three steps of 0.125 ms"
+
+
+@needs_compiler
+def test_a_kernel_that_computes_wrongly_fails_the_check(
+    setting: Setting, gpu: StandInGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = host_kernel.library()
+
+    def wrong(*arguments: Any) -> None:
+        right.run(*arguments)
+        (ctypes.c_ubyte * 1).from_address(arguments[-1].value)[0] ^= 0x80  # the first pixel of the input
+
+    monkeypatch.setattr(host_kernel, "library", lambda: SimpleNamespace(run=wrong))
+    outcome = run(("kernel", parts.kernel_values), setting)
+    assert outcome.status == "failed"
+    assert "levels from the CPU path" in outcome.why
+
+
+@needs_compiler
+def test_the_references_agree_with_each_other_on_fresh_frames() -> None:
+    rows = references.compare(host_kernel.launch, 5, 240, 160)
+    assert max(row["levels_from_cpu"] for row in rows) <= references.LEVELS
+    assert 0 < max(row["levels_from_float64"] for row in rows) <= references.EXACT_LEVELS
+
+
+def test_an_error_is_an_outcome_and_the_files_tell_it(tmp_path: Path) -> None:
+    def fail(outcome: Outcome) -> None:
+        raise GraphError("no such plan")
+
+    outcomes = [
+        attempt("one", fail),
+        Outcome("two", rows=[{"what": "x", "p50_ms": 0.12345678, "p99_ms": None}]),
+    ]
+    assert (outcomes[0].status, outcomes[0].why) == ("failed", "ENG-003: no such plan")
+    assert exit_status(outcomes) == 1
+    assert exit_status(outcomes[1:]) == 0
+    as_json, as_text = write(outcomes, {"GPU": [{"what": "GPU", "value": "none"}]}, tmp_path / "out")
+    content = json.loads(as_json.read_text())
+    assert content["exit_status"] == 1
+    assert [part["status"] for part in content["parts"]] == ["failed", "ran"]
+    assert "| one | **failed** | ENG-003: no such plan |" in as_text.read_text()
+    assert "| x | 0.1235 | - |" in markdown(outcomes, {})
+
+
+def test_the_work_of_a_graph_is_counted(tmp_path: Path) -> None:
+    """Kernels of 4 x 4 on 8 x 12 places to 8 features, and 96 patches against a bank of 64."""
+    work = work_of(SmallGraph().save(tmp_path / "graph.onnx"), half=False)
+    assert work["gmac"] * 1e9 == pytest.approx(8 * 8 * 12 * 16 + 96 * 64 * 8)
+    least = bounds(work, bandwidth_gb_s=100.0, tflops=None)
+    assert least["sums_ms"] is None
+    assert least["weights_ms"] == pytest.approx(work["weights_mb"] / 100)
+    assert bounds({"gmac": 1, "weights_mb": 1, "handed_on_mb": 1}, 1, 2.0)["sums_ms"] == 1.0
+
+
+def test_a_size_that_is_none_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--frame", "large"]) == 2
+    assert "expected a size like 1920x1200, got 'large'" in capsys.readouterr().err
