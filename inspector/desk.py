@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
+from inspector.asking import Asking
 from inspector.camera.base import CameraInfo
 from inspector.camera.life import CameraEvent
 from inspector.changeover import Changeover
@@ -76,7 +77,7 @@ class Desk:
         self._jobs = Jobs()
         self._camera_was_up = False
         self._camera_down_why = ""  # logged as an error already
-        self._frames_taken = False  # since the PLC thread was woken for some
+        self._asking = Asking(ledger)
         self._verdicts: list[Verdict] = []
         self._engine_name = ""
         self._engine_failed_why = ""  # logged as an error already
@@ -165,22 +166,26 @@ class Desk:
         """Return the oldest frame that a part still waits for; frames nobody waits for are given back to the ring."""
         with self._lock:
             self._drop_decided_jobs()
-            return None if self._jobs.oldest() is None else self._jobs.take_oldest()
+            frame = self._jobs.oldest()
+            if frame is None or (deadline_ns := self._ledger.deadline_of(frame)) is None:
+                return None
+            return self._jobs.take_oldest(deadline_ns, self._ledger.deciding_of(frame))
 
     def on_score(self, job: Job, score: Score, *, engine_ms: float) -> None:
         """Take a score; the verdict, if it became final, goes to the PLC at once."""
         finding = finding_of(score, job.deciding, engine_ms=engine_ms)
-        with self._lock:
-            self._jobs.done(job)
-            final = self._file(self._ledger.on_score(job.frame, finding, self._clock.now_ns()))
-        self._tell_plc(final)
+        self._answer(job, lambda t_ns: self._ledger.on_score(job.frame, finding, t_ns))
 
     def on_no_score(self, job: Job, reason: Reason) -> None:
         """Take note that a frame was not scored."""
+        self._answer(job, lambda t_ns: self._ledger.on_no_score(job.frame, reason, t_ns))
+
+    def _answer(self, job: Job, tell_ledger: Callable[[int], list[Verdict]]) -> None:
         with self._lock:
             self._jobs.done(job)
-            final = self._file(self._ledger.on_no_score(job.frame, reason, self._clock.now_ns()))
-        self._tell_plc(final)
+            final = self._file(tell_ledger(self._clock.now_ns()))
+        # A verdict is to be written; where there is none yet, only another read of the count can make it certain.
+        (self.deliver if final and self.deliver else self.wake_plc)()
 
     # -- PLC thread (plc.base.Desk) ---------------------------------------------------------------
 
@@ -192,12 +197,15 @@ class Desk:
             self._file(self._ledger.on_tick(now_ns))
             self._safeguards.on_tick(faults=self._panel.own_fault, t_ns=now_ns)
             self._drop_decided_jobs()
-        self._ask_for_the_count()
+            ask = self._asking.on_tick(now_ns)
+        if ask:
+            self.wake_plc()  # not while the lock is held, for which that thread would wait at once
 
     def next_expiry_ns(self) -> int | None:
         """Return when `on_tick` is needed next."""
         with self._lock:
-            return self._ledger.next_expiry_ns()
+            due_ns = self._ledger.next_expiry_ns(), self._asking.next_ns()
+        return min((t_ns for t_ns in due_ns if t_ns is not None), default=None)
 
     def on_control(
         self, control: Control, *, t_sent_ns: int, t_received_ns: int, enabled: bool, plc_restarted: bool
@@ -224,7 +232,8 @@ class Desk:
                 self.trigger_camera()
             self._safeguards.on_counted()
             notes = self._proceed() + self._plc.on_enable(enable=control.enable)
-        self._ask_for_the_count()
+        if self._asking.wanted:
+            self.wake_plc()
         tell(notes)
         self._safeguards.tell()
 
@@ -358,27 +367,13 @@ class Desk:
         with self._lock:
             return self._safeguards.progress(ticket)
 
-    def _ask_for_the_count(self) -> None:
-        """Wake the PLC thread if frames came: only a read of the count after its arrival makes a frame's part certain.
-
-        Not while the lock is held, for which that thread would have to wait at once.
-        """
-        if self._frames_taken:
-            self._frames_taken = False
-            self.wake_plc()
-
-    def _tell_plc(self, final: bool) -> None:
-        """Have a verdict written; where there is none yet, only another read of the count can make it certain."""
-        wake = self.deliver if final and self.deliver else self.wake_plc
-        wake()
-
     # -- behind the lock --------------------------------------------------------------------------
 
     def _take_frames(self) -> None:
         for frame, reader in self._jobs.new_frames():
-            self._frames_taken = True
+            self._asking.frame_came()
             self._file(self._ledger.on_frame(frame))
-            self._jobs.put(frame, reader, self._ledger.deadline_of(frame), self._ledger.deciding_of(frame))
+            self._jobs.put(frame, reader, wanted=self._ledger.deadline_of(frame) is not None)
 
     def _drop_decided_jobs(self) -> None:
         """Give frames that nobody waits for back to the ring, also while there is no engine to ask for them."""

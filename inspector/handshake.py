@@ -150,8 +150,7 @@ class Handshake:
         if self._quiet_since_ns is None or (newest and newest.before_ns > self._quiet_since_ns):
             self._quiet_since_ns = t_received_ns
             return False
-        longest = self._timing.latency_max_ns + self._timing.count_lag_ns
-        if t_sent_ns - self._quiet_since_ns <= longest:
+        if t_sent_ns - self._quiet_since_ns <= self._longest_ns:
             return False
         self.in_step = True
         self._t_in_step_ns = t_sent_ns - self._timing.count_lag_ns
@@ -159,6 +158,18 @@ class Handshake:
         self._first_part = 0 if self._timing.by_command else self._next_part
         self._next_frame_id = None
         return True
+
+    @property
+    def t_empty_ns(self) -> int | None:
+        """When a read can find the line empty, if nothing comes before; None in step, and where something came since the last one."""
+        if self.in_step or self._quiet_since_ns is None:
+            return None
+        return self._quiet_since_ns + self._longest_ns + 1
+
+    @property
+    def _longest_ns(self) -> int:
+        """From a part's trigger to its frame, or to its count."""
+        return self._timing.latency_max_ns + self._timing.count_lag_ns
 
     def place(self, frame: Frame) -> Placement:
         """Say where a frame belongs. Every frame must be reported, in the order of the ring, also out of step."""

@@ -13,7 +13,7 @@ class Jobs:
 
     def __init__(self) -> None:
         self._reader: RingReader | None = None
-        self._waiting: deque[tuple[Job, RingReader]] = deque()
+        self._waiting: deque[tuple[Frame, RingReader]] = deque()
         self._working: RingReader | None = None  # the ring of the job that the engine has
 
     def use(self, reader: RingReader | None) -> None:
@@ -27,26 +27,27 @@ class Jobs:
             for frame in reader.new_frames():
                 yield frame, reader
 
-    def put(self, frame: Frame, reader: RingReader, deadline_ns: int | None, deciding: Deciding) -> None:
-        """Queue the frame for the engine, or give it back at once where nobody waits for it (None)."""
-        if deadline_ns is None:
-            reader.release(frame)
+    def put(self, frame: Frame, reader: RingReader, *, wanted: bool) -> None:
+        """Queue the frame for the engine, or give it back at once where nobody waits for it."""
+        if wanted:
+            self._waiting.append((frame, reader))
         else:
-            self._waiting.append((Job(frame, reader.pixels(frame), deadline_ns, deciding), reader))
+            reader.release(frame)
 
     def oldest(self) -> Frame | None:
         """Return the frame that the engine gets next."""
-        return self._waiting[0][0].frame if self._waiting else None
+        return self._waiting[0][0] if self._waiting else None
 
     def drop_oldest(self) -> None:
         """Give it back unscored."""
-        job, reader = self._waiting.popleft()
-        reader.release(job.frame)
+        frame, reader = self._waiting.popleft()
+        reader.release(frame)
 
-    def take_oldest(self) -> Job:
-        """Hand it to the engine, which gives it back with `done`."""
-        job, self._working = self._waiting.popleft()
-        return job
+    def take_oldest(self, deadline_ns: int, deciding: Deciding) -> Job:
+        """Hand it to the engine, which gives it back with `done`; the deadline is its part's as it is known by now."""
+        frame, reader = self._waiting.popleft()
+        self._working = reader
+        return Job(frame, reader.pixels(frame), deadline_ns, deciding, others_wait=bool(self._waiting))
 
     def done(self, job: Job) -> None:
         """Give back what the engine had."""

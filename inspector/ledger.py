@@ -94,6 +94,11 @@ class Ledger:
         """Return when `on_tick` is needed next, or None."""
         return min((part.t_expiry_ns for part in self._open.counted()), default=None)
 
+    @property
+    def t_empty_ns(self) -> int | None:
+        """When a read of the count can get the line in step again, if nothing comes before; None where none can."""
+        return None if self.in_step else self._handshake.t_empty_ns
+
     def deadline_of(self, frame: Frame) -> int | None:
         """Return the deadline of the part that waits for this frame's score; None = do not score it."""
         part = self._open.of_frame(frame)

@@ -8,7 +8,7 @@ import os
 import select
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,6 +35,7 @@ OPEN_LIMIT_MS = 600_000.0  # building a plan for a GPU takes minutes; beyond, th
 LIMIT_MS = 2_000.0  # all else takes milliseconds, but for an engine that took longer to warm up: a large frame in tiles
 # A device that hangs or failed does so again, and for ever.
 NEEDS_NEW_PROCESS = (EngineTimeoutError, DeviceLostError)
+SPARE = 1.1  # times what these took in the middle must be left, where another frame waits
 RECENT = 8  # scores of which the quickest tells what a score takes
 
 
@@ -46,6 +47,7 @@ class Job:
     pixels: NDArray[np.uint8]
     t_deadline_ns: int
     deciding: Deciding = NOBODY  # whose engine scores it, and whose threshold it is held to
+    others_wait: bool = False  # frames of later parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +223,9 @@ class EngineThread:
             self._desk.on_no_score(job, Reason.NOT_READY)
             return
         t_start_ns = self._clock.now_ns()
-        if t_start_ns + min(recent_ns, default=0) > job.t_deadline_ns:
-            # Not in time even if it were as quick as the quickest lately. Each refusal forgets one of these, so that an
-            # engine that was slow for a while is tried again.
-            if recent_ns:
+        if t_start_ns + _needed_ns(recent_ns, job) > job.t_deadline_ns:
+            # Who was slow for a while is tried again: a frame that is refused, and has none behind it, makes one of these forgotten.
+            if recent_ns and not job.others_wait:
                 recent_ns.popleft()
             self._desk.on_no_score(job, Reason.OVERRUN)
             return
@@ -252,6 +253,17 @@ class EngineThread:
         told, self._refused_why = str(error) == self._refused_why, str(error)
         fields = {"frame_id": job.frame.frame_id, "code": error.code, "why": str(error)}
         log.log(logging.INFO if told else logging.WARNING, "score_refused", extra=fields)
+
+
+def _needed_ns(recent_ns: Sequence[int], job: Job) -> float:
+    """Return what a score must be given, by those lately: as much as the quickest took, if nobody else waits.
+
+    Beside others it is what they took in the middle, and some more: on a line faster than the engine each frame gets its turn when it
+    is almost too old, and where half of these come out too late the engine works for nothing.
+    """
+    if not recent_ns:
+        return 0
+    return SPARE * sorted(recent_ns)[len(recent_ns) // 2] if job.others_wait else min(recent_ns)
 
 
 def _why(error: BaseException) -> str:

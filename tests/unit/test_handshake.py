@@ -39,6 +39,21 @@ def test_step_is_found_only_after_the_longest_latency_has_passed_in_silence() ->
     assert handshake.in_step
 
 
+def test_it_says_when_a_read_can_find_the_line_empty() -> None:
+    handshake = Handshake(TIMING)
+    assert handshake.t_empty_ns is None  # nothing was read yet
+    read(handshake, 100, 20)
+    assert handshake.t_empty_ns == 30 * MS + 1
+    handshake.place(frame(1, 25))
+    assert handshake.t_empty_ns is None  # until the next read
+    read(handshake, 100, 26)
+    t_ns = handshake.t_empty_ns
+    assert t_ns == 36 * MS + 1
+    handshake.read(100, t_ns, t_ns)
+    assert handshake.watch_for_an_empty_line(t_ns, t_ns)
+    assert handshake.t_empty_ns is None
+
+
 def test_a_frame_or_a_count_breaks_the_silence() -> None:
     by_frame, by_count = Handshake(TIMING), Handshake(TIMING)
     read(by_frame, 100, 20)

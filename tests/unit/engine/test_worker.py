@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -275,12 +276,14 @@ class Slow:
         self.clock.advance_ms(self.takes_ms)
         return Score(0.5, HEATMAP)
 
-    def part(self, *, left_ms: float = 50.0) -> float | Reason:
+    def part(self, *, left_ms: float = 50.0, others_wait: bool = False) -> float | Reason:
         """Score a frame whose deadline is in `left_ms`; return the desk's answer."""
         self._next += 1
         self._desk.file(self._next, t_deadline_ns=self.clock.now_ns() + round(left_ms * NS_PER_MS))
         waiting = self._desk.next_job()
         assert waiting is not None
+        if others_wait:
+            waiting = self._desk._out = replace(waiting, others_wait=True)
         self._thread._score(waiting)
         return self._desk.answers[self._next]
 
@@ -323,3 +326,22 @@ def test_an_engine_that_stays_slow_is_tried_now_and_then(desk: FakeDesk) -> None
     slow.takes_ms = 200.0
     answers = [slow.part() for _ in range(20)]
     assert answers == [0.5, Reason.OVERRUN] * 10
+
+
+def test_beside_others_a_frame_is_not_scored_that_would_come_out_just_too_late(desk: FakeDesk) -> None:
+    slow = Slow(desk)
+    for takes_ms in (10.0, 20.0, 20.0, 200.0):
+        slow.takes_ms = takes_ms
+        slow.part(left_ms=1000.0)
+    slow.takes_ms = 20.0
+    assert slow.part(left_ms=21.0, others_wait=True) is Reason.OVERRUN
+    assert slow.part(left_ms=23.0, others_wait=True) == 0.5
+    assert slow.part(left_ms=11.0) == 0.5
+
+
+def test_a_crowd_does_not_make_forgotten_how_long_a_score_takes(desk: FakeDesk) -> None:
+    slow = Slow(desk)
+    slow.part()
+    assert {slow.part(left_ms=9.0, others_wait=True) for _ in range(50)} == {Reason.OVERRUN}
+    assert slow.part(left_ms=9.0) is Reason.OVERRUN
+    assert slow.part(left_ms=9.0) == 0.5

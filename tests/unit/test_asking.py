@@ -1,0 +1,38 @@
+"""When the PLC's count is read out of turn."""
+
+from typing import cast
+
+from inspector.asking import Asking
+from inspector.ledger import Ledger
+
+
+class Line:
+    """As much of a ledger as is asked."""
+
+    t_empty_ns: int | None = None
+
+
+def asking() -> tuple[Line, Asking]:
+    line = Line()
+    return line, Asking(cast("Ledger", line))
+
+
+def test_a_frame_wants_one_read() -> None:
+    _, asks = asking()
+    assert not asks.on_tick(0)
+    asks.frame_came()
+    assert [asks.on_tick(t_ns) for t_ns in (1, 2)] == [True, False]
+
+
+def test_a_line_that_may_be_empty_is_looked_at_once_when_it_may_be() -> None:
+    line, asks = asking()
+    assert asks.next_ns() is None
+    line.t_empty_ns = 100
+    assert asks.next_ns() == 100
+    assert not asks.on_tick(99)
+    assert asks.on_tick(100)
+    assert asks.next_ns() is None
+    assert not asks.on_tick(101)
+    line.t_empty_ns = 200  # something came, and it was quiet again
+    assert asks.next_ns() == 200
+    assert asks.on_tick(250)
