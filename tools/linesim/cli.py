@@ -5,6 +5,7 @@ import asyncio
 import gc
 import json
 import os
+import selectors
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -31,10 +32,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = argument_parser().parse_args(argv)
     try:
         plan = _plan(arguments)
-        return asyncio.run(_run(arguments, plan))
+        with asyncio.Runner(loop_factory=_precise_loop) as runner:
+            return runner.run(_run(arguments, plan))
     except InputError as error:
         print(f"linesim: {error}", file=sys.stderr)
         return 2
+
+
+def _precise_loop() -> asyncio.AbstractEventLoop:
+    """Return an event loop whose timers are not late by up to a millisecond, as those on epoll are: select takes microseconds."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
