@@ -20,6 +20,7 @@ from inspector.config.loading import load
 from inspector.config.schema import Config
 from inspector.errors import ServiceError
 from tools.bench.machine import Stall, StallWatch
+from tools.linesim.conveyor import least_spacing_ms
 from tools.rehearsal import result, station
 from tools.rehearsal.folders import Sensor, Shown, write_camera_files, write_truth
 from tools.rehearsal.run import LinePlan, Linesim
@@ -30,6 +31,7 @@ EXPOSURE_US = 20.0  # of the simulated camera: light is no part of what is measu
 READY_S = 120.0
 STOP_S = 10.0
 IMAGES = 24
+QUICK = ("--size", 96, "--bank", 150)  # of `inspector fit`: a model that is never asked
 BATCHES = 3
 STAMPED = station.ROOT / "tools" / "bench" / "stamped_station.py"
 EXAMPLE = station.ROOT / "config" / "station.example.yaml"
@@ -78,10 +80,8 @@ class Run:
 class Stand:
     """A fitted pack, images and a camera; `run` lets one line pass. Everything lies in `folder`."""
 
-    def __init__(
-        self, folder: Path, *, side: int = 256, fit: Sequence[object] = ("--size", 96, "--bank", 150)
-    ) -> None:
-        """`side`: of the images, pixels. `fit`: options of `inspector fit`; the default is a small, quick model."""
+    def __init__(self, folder: Path, *, side: int = 256, fit: Sequence[object] = QUICK) -> None:
+        """`side`: of the images, pixels. `fit`: options of `inspector fit`."""
         self.folder = folder
         self.producer = station.build_simcam()
         self._shown = _draw(folder / "images", side)
@@ -149,7 +149,11 @@ class Stand:
         realtime = base.realtime.model_copy(update={"fifo_priority": STATION_PRIORITY * setting.fifo})
         plc = base.plc.model_copy(update={"registers": registers})
         features = dict(base.camera.features) | {"ExposureTime": EXPOSURE_US}
-        camera = base.camera.model_copy(update={"features": features})
+        # As narrow as a fast line wants it: this camera is much faster than the example's.
+        latency = base.camera.latency_ms.model_copy(
+            update={"max": min(5.0, 0.4 * least_spacing_ms(setting.rate_hz))}
+        )
+        camera = base.camera.model_copy(update={"features": features, "latency_ms": latency})
         return base.model_copy(update={"camera": camera, "plc": plc, "realtime": realtime})
 
     def _start(
