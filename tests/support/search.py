@@ -1,33 +1,24 @@
-"""A bank of any size searched as a large one is: in the engine, or by the reference of ONNX."""
+"""A bank of any size that is searched as a large one is, and patches to compare with it."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from inspector.model.bank import Bank
-from inspector.model.methods.nearest import add_searched
-from inspector.model.onnx_nodes import Nodes
+from inspector.model.search_check import search
 
 
 @dataclass(frozen=True)
 class Case:
-    """A bank, and patches float32 (n, d) to compare with it."""
+    """A bank, and patches float32 (n, d)."""
 
     bank: Bank
     patches: NDArray[np.float32]
 
-    def graph(self) -> onnx.ModelProto:
-        """Return a head graph: `features` [n, d] in, `heatmap` [1, n, 1] the squared distances, `score` [1] the largest of them."""
-        nodes = Nodes()
-        parts = add_searched(nodes, "features", len(self.patches), self.bank)
-        found = nodes.add("Concat", *parts, axis=0) if len(parts) > 1 else parts[0]
-        plane = nodes.constant("plane", np.array([1, -1, 1], np.int64))
-        nodes.add("Reshape", found, plane, output="heatmap")
-        nodes.add("ReduceMax", "heatmap", axes=[1, 2], keepdims=0, output="score")
-        outputs: dict[str, tuple[int, ...]] = {"score": (1,), "heatmap": (1, len(self.patches), 1)}
-        return nodes.model("search", {"features": self.patches.shape}, outputs)
+    def found(self) -> NDArray[np.float64]:
+        """Return what the engine finds for each patch."""
+        return search(self.bank, self.patches)
 
     def rounding(self) -> NDArray[np.float64]:
         """Return how far float32 may be off for each patch and any entry, (n,): its |f|^2 + |b|^2 - 2 f.b has no more digits."""

@@ -16,8 +16,10 @@ from inspector.model.methods.base import Detector
 from inspector.model.methods.nearest import NearestHead
 from inspector.model.scoring import compiled_head
 from inspector.model.search import bounds
+from inspector.model.search_check import check_search
 from inspector.model.spec import Branch, ModelSpec
-from inspector.model.whitening import Whitening
+from inspector.model.training import Training
+from inspector.model.whitening import Moments, Whitening
 from tests.support.search import Case
 
 DEPTH, ROWS, COLUMNS = 48, 12, 16
@@ -70,26 +72,20 @@ def squared(case: Case) -> NDArray[np.float64]:
     return np.stack([np.square(entries - patch).sum(axis=1) / spacing for patch in case.patches])
 
 
-def found(case: Case) -> NDArray[np.float64]:
-    """Return what the engine finds for each patch."""
-    with compiled_head(case.graph()) as engine:
-        return engine.score(case.patches).heatmap.astype(np.float64).reshape(-1)
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_found_is_not_below_the_nearest_entry_nor_above_the_bound(name: str) -> None:
     case = CASES[name]
     exact = squared(case).min(axis=1)
     least, most = bounds(case.bank, case.patches)
     np.testing.assert_allclose(least, exact, rtol=1e-9, atol=1e-9 * case.rounding().max())
-    values, rounding = found(case), case.rounding()
+    values, rounding = case.found(), case.rounding()
     assert (values >= least - rounding).all()
     assert (values <= most + rounding).all()
 
 
 def test_nearly_all_distances_are_exact_and_the_score_is() -> None:
     case = CASES["random_case"]
-    exact, values = squared(case).min(axis=1), found(case)
+    exact, values = squared(case).min(axis=1), case.found()
     assert np.mean(values > exact * (1 + 1e-4)) < 0.03
     np.testing.assert_allclose(np.sqrt(values), np.sqrt(exact), rtol=0.02)
     assert values.max() == pytest.approx(exact.max(), rel=1e-5)
@@ -103,7 +99,7 @@ def test_the_bound_says_something() -> None:
 @pytest.mark.parametrize(("entries", "patches"), [(1, 3), (15, 1), (4001, 40), (300, 2500)])
 def test_any_number_of_entries_and_patches_will_do(entries: int, patches: int) -> None:
     case = random_case(4, entries, patches)
-    np.testing.assert_allclose(np.sqrt(found(case)), np.sqrt(squared(case).min(axis=1)), rtol=0.03)
+    np.testing.assert_allclose(np.sqrt(case.found()), np.sqrt(squared(case).min(axis=1)), rtol=0.03)
 
 
 @pytest.fixture
@@ -162,3 +158,21 @@ def test_features_that_are_no_numbers_are_refused(
             pytest.raises(ScoreError),
         ):
             engine.score(features)
+
+
+def training_of(candidates: NDArray[np.float32]) -> Training:
+    return Training(BRANCH, Moments.of(candidates), candidates, np.empty((0, CELLS, DEPTH), np.float32))
+
+
+def test_what_the_search_costs_is_found_on_patches_that_are_no_entries() -> None:
+    case = random_case(9, 5000)
+    head = NearestHead(Whitening(np.zeros(DEPTH, np.float32), np.eye(DEPTH, dtype=np.float32)), case.bank)
+    both = np.concatenate([case.bank.entries[:300], case.patches])
+    checked = check_search([head], [training_of(both)])
+    assert checked is not None
+    assert checked.patches == CELLS
+    assert 0 <= checked.largest_error <= checked.bound < 1
+    known = check_search([head], [training_of(case.bank.entries[:300])])
+    assert known is not None
+    assert (known.patches, known.largest_error) == (0, 0)
+    assert check_search([replace(head, searched_from=5001)], [training_of(both)]) is None
