@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from inspector.changeover import Recipe
 from inspector.config.loading import LoadedConfig
 from inspector.engine.base import Engine, open_engine
+from inspector.errors import DisagreementError
 from inspector.model.pack import Pack, load_pack, require_unchanged
-from inspector.model.precision import settle
+from inspector.model.precision import give_up_half, settle
 from inspector.model.selftest import require_agreement
 from inspector.part import Deciding
 from inspector.service.kept import KeptNumbers
@@ -74,6 +75,15 @@ def open_unchanged(kind: str, pack: Pack) -> Engine:
     """
     require_unchanged(pack)
     settle(kind, pack)
+    try:
+        return _agreeing(kind, pack)
+    except DisagreementError as error:
+        if not give_up_half(pack, str(error)):
+            raise
+    return _agreeing(kind, pack)
+
+
+def _agreeing(kind: str, pack: Pack) -> Engine:
     engine = open_engine(kind, pack.graph, pack.geometry)
     try:
         require_unchanged(pack)  # nor while the engine read it

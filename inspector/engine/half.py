@@ -3,7 +3,7 @@
 Strongly typed builders compute each layer in the type that the graph says, so precision is the graph's affair. Half is the run
 of convolutions from the first one on, as far as nothing but operators follow that are harmless in it; input, normalisation,
 pooling, whitening, distance, minimum and score stay float32. A graph in tiles has its convolutions inside a loop and stays as
-it is, and so does one that is quantised already.
+it is, and so do convolutions that are quantised already.
 
 The emulation rounds in float32 what a GPU would store as float16 (its products are summed in float32 too), since CPU runtimes
 compute a half graph in float32 throughout, rounding nothing but the weights, and so would agree with anything.
@@ -74,11 +74,10 @@ def _region(
     halves: set[str] = set()  # tensors that the region computes
     behind: set[str] = set()  # tensors with a convolution before them
     for node in nodes:
-        if node.op_type in {"QuantizeLinear", "DequantizeLinear"}:
-            return []
         varying = [name for name in node.input if name and name not in constants]
         inside = bool(varying) and all(name in halves for name in varying)
-        first = node.op_type == "Conv" and behind.isdisjoint(varying)
+        # One with weights of its own; those of a quantised one come from a DequantizeLinear.
+        first = node.op_type == "Conv" and len(varying) == 1 and behind.isdisjoint(varying)
         if first or (inside and node.op_type in _HARMLESS):
             region.append(node)
             halves.update(node.output)

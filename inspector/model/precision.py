@@ -46,6 +46,28 @@ def settle(kind: str, pack: Pack) -> None:
         log.warning("precision_not_settled", extra={"why": one_line(error), "next": "float32"})
 
 
+def give_up_half(pack: Pack, why: str) -> bool:
+    """Settle for float32 where half was taken and the GPU's own scores say otherwise; return whether that changed anything.
+
+    What cannot be kept changes nothing: the engine would be built in half again.
+    """
+    from inspector.engine.half import RULES
+
+    folder = plan_folder(pack.graph)
+    try:
+        taken = read_precision(folder, sha256(pack.graph.read_bytes()), RULES)
+        if taken is None or taken.taken == "float32":
+            return False
+        write_precision(folder, taken.model_copy(update={"taken": "float32", "why": f"on the GPU: {why}"}))
+    except (EngineError, OSError) as error:
+        log.warning(
+            "precision_not_settled", extra={"why": one_line(error), "next": "choose another model.engine"}
+        )
+        return False
+    log.warning("half_precision_given_up", extra={"why": why, "next": "building in float32"})
+    return True
+
+
 def settled(pack: Pack, images: Iterable[NDArray[np.uint8]] = ()) -> Precision:
     """Return which precision the scores of the reference images, and of `images` (graph inputs), allow. Raises GraphError.
 

@@ -1,6 +1,7 @@
 """`inspector build` on a real pack: half precision is settled by scores, and plans for GPUs that are not there are really built."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import onnx
 import onnx.reference
 import pytest
 
+from inspector import recipes
 from inspector.cli import main
 from inspector.engine import half
-from inspector.engine.base import open_engine
+from inspector.engine.base import Engine, open_engine
 from inspector.engine.plan import Precision, plan_folder, read_precision, sha256
-from inspector.errors import EngineUnavailableError
+from inspector.engine.preprocess import Geometry
+from inspector.errors import DisagreementError, EngineUnavailableError
 from inspector.model import precision
 from inspector.model.pack import Pack, load_pack
 from inspector.model.precision import HALF_BOUND, settle, settled
@@ -136,3 +139,46 @@ def test_what_cannot_be_kept_is_told_and_stops_nothing(
     plan_folder(loaded.graph).write_text("a file where the folder should be")
     settle("tensorrt", loaded)
     assert [record.getMessage() for record in caplog.records][-1] == "precision_not_settled"
+
+
+def test_half_precision_that_the_gpu_computes_otherwise_is_given_up_by_itself(
+    loaded: Pack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A GPU that is off by a tenth of the threshold as long as the plan is in half precision."""
+    monkeypatch.setattr("inspector.engine.gpu.require_device", lambda: (None, None))
+    opened: list[str] = []
+
+    def open_off(kind: str, graph: Path, geometry: Geometry, *, threads: int = 0) -> Engine:
+        engine = open_engine("openvino", graph, geometry)
+        settled_for = kept(loaded)
+        assert settled_for is not None
+        opened.append(settled_for.taken)
+        if settled_for.taken == "half":
+            right = engine.score_prepared
+            monkeypatch.setattr(
+                engine,
+                "score_prepared",
+                lambda x: replace(right(x), value=right(x).value + loaded.threshold / 10),
+            )
+        return engine
+
+    monkeypatch.setattr(recipes, "open_engine", open_off)
+    recipes.open_unchanged("tensorrt", loaded).close()
+    assert opened == ["half", "float32"]
+    found = kept(loaded)
+    assert found is not None
+    assert found.why.startswith("on the GPU: openvino scores")
+    assert "half_precision_given_up" in [record.getMessage() for record in caplog.records]
+    opened.clear()
+    recipes.open_unchanged("tensorrt", loaded).close()
+    assert opened == ["float32"]
+
+
+def test_float32_that_disagrees_is_refused(loaded: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    def disagree(engine: Engine, pack: Pack) -> None:
+        raise DisagreementError("other scores")
+
+    monkeypatch.setattr(recipes, "require_agreement", disagree)
+    with pytest.raises(DisagreementError, match="other scores"):
+        recipes.open_unchanged("openvino", loaded)
+    assert kept(loaded) is None

@@ -154,16 +154,28 @@ def test_a_weight_beyond_float16_leaves_the_graph_in_float32() -> None:
     assert emulated(data) is None
 
 
-@pytest.mark.parametrize("operator", ["QuantizeLinear", "none"])
+@pytest.mark.parametrize("operator", ["DequantizeLinear", "none"])
 def test_what_is_quantised_or_has_no_convolution_stays_as_it_is(operator: str) -> None:
     nodes: list[Any] = [helper.make_node("Relu", ["x"], ["y"])]
-    if operator == "QuantizeLinear":
+    if operator == "DequantizeLinear":
         nodes = [
-            convolution("x", "a"),
-            helper.make_node("QuantizeLinear", ["a", "high"], ["q"]),
-            helper.make_node("DequantizeLinear", ["q", "high"], ["y"]),
+            helper.make_node("QuantizeLinear", ["kernel", "high"], ["small"]),
+            helper.make_node("DequantizeLinear", ["small", "high"], ["coarse"]),
+            helper.make_node("Conv", ["x", "coarse"], ["a"], pads=[1] * 4),
+            helper.make_node("Abs", ["a"], ["y"]),
         ]
     assert to_half(block(*nodes)) is None
+
+
+def test_a_bank_that_is_searched_in_eight_bits_does_not_keep_the_convolutions_from_half() -> None:
+    nodes = (
+        convolution("x", "a"),
+        helper.make_node("QuantizeLinear", ["a", "high"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "high"], ["y"]),
+    )
+    types = types_of(to_half(block(*nodes)))
+    assert types["Conv"] == {TensorProto.FLOAT16}
+    assert types["DequantizeLinear"] == {TensorProto.FLOAT}
 
 
 def test_what_is_no_graph_is_refused_in_one_line() -> None:
