@@ -36,10 +36,13 @@ def collect(
     positions: bool,
     advance: Advance,
     candidates: int = CANDIDATES,
+    samples: int = SAMPLES,
     checkpoint: Checkpoint = NOTHING_KEPT,
 ) -> Collected:
     """Extract and gather the features of every image file, from where `checkpoint` left off: see gather."""
-    gathering = Gathering(spec, group_of, seed=seed, positions=positions, candidates=candidates)
+    gathering = Gathering(
+        spec, group_of, seed=seed, positions=positions, candidates=candidates, samples=samples
+    )
     kept = checkpoint.load(STAGE)
     if kept is not None:
         gathering.restore(kept)
@@ -86,10 +89,12 @@ class Gathering:
         seed: int,
         positions: bool,
         candidates: int = CANDIDATES,
+        samples: int = SAMPLES,
     ) -> None:
+        """Make room for it all. `samples`: images that are set aside at most, where there are several branches."""
         images, groups = len(group_of), int(group_of.max()) + 1
         self._spec, self._group_of, self._seed = spec, group_of, seed
-        self._aside = _samples(group_of) if len(spec.branches) > 1 else frozenset()
+        self._aside = _samples(group_of, samples) if samples and len(spec.branches) > 1 else frozenset()
         self._branches = tuple(
             Gathered(
                 branch,
@@ -143,7 +148,7 @@ class Gathering:
         return Collected(self._branches, self._grey)
 
 
-def _samples(group_of: NDArray[np.int64]) -> frozenset[int]:
-    """Choose images spread over the groups: at most SAMPLES, and at most every fourth."""
-    step = max(4, math.ceil(len(group_of) / SAMPLES))
+def _samples(group_of: NDArray[np.int64], most: int) -> frozenset[int]:
+    """Choose images spread over the groups: at most so many, and at most every fourth."""
+    step = max(4, math.ceil(len(group_of) / most))
     return frozenset(np.argsort(group_of, kind="stable")[step // 2 :: step].tolist())

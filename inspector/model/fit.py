@@ -88,8 +88,7 @@ def fit(
     A fit that was interrupted goes on where it was, if all of this and all images are the same: `tell` hears of it.
     """
     options = options or FitOptions()
-    clock = SystemClock()
-    started_ns = clock.now_ns()
+    started_ns = SystemClock().now_ns()
     _check(options)
     if tune_within_ms is not None:
         check_tuning(options, tune_within_ms)
@@ -113,18 +112,27 @@ def fit(
         model = model.met(examples, progress)
     shown = model.held_out(goods.paths, goods.folds, progress, checkpoint)
     model, calibrated = _calibrate(model, shown, goods, options.false_reject_rate)
+    model = model.completed(progress)
     fitted = _Fitted(options, goods, framing, model, calibrated, tuning, examples)
     pack, kept = _write(out, fitted, progress)
     checkpoint.remove()
+    return finished(pack, kept, started_ns, tuning)
+
+
+def finished(pack: Pack, bank: int, started_ns: int, tuning: Tuning | None = None) -> FitResult:
+    """Return the result of a fit that began at `started_ns`."""
+    manifest = pack.manifest
+    seconds = (SystemClock().now_ns() - started_ns) / NS_PER_S
+    peak_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return FitResult(
         pack,
-        len(goods.paths),
-        (clock.now_ns() - started_ns) / NS_PER_S,
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        options.method,
-        kept,
+        manifest.images,
+        seconds,
+        peak_rss_mb,
+        manifest.method,
+        bank,
         pack.threshold,
-        pack.manifest.warnings,
+        manifest.warnings,
         tuning,
     )
 
@@ -234,6 +242,7 @@ def _write(out: Path, fitted: _Fitted, progress: Progress) -> tuple[Pack, int]:
         THUMBNAILS: to_sheet(goods.found.thumbnails),
         CALIBRATION: facts.calibration(goods.names, goods.batches, goods.folds.fold_of, calibrated.scores),
         **fitted.framing.files(),
+        **model.files(),
         **{name: png for name, (png, _) in images.items()},
     }
     return save_pack(out, said, files), kept
@@ -271,9 +280,7 @@ def _model(
             f"expected --method {IMPORTED} beside --network {options.network}, got {options.method}; leave out one of them"
         )
     spec = spec_for(options, framing)
-    settled = settled_precision(
-        spec, options, goods.paths, goods.folds, framing, progress=progress
-    )
+    settled = settled_precision(spec, options, goods.paths, goods.folds, framing, progress=progress)
     method = method_named(options.method, bank=options.bank, seed=options.seed)
     model = fit_patches(
         settled.spec,

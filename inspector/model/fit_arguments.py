@@ -2,13 +2,15 @@
 
 import argparse
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from inspector.errors import ModelError
+from inspector.model import fit_values
 from inspector.model.options import (
     BACKBONES,
     IMPORTED,
-    MAXIMUM,
     METHODS,
     PRECISIONS,
     FitOptions,
@@ -22,6 +24,7 @@ def add_arguments(fit: argparse.ArgumentParser) -> None:
     """Add all arguments but --json, in groups."""
     _add_images(fit.add_argument_group("images"))
     _add_model(fit.add_argument_group("model"))
+    _add_networks(fit.add_argument_group("networks"))
     _add_frame(fit.add_argument_group("frame"))
 
 
@@ -45,6 +48,23 @@ def options_of(args: argparse.Namespace) -> FitOptions:
     )
 
 
+def grow_options(args: argparse.Namespace) -> tuple[Path, Path, dict[str, Any]]:
+    """Return the pack that grows, the pack to write, and what else may be chosen for --add. Raises ModelError."""
+    if args.pack is None or args.out is None:
+        raise ModelError("expected --pack OLD and --out NEW beside --add, one is missing; name both packs")
+    chosen = options_of(args)
+    free = {name: getattr(chosen, name) for name in ("bank", "false_reject_rate", "backbone")}
+    kept = replace(chosen, **{name: getattr(_DEFAULTS, name) for name in free})
+    if kept != _DEFAULTS or args.tune or args.defects or args.defect_masks:
+        raise ModelError(
+            "expected no more than --bank, --false-reject-rate and --backbone beside --add, which keeps all else as the pack has it; "
+            "leave out the rest"
+        )
+    # What is not chosen is the old pack's.
+    wanted = {name: None if value == getattr(_DEFAULTS, name) else value for name, value in free.items()}
+    return args.pack, args.out, wanted
+
+
 def tune_within_ms(args: argparse.Namespace) -> float | None:
     """Return the budget of tuning, infinite for none; None without tuning. Raises ModelError for a budget alone."""
     if args.tune:
@@ -56,42 +76,47 @@ def tune_within_ms(args: argparse.Namespace) -> float | None:
 
 def _add_images(group: "argparse._ArgumentGroup") -> None:
     """Add what it is fitted on, and where to."""
-    group.add_argument(
-        "--good",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="images of good parts, best one sub-folder for each batch",
+    shown = group.add_mutually_exclusive_group(required=True)
+    _add_folder(shown, "--good", "images of good parts, best one sub-folder for each batch")
+    _add_folder(
+        shown,
+        "--add",
+        "more images of good parts, for a pack that there is; the images it was fitted on are not needed",
     )
     group.add_argument(
+        "--pack", type=Path, metavar="PACK", help="the pack whose bank grows by --add; it stays as it is"
+    )
+    _add_folder(
+        group,
         "--defects",
-        type=Path,
-        metavar="DIR",
-        help="images of known defects, a sub-folder for each kind, named after it (without any all are one kind); 3 of each at least, "
+        "images of known defects, a sub-folder for each kind, named after it (without any all are one kind); 3 of each at least, "
         "10 are good; the threshold still comes from good parts",
     )
-    group.add_argument(
+    _add_folder(
+        group,
         "--defect-masks",
+        "where they are: NAME_mask.png or NAME.png, white on black, in the places of --defects (they do without)",
+    )
+    group.add_argument(
+        "--out",
         type=Path,
-        metavar="DIR",
-        help="where they are: NAME_mask.png or NAME.png, white on black, in the places of --defects (they do without)",
+        metavar="PACK",
+        help="the pack to write (default: models/NAME, named after --good)",
     )
-    group.add_argument(
-        "--out", type=Path, metavar="PACK", help="the pack to write (default: models/NAME, named after DIR)"
+    _add_number(
+        group, "--false-reject-rate", _DEFAULTS.false_reject_rate, "RATE", "good parts that may be rejected"
     )
+    _add_number(group, "--seed", _DEFAULTS.seed, "N", "of everything random")
+
+
+def _add_folder(group: "argparse._ActionsContainer", name: str, told: str) -> None:
+    group.add_argument(name, type=Path, metavar="DIR", help=told)
+
+
+def _add_number(group: "argparse._ArgumentGroup", name: str, default: float, metavar: str, told: str) -> None:
+    """Add a number of the default's type."""
     group.add_argument(
-        "--false-reject-rate",
-        type=float,
-        default=_DEFAULTS.false_reject_rate,
-        metavar="RATE",
-        help="good parts that may be rejected (default: %(default)s)",
-    )
-    group.add_argument(
-        "--seed",
-        type=int,
-        default=_DEFAULTS.seed,
-        metavar="N",
-        help="of everything random (default: %(default)s)",
+        name, type=type(default), default=default, metavar=metavar, help=f"{told} (default: %(default)s)"
     )
 
 
@@ -103,57 +128,20 @@ def _add_model(group: "argparse._ArgumentGroup") -> None:
         default=_DEFAULTS.method,
         help="how a patch is compared, or a network that scores by itself (default: %(default)s)",
     )
-    group.add_argument(
-        "--bank",
-        type=int,
-        default=_DEFAULTS.bank,
-        metavar="N",
-        help="patches of good parts to keep (default: %(default)s)",
-    )
+    _add_number(group, "--bank", _DEFAULTS.bank, "N", "patches of good parts to keep")
     group.add_argument(
         "--size",
-        type=_sizes,
+        type=fit_values.sizes,
         default=_DEFAULTS.sizes,
         metavar="PIXELS[,PIXELS]",
         help="scale images to an area of PIXELS x PIXELS; several are compared together (default: 256)",
     )
     group.add_argument(
-        "--backbone",
-        default=_DEFAULTS.backbone,
-        metavar="NAME",
-        help=f"the pretrained network: {', '.join(BACKBONES)}, or an ONNX file (default: %(default)s)",
-    )
-    group.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default=_DEFAULTS.precision,
-        help="compute the backbone in int8 on a CPU: auto where scores on a sample agree with float32, int8 or fail (default: %(default)s)",
-    )
-    group.add_argument(
-        "--taps",
-        type=_taps,
-        default=_DEFAULTS.taps,
-        metavar="T,T[/T,T]",
-        help="values of the backbone to compare, '/' between those of several sizes (default: the backbone's own, 7,10,14)",
-    )
-    group.add_argument(
         "--pooling",
-        type=_pooling,
+        type=fit_values.pooling,
         default=_DEFAULTS.pooling,
         metavar="max|P",
         help="how the heat map becomes the score: its maximum, or its power mean of exponent P (default: %(default)g)",
-    )
-    group.add_argument(
-        "--network",
-        type=Path,
-        metavar="FILE.onnx",
-        help="that network: it maps one image, values 0 to 1, to a score or a map",
-    )
-    group.add_argument(
-        "--output",
-        default="",
-        metavar="NAME",
-        help="its output to use, where it has several that could be it",
     )
     group.add_argument(
         "--tune",
@@ -168,11 +156,46 @@ def _add_model(group: "argparse._ArgumentGroup") -> None:
     )
 
 
+def _add_networks(group: "argparse._ArgumentGroup") -> None:
+    """Add the network whose values are compared, and the one that scores by itself."""
+    group.add_argument(
+        "--backbone",
+        default=_DEFAULTS.backbone,
+        metavar="NAME",
+        help=f"the pretrained network: {', '.join(BACKBONES)}, or an ONNX file (default: %(default)s)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=_DEFAULTS.precision,
+        help="compute the backbone in int8 on a CPU: auto where scores on a sample agree with float32, int8 or fail (default: %(default)s)",
+    )
+    group.add_argument(
+        "--taps",
+        type=fit_values.taps,
+        default=_DEFAULTS.taps,
+        metavar="T,T[/T,T]",
+        help="values of the backbone to compare, '/' between those of several sizes (default: the backbone's own, 7,10,14)",
+    )
+    group.add_argument(
+        "--network",
+        type=Path,
+        metavar="FILE.onnx",
+        help=f"for --method {IMPORTED}: it maps one image, values 0 to 1, to a score or a map",
+    )
+    group.add_argument(
+        "--output",
+        default="",
+        metavar="NAME",
+        help="its output to use, where it has several that could be it",
+    )
+
+
 def _add_frame(group: "argparse._ArgumentGroup") -> None:
     """Add what is looked at."""
     group.add_argument(
         "--roi",
-        type=_roi,
+        type=fit_values.roi,
         metavar="X,Y,W,H",
         help="look at this region alone, in pixels (default: the whole image)",
     )
@@ -190,13 +213,13 @@ def _add_frame(group: "argparse._ArgumentGroup") -> None:
     )
     group.add_argument(
         "--tiles",
-        type=_tiles,
+        type=fit_values.tiles,
         metavar="SIDE[,OVERLAP]",
         help="for fine defects in large images: look tile by tile; a defect up to OVERLAP is whole in one of them (512,64 suits most)",
     )
     group.add_argument(
         "--align",
-        type=_align,
+        type=fit_values.align,
         metavar="PIXELS,DEGREES",
         help="turn and shift each part to the pose of the reference; one farther from it is rejected (FRAME_BAD)",
     )
@@ -213,51 +236,3 @@ def _add_frame(group: "argparse._ArgumentGroup") -> None:
         metavar="N",
         help="depth of images that are stored in 16 bits (default: what they use)",
     )
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected pixels as in 256 or 160,384, got {text!r}") from error
-
-
-def _numbers(text: str, count: int, example: str) -> list[float]:
-    try:
-        found = [float(part) for part in text.split(",")]
-        if len(found) == count and all(map(math.isfinite, found)):
-            return found
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"expected {count} numbers as in {example}, got {text!r}")
-
-
-def _roi(text: str) -> tuple[int, int, int, int]:
-    x, y, width, height = (round(number) for number in _numbers(text, 4, "100,50,640,480"))
-    if min(x, y) < 0 or min(width, height) < 1:
-        raise argparse.ArgumentTypeError(f"expected a region as in 100,50,640,480, got {text!r}")
-    return x, y, width, height
-
-
-def _tiles(text: str) -> tuple[int, int]:
-    side, overlap = (round(number) for number in _numbers(text if "," in text else f"{text},64", 2, "512,64"))
-    return side, overlap
-
-
-def _align(text: str) -> tuple[float, float]:
-    pixels, degrees = _numbers(text.replace("px", "").replace("deg", ""), 2, "20,5")
-    return pixels, degrees
-
-
-def _taps(text: str) -> tuple[tuple[str, ...], ...]:
-    taps = tuple(tuple(name.strip() for name in branch.split(",")) for branch in text.split("/"))
-    if not all(name for branch in taps for name in branch):
-        raise argparse.ArgumentTypeError(f"expected names of taps as in 7,10,14, got {text!r}")
-    return taps
-
-
-def _pooling(text: str) -> float:
-    try:
-        return MAXIMUM if text == "max" else float(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected max or an exponent as in 8, got {text!r}") from error

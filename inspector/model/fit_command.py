@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inspector.errors import ModelError
 from inspector.model.console import add_json, check_json, progress_bars, show_table, tell, write_json
-from inspector.model.fit_arguments import add_arguments, options_of, tune_within_ms
+from inspector.model.fit_arguments import add_arguments, grow_options, options_of, tune_within_ms
 from inspector.model.tune_table import show_tuning
 from inspector.model.wording import counted
 
@@ -23,34 +24,51 @@ def add(fit: argparse.ArgumentParser) -> None:
 
 
 def run_fit(args: argparse.Namespace) -> int:
-    """Fit, show what came of it, and what the threshold is worth."""
+    """Fit, or let a bank grow, show what came of it, and what the threshold is worth."""
+    check_json(args.json)
+    result = _fitted(args) if args.add is None else _grown(args)
+    if result.tuning is not None:
+        show_tuning(result.tuning)
+    _show_fit(result)
+    write_json(args.json, result.as_json())
+    return 0
+
+
+def _fitted(args: argparse.Namespace) -> "FitResult":
     from inspector.model.checkpoint import unfinished
     from inspector.model.fit import fit, stages
 
-    options = options_of(args)
-    check_json(args.json)
+    if args.pack is not None:
+        raise ModelError(
+            f"expected --add DIR beside --pack {args.pack}, there is --good; --out names a new pack"
+        )
+    options, within_ms = options_of(args), tune_within_ms(args)
     out = args.out or Path("models") / args.good.resolve().name
+    plan = stages(options.method, defects=args.defects is not None)
     try:
-        with progress_bars(stages(options.method, defects=args.defects is not None)) as progress:
-            result = fit(
+        with progress_bars(plan) as progress:
+            return fit(
                 args.good,
                 out,
                 options,
                 progress,
                 defects=args.defects,
                 defect_masks=args.defect_masks,
-                tune_within_ms=tune_within_ms(args),
+                tune_within_ms=within_ms,
                 tell=tell,
             )
     except KeyboardInterrupt:
         if unfinished(out).exists():
             tell(f"{unfinished(out)} has what is done so far: the same command goes on from there")
         raise
-    if result.tuning is not None:
-        show_tuning(result.tuning)
-    _show_fit(result)
-    write_json(args.json, result.as_json())
-    return 0
+
+
+def _grown(args: argparse.Namespace) -> "FitResult":
+    from inspector.model.grow import STAGES, grow
+
+    old, out, wanted = grow_options(args)
+    with progress_bars(STAGES) as progress:
+        return grow(args.add, old, out, progress, **wanted)
 
 
 def _show_fit(result: "FitResult") -> None:

@@ -61,6 +61,12 @@ def choose_folds(batches: Batches, rng: np.random.Generator) -> Folds:
     return _without_copies(fold_of, family_of)
 
 
+def hold_out_families(batches: Batches) -> Folds:
+    """Hold out whole families, however few images there are: of a single one nothing is left."""
+    fold_of = balance(np.bincount(batches.family_of), FOLDS)[batches.family_of]
+    return _without_copies(fold_of, batches.family_of)
+
+
 def _judged(sizes: NDArray[np.int64], total: int) -> bool:
     """Say whether a model is left with something when the largest is held out."""
     return len(sizes) > 1 and total - int(sizes.max()) >= max(2 * LEAST, total // 10)

@@ -136,6 +136,15 @@ class ImportedModel:
     def known_facts(self, without: float, threshold: float) -> None:
         """Return nothing: it knows no defects."""
 
+    def completed(self, progress: Progress) -> "ImportedModel":
+        """Return it as it is: nothing is fitted."""
+        del progress
+        return self
+
+    def files(self) -> dict[str, bytes]:
+        """Return nothing: it has no bank to grow."""
+        return {}
+
     def fused(self, exposure: Exposure, progress: Progress) -> tuple[onnx.ModelProto, int]:
         """Return the graph that decides, and 0: it keeps nothing of the good parts."""
         counter(progress, MODEL, 1)(1)

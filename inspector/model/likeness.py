@@ -119,13 +119,13 @@ def _linked(vectors: NDArray[np.float32], least: float) -> NDArray[np.int64]:
     return group
 
 
-def copies(new: NDArray[np.uint8], fitted: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which of `new` (n, SIDE, SIDE) are near-copies of a fitted thumbnail (m, SIDE, SIDE), bool (n,)."""
+def copies(new: NDArray[np.uint8], fitted: NDArray[np.uint8], least: float = COPY) -> NDArray[np.bool_]:
+    """Return which of `new` (n, SIDE, SIDE) are near-copies of a fitted thumbnail (m, SIDE, SIDE), bool (n,): more alike than `least`."""
     likeness = Likeness.of(fitted)
     known, vectors = likeness.vectors(fitted), likeness.vectors(new)
     found = np.empty(len(new), np.bool_)
     for start in range(0, len(new), 1024):
-        found[start : start + 1024] = (vectors[start : start + 1024] @ known.T > COPY).any(axis=1)
+        found[start : start + 1024] = (vectors[start : start + 1024] @ known.T > least).any(axis=1)
     return found
 
 

@@ -6,7 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # Plain names only, at most one folder deep: a manifest must not reach outside its pack.
-FileName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_-]+/)?[A-Za-z0-9_-]+\.(onnx|json|png)$")]
+FileName = Annotated[
+    str, StringConstraints(pattern=r"^([A-Za-z0-9_-]+/)?[A-Za-z0-9_-]+\.(onnx|json|npz|png)$")
+]
 Rate = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -186,6 +188,15 @@ class Reference(_Strict):
     score: float
 
 
+class Grown(_Strict):
+    """What the bank grew from, last: that model and its threshold; how many images and entries were added. See grow.py."""
+
+    model_hash: Sha256
+    threshold: Annotated[float, Field(gt=0)]
+    images: Annotated[int, Field(ge=1)]
+    entries: Annotated[int, Field(ge=0)]
+
+
 class Manifest(_Strict):
     """What a pack says about itself. `model_hash` is the SHA-256 of all the rest, and so of every file."""
 
@@ -206,6 +217,7 @@ class Manifest(_Strict):
     held_out: HeldOut
     defects: KnownDefects | None = None
     tuning: TuningRecord | None = None
+    grown: Grown | None = None
     images: Annotated[int, Field(ge=1)]
     seed: int
     warnings: tuple[str, ...]

@@ -2,6 +2,7 @@
 
     graph.onnx         what the engine compiles
     calibration.json   the score of each held-out good image, and which batch it was of
+    fitted.npz         what the graph was made of, where its bank can grow (fitted.py); only fitting reads it
     thumbnails.png     the good images, small, so that evaluating can tell copies of them
     mask.png           what of the frame is ignored, black, where a mask was given: the graph knows it, this is for people
     pose.png           the reference that parts are aligned to, scaled down, where they are; pose_watched.png, what of it is compared

@@ -15,6 +15,7 @@ from inspector.model.collect import collect
 from inspector.model.defects import DefectImages
 from inspector.model.detector import fit_detector
 from inspector.model.evidence import ground
+from inspector.model.fitted import FITTED, to_file
 from inspector.model.folds import Folds
 from inspector.model.framing import Framing
 from inspector.model.graph import fused_graph
@@ -117,15 +118,26 @@ class PatchModel:
             detector = replace(detector, evidence=evidence)
         return fused_graph(self.spec, detector)
 
+    def completed(self, progress: Progress) -> "PatchModel":
+        """Return the model with the detector of all good images, and what is known of defects in it."""
+        return replace(self, whole=self._whole(progress))
+
     def fused(self, exposure: Exposure, progress: Progress) -> tuple[onnx.ModelProto, int]:
         """Return the graph fitted on all good images, and how much it keeps of them."""
+        detector = self._whole(progress)
+        return fused_graph(self.spec, detector, exposure), detector.size
+
+    def files(self) -> dict[str, bytes]:
+        """Return what the pack keeps so that the bank can grow, if there is one. After `completed`."""
+        content = None if self.whole is None else to_file(self.whole)
+        return {} if content is None else {FITTED: content}
+
+    def _whole(self, progress: Progress) -> Detector:
         detector = self.whole
         if detector is None:
             advance = counter(progress, MODEL, self._steps)
             detector = fit_detector(self.spec, self.method, self.collected.without(None), advance)
-        if self.known is not None:
-            detector = replace(detector, evidence=self.known.evidence)
-        return fused_graph(self.spec, detector, exposure), detector.size
+        return detector if self.known is None else replace(detector, evidence=self.known.evidence)
 
     def facts(self) -> dict[str, object]:
         """Return what the manifest says of it."""

@@ -33,10 +33,10 @@ def test_the_score_is_near_the_maximum_unless_it_is_to_be_that() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--roi", "0,0,nan,5"), "expected 4 numbers as in 100,50,640,480, got '0,0,nan,5'"),
+        (("--roi", "0,0,nan,5"), "expected a region of 4 numbers as in 100,50,640,480, got '0,0,nan,5'"),
         (("--tiles", "inf,64"), "expected 2 numbers as in 512,64, got 'inf,64'"),
         (("--align", "20"), "expected 2 numbers as in 20,5, got '20'"),
-        (("--roi", "0,0,0,5"), "expected a region as in 100,50,640,480"),
+        (("--roi", "0,0,0,5"), "expected a region of 4 numbers as in 100,50,640,480"),
         (("--taps", "4,,7"), "expected names of taps"),
     ],
 )

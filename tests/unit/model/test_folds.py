@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from inspector.errors import ImagesError
 from inspector.model.batches import Batches, Source
-from inspector.model.folds import Folds, choose_folds
+from inspector.model.folds import Folds, choose_folds, hold_out_families
 
 
 def batches(sizes: list[int], family_of: list[int] | None = None, source: Source = "folders") -> Batches:
@@ -108,3 +108,15 @@ def test_whatever_the_batches_no_copy_is_judged_by_who_saw_it(
     for fold in range(folds.count):
         assert folds.fitted_on(fold).any()
         assert (folds.fold_of == fold).any()
+
+
+def test_few_images_are_held_out_by_whole_families() -> None:
+    family_of = np.array([0, 0, 1, 2, 2, 2, 3, 4, 5, 6])
+    batches = Batches(np.zeros(10, np.int64), ("new",), family_of, "none")
+    folds = hold_out_families(batches)
+    assert folds.count == 5
+    for fold in range(folds.count):
+        judged = set(family_of[folds.fold_of == fold].tolist())
+        assert judged.isdisjoint(family_of[folds.fitted_on(fold)].tolist())
+    alone = hold_out_families(Batches(np.zeros(3, np.int64), ("new",), np.zeros(3, np.int64), "none"))
+    assert not alone.fitted_on(0).any()

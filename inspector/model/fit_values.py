@@ -1,0 +1,80 @@
+"""What the arguments of `inspector fit` may hold: text in, numbers or names out; anything else is told with an example."""
+
+import math
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeVar
+
+from inspector.model.options import MAXIMUM
+
+T = TypeVar("T")
+
+
+def _as(example: str) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
+    """Let a function of text that raises ValueError tell the user what was expected."""
+
+    def told(parse: Callable[[str], T]) -> Callable[[str], T]:
+        @wraps(parse)
+        def parsed(text: str) -> T:
+            try:
+                return parse(text)
+            except ValueError as error:
+                raise ArgumentTypeError(f"expected {example}, got {text!r}") from error
+
+        return parsed
+
+    return told
+
+
+@_as("pixels as in 256 or 160,384")
+def sizes(text: str) -> tuple[int, ...]:
+    """Return sides of squares."""
+    return tuple(int(part) for part in text.split(","))
+
+
+@_as("a region of 4 numbers as in 100,50,640,480")
+def roi(text: str) -> tuple[int, int, int, int]:
+    """Return x, y, width and height."""
+    x, y, width, height = (round(number) for number in _numbers(text, 4))
+    _require(min(x, y) >= 0 and min(width, height) >= 1)
+    return x, y, width, height
+
+
+@_as("2 numbers as in 512,64")
+def tiles(text: str) -> tuple[int, int]:
+    """Return side and overlap, which is 64 where there is but one number."""
+    side, overlap = (round(number) for number in _numbers(text if "," in text else f"{text},64", 2))
+    return side, overlap
+
+
+@_as("2 numbers as in 20,5")
+def align(text: str) -> tuple[float, float]:
+    """Return pixels and degrees."""
+    pixels, degrees = _numbers(text.replace("px", "").replace("deg", ""), 2)
+    return pixels, degrees
+
+
+@_as("names of taps as in 7,10,14")
+def taps(text: str) -> tuple[tuple[str, ...], ...]:
+    """Return the names of each branch."""
+    found = tuple(tuple(name.strip() for name in branch.split(",")) for branch in text.split("/"))
+    _require(all(name for branch in found for name in branch))
+    return found
+
+
+@_as("max or an exponent as in 8")
+def pooling(text: str) -> float:
+    """Return the exponent."""
+    return MAXIMUM if text == "max" else float(text)
+
+
+def _numbers(text: str, count: int) -> tuple[float, ...]:
+    found = tuple(float(part) for part in text.split(","))
+    _require(len(found) == count and all(map(math.isfinite, found)))
+    return found
+
+
+def _require(fits: bool) -> None:
+    if not fits:
+        raise ValueError("it does not fit")
