@@ -66,7 +66,7 @@ def add_search(nodes: Nodes, patches: str, square: str, extended: str, *, rows: 
     `square` [rows, 1] is |f|^2, `extended` [rows, d + 2] is (f, |f|^2, 1).
     """
     best = nodes.add("ArgMin", _add_minima(nodes, patches, square, blocks), axis=1, keepdims=0)
-    # Of a patch that is no number the best block may be any number: it must not be looked up outside of the bank.
+    # No engine promises which block it finds best for a patch that is no number: none may be looked up outside of the bank.
     last = nodes.constant("last", np.array([len(blocks.factors) - 1], np.int64))
     first = nodes.constant("first", np.array([0], np.int64))
     best = nodes.add("Max", nodes.add("Min", best, last), first)

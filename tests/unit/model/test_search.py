@@ -96,6 +96,18 @@ def test_the_bound_says_something() -> None:
     assert np.median(np.sqrt(most / least)) < 1.2
 
 
+@pytest.mark.parametrize("coded", ["patch", "entries"])
+def test_the_bound_counts_what_patch_and_entries_each_lose_to_their_codes(coded: str) -> None:
+    """Two entries are about equally far. Vectors of 1 and -1 lose nothing, so that only the other side can have them confused."""
+    rng = np.random.default_rng(10)
+    exact, rough = np.sign(rng.normal(size=(2, DEPTH))), rng.normal(size=(2, DEPTH))
+    patch, entries = (exact[0], rough) if coded == "patch" else (rough[0], exact)
+    lengths = np.linalg.norm(entries - patch, axis=1)
+    bank = Bank(entries.astype(np.float32), (lengths * [1, 0.9999]).astype(np.float32))
+    least, most = bounds(bank, patch[None].astype(np.float32))
+    assert (least.item(), most.item()) == (pytest.approx(1, rel=1e-6), pytest.approx(1 / 0.9999**2, rel=1e-6))
+
+
 @pytest.mark.parametrize(("entries", "patches"), [(1, 3), (15, 1), (4001, 40), (300, 2500)])
 def test_any_number_of_entries_and_patches_will_do(entries: int, patches: int) -> None:
     case = random_case(4, entries, patches)
