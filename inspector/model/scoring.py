@@ -4,7 +4,7 @@ import os
 import queue
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -54,7 +54,7 @@ def score_files(engine: Engine, paths: Iterable[Path], channels: int) -> Iterato
 
 def score_all(
     model: onnx.ModelProto, geometry: Geometry, paths: Sequence[Path], channels: int
-) -> Iterator[Score]:
+) -> Generator[Score]:
     """Yield the answer of a graph to each image file, in order, as score_files would: on all cores, the files read ahead."""
     cores = len(os.sched_getaffinity(0))
     count = max(1, min(_ENGINES, cores, len(paths) // _WORTH_ONE))
