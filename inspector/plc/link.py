@@ -123,8 +123,9 @@ class PlcLink(PlcThread):
             return
         flags = self._desk.flags()
         for slot, taken in list(self._unwritten.items()):
-            verdict, t_written_ns = self._withdrawn_if_late(taken), None
-            if self._still_matters(verdict):
+            now_ns = self._alive()  # one look for both: a PASS must be withdrawn, or written
+            verdict, t_written_ns = self._withdrawn_if_late(taken, now_ns), None
+            if self._still_matters(verdict, now_ns):
                 self._gate.take(verdict)
                 self._sent = self._unwritten[slot] = verdict
                 words = encode_result(verdict, flags)
@@ -134,19 +135,19 @@ class PlcLink(PlcThread):
             del self._unwritten[slot]
             self._desk.on_written(verdict, t_written_ns)
 
-    def _withdrawn_if_late(self, verdict: Verdict) -> Verdict:
+    def _withdrawn_if_late(self, verdict: Verdict, now_ns: int) -> Verdict:
         """Return the verdict, or the REJECT that it has become: a PASS after its time that the PLC cannot have yet."""
-        in_time = verdict.outcome is not Outcome.PASS or self._alive() < verdict.t_deadline_ns
+        in_time = verdict.outcome is not Outcome.PASS or now_ns < verdict.t_deadline_ns
         if in_time or verdict is self._sent:
             return verdict
         return self._desk.withdraw(verdict, Reason.LATE)
 
-    def _still_matters(self, verdict: Verdict) -> bool:
+    def _still_matters(self, verdict: Verdict, now_ns: int) -> bool:
         """Return whether the verdict may be written: no PASS after its time, and after an outage no part of long ago.
 
         The PLC counts on while we write: the slot of a part that is almost a round of slots old may be the next part's by then.
         """
-        if verdict.outcome is Outcome.PASS and self._alive() >= verdict.t_deadline_ns:
+        if verdict.outcome is Outcome.PASS and now_ns >= verdict.t_deadline_ns:
             return False
         too_old = range(max(2, self._map.slots * 3 // 4), PART_ID_MAX // 2)
         return part_distance(verdict.part_id, self._newest_part) not in too_old

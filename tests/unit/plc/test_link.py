@@ -5,6 +5,7 @@ import select
 import threading
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,28 @@ def test_a_verdict_stands_in_the_slot_of_its_part(plc: ScriptedPlc, desk: FakeDe
     assert t_written_ns is not None
     assert final.t_decided_ns < t_written_ns < clock.now_ns()
     assert len(desk.written) == 1
+
+
+def test_a_pass_whose_time_ends_while_it_is_looked_at_is_not_lost(
+    plc: ScriptedPlc, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    final = verdict(21)
+    looks = count(final.t_deadline_ns - 1)  # the second one is late
+    filed = threading.Event()
+
+    def alive() -> int:
+        taken = filed.is_set() and not desk._verdicts
+        return next(looks) if taken else clock.now_ns()
+
+    with linked(plc, desk) as link:
+        desk.wait_for(lambda: desk.ups == 1)
+        monkeypatch.setattr(link, "_alive", alive)
+        desk.file(final)
+        filed.set()
+        link.deliver()
+        desk.wait_for(lambda: len(desk.written) == 1)
+    assert desk.unwritten == []
+    assert plc.slot(21)[0] == 21
 
 
 def test_of_several_verdicts_for_one_slot_the_newest_is_written(plc: ScriptedPlc, desk: FakeDesk) -> None:
