@@ -96,6 +96,17 @@ class PrecisionEntry(_Strict):
     found: FoundAgreement | None
 
 
+class SearchEntry(_Strict):
+    """What searching a bank costs that is too large to be compared with entry by entry; see search_check.py.
+
+    By which share the distance of so many good `patches` came out too large at most, and could have come out; null of no patches.
+    """
+
+    patches: Annotated[int, Field(ge=0)]
+    largest_error: Annotated[float, Field(ge=0)] | None
+    bound: Annotated[float, Field(ge=0)] | None
+
+
 class BranchInput(_Strict):
     """One pass through the backbone: its input in pixels, and the taps that are compared."""
 
@@ -211,6 +222,7 @@ class Manifest(_Strict):
     pooling: Literal["max"] | float
     precision: PrecisionEntry | None = None
     bank: Annotated[int, Field(ge=0)]  # what the method keeps of the good parts: entries, directions
+    search: SearchEntry | None = None
     grey: tuple[float, float]  # mean grey level of the darkest and the brightest good image
     threshold: Annotated[float, Field(gt=0)]
     false_reject_rate: Rate

@@ -1,7 +1,7 @@
 """The model that is fitted here: patches of the good parts, by one of the methods."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from inspector.model.options import FitOptions, pooling_name
 from inspector.model.progress import FEATURES, HELD_OUT, MODEL, Advance, Progress, counter
 from inspector.model.score_nodes import Exposure
 from inspector.model.scoring import score_all
+from inspector.model.search_check import check_search
 from inspector.model.settling import Shown
 from inspector.model.spec import ModelSpec, model_spec
 from inspector.model.training import Collected
@@ -140,8 +141,10 @@ class PatchModel:
         return detector if self.known is None else replace(detector, evidence=self.known.evidence)
 
     def facts(self) -> dict[str, object]:
-        """Return what the manifest says of it."""
+        """Return what the manifest says of it. After `completed`; takes seconds where a large bank is searched."""
         backbone = self.spec.backbone
+        whole = self.whole
+        searched = None if whole is None else check_search(whole.heads, self.collected.without(None))
         return {
             "backbone": {"name": backbone.name, "sha256": backbone.sha256},
             "branches": [
@@ -154,6 +157,7 @@ class PatchModel:
             ],
             "pooling": pooling_name(self.spec.pooling),
             "precision": self.precision and self.precision.facts(),
+            "search": searched and asdict(searched),
         }
 
     @property

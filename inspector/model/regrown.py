@@ -26,6 +26,7 @@ from inspector.model.options import BACKBONES, MAXIMUM
 from inspector.model.pack import CALIBRATION, GRAPH, THUMBNAILS, Pack, save_pack
 from inspector.model.score_nodes import Exposure
 from inspector.model.scoring import compiled
+from inspector.model.search_check import unchecked
 from inspector.model.selftest import require_agreement
 from inspector.model.spec import ModelSpec, model_spec
 from inspector.model.tiling import Tile
@@ -111,10 +112,12 @@ def write_grown(out: Path, before: Pack, grown: Grown) -> Pack:
     manifest = before.manifest
     references = _rescored(before, grown.graph)
     added = grown.added
+    searched = unchecked(grown.detector.heads)
     said = manifest.model_dump(mode="json", exclude={"format", "files", "model_hash"})
     said |= {
         "created": utc_label(),
         "bank": grown.detector.size,
+        "search": searched and asdict(searched),
         "grey": (grown.exposure.darkest, grown.exposure.brightest),
         "threshold": grown.threshold.value,
         "false_reject_rate": grown.rate,

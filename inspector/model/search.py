@@ -83,7 +83,7 @@ def bounds(bank: Bank, patches: NDArray[np.float32]) -> tuple[NDArray[np.float64
     entry b' that the codes stand for. An entry may be taken for the nearest where that closes the gap between the two.
     """
     pairs = [_bounds(bank, patches[start : start + _CHUNK]) for start in range(0, len(patches), _CHUNK)]
-    least, most = zip(*pairs, strict=True)
+    least, most = zip(*pairs, strict=True) if pairs else ((np.empty(0),), (np.empty(0),))
     return np.concatenate(least), np.concatenate(most)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 import onnx
@@ -23,30 +24,30 @@ _LEAST = (
 
 @dataclass(frozen=True, slots=True)
 class SearchChecked:
-    """Of so many good `patches` that are no entries: by which share of it a distance was found too large at most.
+    """Of so many good `patches` that are no entries: by which share of it a distance was found too large at most. None is too small.
 
-    `bound`: by which share int8 could have made it too large, whatever its roundings do together. 0 of no patches. Too small is none.
+    `bound`: by which share int8 could have made one too large, whatever its roundings do together. Both None of no patches.
     """
 
     patches: int
-    largest_error: float
-    bound: float
+    largest_error: float | None
+    bound: float | None
 
 
 def check_search(heads: Iterable[Head], trainings: Iterable[Training]) -> SearchChecked | None:
     """Return what the search in these heads' banks costs, None where none is searched. Takes seconds."""
-    checked = [
-        _check(head, training)
-        for head, training in zip(heads, trainings, strict=True)
-        if isinstance(head, NearestHead) and head.searched
-    ]
+    checked = [_check(head, of) for head, of in zip(heads, trainings, strict=True) if _searched(head)]
     if not checked:
         return None
-    return SearchChecked(
-        sum(each.patches for each in checked),
-        max(each.largest_error for each in checked),
-        max(each.bound for each in checked),
-    )
+    errors, highest = (np.concatenate(each) for each in zip(*checked, strict=True))
+    if not len(errors):
+        return SearchChecked(0, None, None)
+    return SearchChecked(len(errors), max(0.0, float(errors.max())), float(highest.max()))
+
+
+def unchecked(heads: Iterable[Head]) -> SearchChecked | None:
+    """Return what is said where no good patches are at hand: that none were looked at; None where no bank is searched."""
+    return SearchChecked(0, None, None) if any(_searched(head) for head in heads) else None
 
 
 def search_graph(bank: Bank, rows: int) -> onnx.ModelProto:
@@ -66,14 +67,15 @@ def search(bank: Bank, patches: NDArray[np.float32]) -> NDArray[np.float64]:
         return engine.score(patches).heatmap.astype(np.float64).reshape(-1)
 
 
-def _check(head: NearestHead, training: Training) -> SearchChecked:
-    rng = np.random.default_rng(0)
-    some = rng.permutation(len(training.candidates))[: 2 * _PATCHES]
+def _searched(head: Head) -> TypeGuard[NearestHead]:
+    return isinstance(head, NearestHead) and head.searched
+
+
+def _check(head: NearestHead, training: Training) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the error of each patch, and the bound on it."""
+    some = np.random.default_rng(0).permutation(len(training.candidates))[: 2 * _PATCHES]
     patches = head.whitening.apply(training.candidates[np.sort(some)])
     found = search(head.bank, patches)
     apart = np.flatnonzero(found > _LEAST**2)[:_PATCHES]
-    if not len(apart):
-        return SearchChecked(0, 0.0, 0.0)
     least, most = bounds(head.bank, patches[apart])
-    error = np.sqrt(found[apart] / least) - 1
-    return SearchChecked(len(apart), max(0.0, float(error.max())), float(np.sqrt(most / least).max()) - 1)
+    return np.sqrt(found[apart] / least) - 1, np.sqrt(most / least) - 1

@@ -1,5 +1,6 @@
 """Held out means held out: nothing of a fold reaches the model that judges it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,9 @@ from inspector.model.folds import Folds
 from inspector.model.graph import fused_graph
 from inspector.model.images import read_image
 from inspector.model.lite import lite0
-from inspector.model.methods.base import method_named
+from inspector.model.manifest import SearchEntry
+from inspector.model.methods.base import Detector, method_named
+from inspector.model.methods.nearest import NearestHead
 from inspector.model.patches import PatchModel, fit_patches
 from inspector.model.progress import silent, uncounted
 from inspector.model.score_nodes import Exposure
@@ -76,3 +79,17 @@ def test_an_image_is_judged_by_a_model_that_never_saw_its_fold(spec: ModelSpec, 
 def test_mean_grey_levels_come_with_the_features(paths: list[Path]) -> None:
     expected = [read_image(path, 1).mean() for path in paths]
     np.testing.assert_allclose(fitted(ONE_SCALE, paths, FOLD_OF).grey, expected, rtol=1e-5)
+
+
+def test_the_manifest_says_what_searching_the_bank_costs(paths: list[Path]) -> None:
+    model = fitted(ONE_SCALE, paths, FOLD_OF).completed(silent)
+    assert model.whole is not None
+    assert model.facts()["search"] is None
+    (head,) = model.whole.heads
+    assert isinstance(head, NearestHead)
+    searched = replace(model, whole=Detector((replace(head, searched_from=0),)))
+    entry = SearchEntry.model_validate(searched.facts()["search"])
+    assert entry.patches > 0
+    assert entry.largest_error is not None
+    assert entry.bound is not None
+    assert entry.largest_error <= entry.bound

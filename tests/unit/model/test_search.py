@@ -16,7 +16,7 @@ from inspector.model.methods.base import Detector
 from inspector.model.methods.nearest import NearestHead
 from inspector.model.scoring import compiled_head
 from inspector.model.search import bounds
-from inspector.model.search_check import check_search
+from inspector.model.search_check import SearchChecked, check_search, unchecked
 from inspector.model.spec import Branch, ModelSpec
 from inspector.model.training import Training
 from inspector.model.whitening import Moments, Whitening
@@ -105,7 +105,8 @@ def test_the_bound_counts_what_patch_and_entries_each_lose_to_their_codes(coded:
     lengths = np.linalg.norm(entries - patch, axis=1)
     bank = Bank(entries.astype(np.float32), (lengths * [1, 0.9999]).astype(np.float32))
     least, most = bounds(bank, patch[None].astype(np.float32))
-    assert (least.item(), most.item()) == (pytest.approx(1, rel=1e-6), pytest.approx(1 / 0.9999**2, rel=1e-6))
+    assert least.item() == pytest.approx(1, rel=1e-6)
+    assert most.item() == pytest.approx(1 / 0.9999**2, rel=1e-6)
 
 
 @pytest.mark.parametrize(("entries", "patches"), [(1, 3), (15, 1), (4001, 40), (300, 2500)])
@@ -183,8 +184,10 @@ def test_what_the_search_costs_is_found_on_patches_that_are_no_entries() -> None
     checked = check_search([head], [training_of(both)])
     assert checked is not None
     assert checked.patches == CELLS
-    assert 0 <= checked.largest_error <= checked.bound < 1
+    assert checked.largest_error is not None
+    assert checked.bound is not None
+    assert 0 < checked.largest_error <= checked.bound < 1
     known = check_search([head], [training_of(case.bank.entries[:300])])
-    assert known is not None
-    assert (known.patches, known.largest_error) == (0, 0)
-    assert check_search([replace(head, searched_from=5001)], [training_of(both)]) is None
+    assert known == unchecked([head]) == SearchChecked(0, None, None)
+    every = replace(head, searched_from=5001)
+    assert check_search([every], [training_of(both)]) is unchecked([every]) is None
