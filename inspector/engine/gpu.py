@@ -64,7 +64,7 @@ class Gpu:
         """Take the GPU. Raises EngineError where it is not to be had."""
         self.cuda = cuda
         self.lost = False
-        self._timeout_ms = timeout_ms
+        self.timeout_ms = timeout_ms  # of a wait
         self._clock = SystemClock()
         try:
             device = cuda.Device(0)
@@ -117,12 +117,12 @@ class Gpu:
         In `current`. Raises EngineTimeoutError.
         """
         self._done.record(self.stream)
-        deadline_ns = self._clock.now_ns() + round(self._timeout_ms * NS_PER_MS)
+        deadline_ns = self._clock.now_ns() + round(self.timeout_ms * NS_PER_MS)
         while not self._done.query():
             if self._clock.now_ns() > deadline_ns:
                 self.lost = True
                 raise EngineTimeoutError(
-                    f"the GPU did not finish a frame in {self._timeout_ms:g} ms: restart the station; dmesg tells of Xid errors"
+                    f"the GPU did not finish a frame in {self.timeout_ms:g} ms: restart the station; dmesg tells of Xid errors"
                 )
             sleep_ms(0)  # lets other threads have the interpreter
 

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 # RTX compiles kernels on the first runs, and the clocks of an idle GPU need some to come up.
 _WARM_UP_RUNS = 20
+_WARM_UP_LIMIT_MS = 60_000.0
 _NAN = 0x7FC00000
 
 
@@ -89,10 +90,15 @@ class TensorRTEngine:
         self._check_usable()
         image = self._host["image"]
         image[...] = np.arange(image.size, dtype=np.uint32).astype(np.uint8).reshape(image.shape)
-        for _ in range(_WARM_UP_RUNS):
+        usual_ms = self.gpu.timeout_ms
+        self.gpu.timeout_ms = max(usual_ms, _WARM_UP_LIMIT_MS)
+        try:
+            for _ in range(_WARM_UP_RUNS):
+                self._run(self._upload_prepared)
+            self._capture()
             self._run(self._upload_prepared)
-        self._capture()
-        self._run(self._upload_prepared)
+        finally:
+            self.gpu.timeout_ms = usual_ms
 
     def keep_warm(self) -> None:
         """Run once over what is there and look at nothing, so that the clocks stay up and the next frame finds all in place."""

@@ -1,6 +1,7 @@
 """`inspector build` on a real pack: half precision is settled by scores, and plans for GPUs that are not there are really built."""
 
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from inspector import recipes
 from inspector.cli import main
 from inspector.engine import half
 from inspector.engine.base import Engine, open_engine
+from inspector.engine.openvino import core
 from inspector.engine.plan import Precision, plan_folder, read_precision, sha256
 from inspector.engine.preprocess import Geometry
 from inspector.errors import DisagreementError, EngineUnavailableError
@@ -21,6 +23,7 @@ from inspector.model import precision
 from inspector.model.pack import Pack, load_pack
 from inspector.model.precision import HALF_BOUND, settle, settled
 from tests.support.plates import part
+from tests.unit.engine.gpu_standin import StandInGpu, kernel_for
 
 
 @pytest.fixture
@@ -182,3 +185,52 @@ def test_float32_that_disagrees_is_refused(loaded: Pack, monkeypatch: pytest.Mon
     with pytest.raises(DisagreementError, match="other scores"):
         recipes.open_unchanged("openvino", loaded)
     assert kept(loaded) is None
+
+
+def test_a_station_with_a_gpu_takes_it_by_itself_and_builds_what_is_missing(
+    loaded: Pack, rtx: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The whole way at a start, with the real builder, and a stand-in for the GPU that has OpenVINO evaluate the pack's graph."""
+    gpu = StandInGpu(loaded.graph, rtx)
+    compiled = core().compile_model(str(loaded.graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    names = [output.name for output in onnx.load(str(loaded.graph), load_external_data=False).graph.output]
+    gpu.evaluate = lambda image: [compiled({"image": image})[name] for name in names]
+    for module in ("gpu", "tensorrt"):
+        monkeypatch.setattr(f"inspector.engine.{module}.require_device", lambda: (gpu.trt, gpu.cuda))
+    monkeypatch.setattr("inspector.engine.raw_frames.kernel_for", kernel_for)
+    with caplog.at_level(logging.INFO):
+        engine = recipes.open_unchanged("auto", loaded)
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("inspector.")]
+    assert engine.name == "tensorrt"
+    engine.close()
+    for event in (
+        "precision_settled",
+        "plan_building",
+        "plan_progress",
+        "plan_built",
+        "engine_chosen",
+        "engine_agrees",
+    ):
+        assert event in told
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        recipes.open_unchanged("auto", loaded).close()
+    assert not {"precision_settled", "plan_building"} & {record.getMessage() for record in caplog.records}
+
+
+def test_a_station_without_a_gpu_takes_the_cpu_and_one_line_says_why(
+    loaded: Pack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse() -> None:
+        raise EngineUnavailableError("no libcuda.so.1 (install the NVIDIA driver)")
+
+    for module in ("gpu", "tensorrt"):
+        monkeypatch.setattr(f"inspector.engine.{module}.require_device", refuse)
+    with caplog.at_level(logging.INFO):
+        engine = recipes.open_unchanged("auto", loaded)
+    engine.close()
+    [chosen] = [record for record in caplog.records if record.getMessage() == "engine_chosen"]
+    assert chosen.__dict__["engine"] == engine.name == "openvino"
+    assert chosen.__dict__["why"].startswith(
+        "tensorrt not usable: no libcuda.so.1 (install the NVIDIA driver)"
+    )

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from inspector.errors import InspectorError
+from inspector.errors import EngineUnavailableError, InspectorError
 
 Status = Literal["ran", "only built", "not run", "failed"]
 
@@ -22,10 +22,15 @@ class Outcome:
 
 
 def attempt(part: str, work: Callable[[Outcome], None]) -> Outcome:
-    """Return what became of `work`, which fills its outcome in. An error is an outcome too, so that the other parts still run."""
+    """Return what became of `work`, which fills its outcome in. An error is an outcome too, so that the other parts still run.
+
+    What this machine lacks something for (EngineUnavailableError) was not run; anything else that is raised is a failure.
+    """
     outcome = Outcome(part)
     try:
         work(outcome)
+    except EngineUnavailableError as error:
+        outcome.status, outcome.why = "not run", str(error)
     except InspectorError as error:
         outcome.status, outcome.why = "failed", f"{error.code}: {error}"
     except Exception as error:  # noqa: BLE001 - this tool is to find out what goes wrong

@@ -90,6 +90,12 @@ def test_each_way_of_changing_the_size(size: tuple[int, int], to: tuple[int, int
         )
 
 
+def test_the_fixed_point_of_the_cpu_path_is_followed_to_the_bit_but_for_ties() -> None:
+    """With shares that are not rounded as OpenCV rounds them, one pixel in six is another one."""
+    image, geometry = np.random.default_rng(2).integers(0, 256, (283, 299), np.uint8), Geometry(1, 241, 256)
+    assert (by_kernel(image, geometry) != to_input(image, geometry)).mean() < 1e-3
+
+
 @pytest.mark.parametrize("value", [0, 1, 127, 128, 254, 255])
 def test_a_flat_frame_stays_at_its_level(value: int) -> None:
     image = np.full((61, 97), value, np.uint8)

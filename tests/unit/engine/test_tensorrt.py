@@ -303,6 +303,19 @@ def test_the_wait_is_a_poll_with_an_end(graph: Path, gpu: StandInGpu) -> None:
     assert gpu.queries > 1
 
 
+def test_the_first_runs_may_take_longer_than_a_frame(graph: Path, gpu: StandInGpu) -> None:
+    """Kernels are compiled then; a frame's limit would take that for a hang."""
+    engine = TensorRTEngine(graph, GEOMETRY, timeout_ms=500)
+    limits: list[float] = []
+    engine.mark = lambda _step: limits.append(engine.gpu.timeout_ms)
+    engine.warm_up()
+    assert set(limits) == {60_000.0}
+    limits.clear()
+    engine.score(IMAGE)
+    assert set(limits) == {500}
+    engine.close()
+
+
 # -- CUDA graphs -----------------------------------------------------------------------------------
 
 
