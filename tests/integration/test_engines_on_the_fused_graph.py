@@ -94,6 +94,28 @@ def test_every_method_becomes_a_plan_and_a_score(method: str, rtx: Any, tmp_path
     engine.close()
 
 
+def test_a_large_bank_becomes_a_plan_and_the_score_of_comparing_all_of_it(rtx: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    white = whitening(Moments.of(rng.normal(size=(1000, DEPTH)).astype(np.float32)))
+    head = NearestHead(
+        white, Bank(rng.normal(size=(4500, DEPTH)).astype(np.float32), np.ones(4500, np.float32))
+    )
+    assert head.searched
+    answers = []
+    for each in (head, replace(head, searched_from=4501)):
+        path = tmp_path / f"{each.searched}.onnx"
+        path.write_bytes(fused_graph(SPEC, Detector((each,))).SerializeToString())
+        engine = open_engine("openvino", path, GEOMETRY)
+        answers.append(engine.score(IMAGE))
+        engine.close()
+    searched, exact = answers
+    assert searched.value == pytest.approx(exact.value, rel=1e-3)
+    np.testing.assert_allclose(searched.heatmap, exact.heatmap, rtol=1e-2)
+    path = tmp_path / "True.onnx"
+    plan = build_plan(rtx, path, path.read_bytes(), "sm86")
+    assert plan.outputs == {"score": ("float32", (1,)), "heatmap": ("float32", (1, 4, 6))}
+
+
 def test_two_scales_become_a_plan(rtx: Any, tmp_path: Path) -> None:
     spec = model_spec(lite0(), 1, [(64, 96), (96, 128)])
     rng = np.random.default_rng(6)
