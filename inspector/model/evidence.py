@@ -71,6 +71,29 @@ def ground(moments: Moments) -> Ground:
     return Ground(white, projection.T @ covariance @ projection)
 
 
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What examples of one class add up to in one branch's whitened space, each counting alike; those of a union are their sum.
+
+    `outer` float64 (depth, depth) and `total` float64 (depth,): sums of the examples' mean outer product and mean patch. `count` of them.
+    """
+
+    outer: NDArray[np.float64]
+    total: NDArray[np.float64]
+    count: int
+
+    @classmethod
+    def of(cls, good: Ground, examples: Sequence[NDArray[np.float32]]) -> "Sums":
+        """Add up the patches (n, depth) of each example, all in one product: hundreds of small ones would wait for each other's threads."""
+        white = good.whitening.apply(np.concatenate(examples)).astype(np.float64)
+        shares = np.concatenate([np.full(len(example), 1 / len(example)) for example in examples])
+        weighted = white * shares[:, None]
+        return cls(weighted.T @ white, weighted.sum(axis=0), len(examples))
+
+    def __sub__(self, other: "Sums") -> "Sums":
+        return Sums(self.outer - other.outer, self.total - other.total, self.count - other.count)
+
+
 def fit_evidence(
     names: Sequence[str], grounds: Sequence[Ground], examples: Sequence[Sequence[Patches]]
 ) -> Evidence:
@@ -78,11 +101,19 @@ def fit_evidence(
 
     Each example counts alike, however many patches of it are defective. Several branches are averaged.
     """
+    sums = [
+        [Sums.of(good, [example[branch] for example in of_class]) for of_class in examples]
+        for branch, good in enumerate(grounds)
+    ]
+    return evidence_of(names, grounds, sums)
+
+
+def evidence_of(names: Sequence[str], grounds: Sequence[Ground], sums: Sequence[Sequence[Sums]]) -> Evidence:
+    """Return the evidence for the classes `names` of whose examples each branch has the sums."""
     kernels, offsets = [], []
     mean, deviation = np.zeros(len(names)), np.zeros(len(names))
-    for branch, good in enumerate(grounds):
-        white = [[good.whitening.apply(example[branch]) for example in of_class] for of_class in examples]
-        directions, ratio, spread = _discriminant(good.covariance, white)
+    for good, of_branch in zip(grounds, sums, strict=True):
+        directions, ratio, spread = _discriminant(good.covariance, of_branch)
         kernels.append(good.whitening.projection @ directions)
         offsets.append(-good.whitening.mean @ kernels[-1])
         mean += ratio / len(grounds)
@@ -98,30 +129,16 @@ def fit_evidence(
 
 
 def _discriminant(
-    covariance: NDArray[np.float64], examples: Sequence[Sequence[NDArray[np.float32]]]
+    covariance: NDArray[np.float64], classes: Sequence[Sums]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return, in whitened space, where good patches have mean 0: directions (depth, k), and mean and deviation of the log ratio on them."""
-    centres = np.stack(
-        [
-            np.mean([example.mean(axis=0, dtype=np.float64) for example in of_class], axis=0)
-            for of_class in examples
-        ]
-    )
-    within = np.mean(
-        [_scatter(of_class, centre) for of_class, centre in zip(examples, centres, strict=True)], axis=0
-    )
+    centres = np.stack([sums.total / sums.count for sums in classes])
+    within = np.zeros_like(covariance)
+    for sums, centre in zip(classes, centres, strict=True):
+        within += (sums.outer / sums.count - np.outer(centre, centre)) / len(classes)
     pooled = (1 - _WITHIN_DEFECTS) * covariance + _WITHIN_DEFECTS * within
     equal = np.trace(pooled) / len(pooled) * np.eye(len(pooled))
     directions = np.linalg.solve((1 - _SHRINKAGE) * pooled + _SHRINKAGE * equal, centres.T)
     mean = -0.5 * (centres.T * directions).sum(axis=0)
     variance = (directions * (covariance @ directions)).sum(axis=0)
     return directions, mean, np.sqrt(np.maximum(variance, 1e-12))
-
-
-def _scatter(examples: Sequence[NDArray[np.float32]], centre: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean outer product of the patches' distances from `centre`, each example counting alike."""
-    total = np.zeros((len(centre), len(centre)))
-    for example in examples:
-        apart = example - centre
-        total += apart.T @ apart / (len(example) * len(examples))
-    return total

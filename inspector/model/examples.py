@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inspector.engine.base import Engine, Score
 from inspector.engine.place import Affine, compose, stretch
 from inspector.model.defects import DefectImages, Example, read_mask
-from inspector.model.evidence import Evidence, Ground, Patches, fit_evidence
+from inspector.model.evidence import Evidence, Ground, Patches, Sums, evidence_of
 from inspector.model.graph import evidence_graph, head_graph, split_features
 from inspector.model.images import read_image
 from inspector.model.likeness import families, thumbnail
@@ -46,14 +46,27 @@ class Looked:
     kinds: NDArray[np.int64]
     family_of: NDArray[np.int64]
 
-    def fit(self, grounds: Sequence[Ground], without: NDArray[np.bool_] | None = None) -> Evidence:
-        """Return the evidence from all examples, or all but those where `without` (m,) is true."""
-        used = np.ones(len(self.kinds), np.bool_) if without is None else ~without
-        by_class = [
-            [self.patches[index] for index in np.flatnonzero(used & (self.kinds == kind))]
-            for kind in range(len(self.names))
-        ]
-        return fit_evidence(self.names, grounds, by_class)
+    def fit(self, grounds: Sequence[Ground]) -> Evidence:
+        """Return the evidence from all examples."""
+        return evidence_of(self.names, grounds, self.sums(grounds))
+
+    def sums(self, grounds: Sequence[Ground]) -> list[list[Sums]]:
+        """Return what the examples of each class add up to in each branch."""
+        kinds = [self.kinds == kind for kind in range(len(self.names))]
+        return [[self._sum(good, branch, kind) for kind in kinds] for branch, good in enumerate(grounds)]
+
+    def fit_without(
+        self, out: NDArray[np.bool_], grounds: Sequence[Ground], sums: Sequence[Sequence[Sums]]
+    ) -> Evidence:
+        """Return the evidence from all examples but those where `out` (m,) is true, which are of one class. `sums` of all."""
+        kind = int(self.kinds[out][0])
+        left = [list(of_branch) for of_branch in sums]
+        for branch, good in enumerate(grounds):
+            left[branch][kind] -= self._sum(good, branch, out)
+        return evidence_of(self.names, grounds, left)
+
+    def _sum(self, good: Ground, branch: int, chosen: NDArray[np.bool_]) -> Sums:
+        return Sums.of(good, [self.patches[index][branch] for index in np.flatnonzero(chosen).tolist()])
 
     def left_out_with(self, index: int) -> NDArray[np.bool_]:
         """Return which examples a model may not see that judges example `index`: its family, itself only where no other would remain."""
@@ -146,10 +159,10 @@ def _held_out_planes(
     out: Sequence[NDArray[np.bool_]],
 ) -> Iterator[tuple[NDArray[np.float32], Score]]:
     """Yield each example's evidence [k, rows, columns] by a model without the examples in its entry of `out`, and its features."""
-    known = len(looked.names)
+    known, sums = len(looked.names), looked.sums(grounds)
     for start in range(0, len(examples), _AT_ONCE):
         some = range(start, min(start + _AT_ONCE, len(examples)))
-        models = _side_by_side([looked.fit(grounds, out[index]) for index in some])
+        models = _side_by_side([looked.fit_without(out[index], grounds, sums) for index in some])
         with compiled_head(evidence_graph(eye.spec, models)) as head:
             for place, features in enumerate(eye.features([examples[index] for index in some])):
                 planes = head.score(features.heatmap).heatmap.reshape(-1, known, *eye.spec.grid)

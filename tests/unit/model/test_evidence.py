@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inspector.engine.base import Score
 from inspector.model.bank import build_bank
-from inspector.model.evidence import Evidence, Settled, fit_evidence, ground
+from inspector.model.evidence import Evidence, Settled, Sums, evidence_of, fit_evidence, ground
 from inspector.model.graph import evidence_graph, features_graph, fused_graph, head_graph, split_features
 from inspector.model.lite import lite0
 from inspector.model.methods.base import Detector, Scale
@@ -201,3 +201,18 @@ def test_a_failing_lamp_still_rejects(images: list[NDArray[np.uint8]]) -> None:
     model = fused_graph(ONE, detector, Exposure(darkest=100, brightest=140, limit=9.0))
     with compiled(model, ONE.geometry) as engine:
         assert engine.score(np.zeros((64, 96), np.uint8)).value >= 9
+
+
+def test_taking_an_example_out_of_the_sums_is_fitting_on_the_others() -> None:
+    rng = np.random.default_rng(0)
+    good = ground(Moments.of(cloud(rng, 4000)))
+    dents = [(cloud(rng, count, (0, 0.6)),) for count in (6, 1, 9)]
+    rust = [(cloud(rng, 6, (1, 0.9)),) for _ in range(4)]
+    expected = fit_evidence(("dent", "rust"), [good], [dents[1:], rust])
+    sums = [Sums.of(good, [patches for (patches,) in of_class]) for of_class in (dents, rust)]
+    found = evidence_of(("dent", "rust"), [good], [[sums[0] - Sums.of(good, dents[0]), sums[1]]])
+    for name in ("mean", "deviation"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-5)
+    np.testing.assert_allclose(found.kernels[0], expected.kernels[0], rtol=1e-4, atol=1e-6)
+    everything = fit_evidence(("dent", "rust"), [good], [dents, rust])
+    assert not np.allclose(everything.mean, expected.mean, rtol=1e-3)
