@@ -22,6 +22,7 @@ from inspector.model.backbone import Backbone, open_backbone
 from inspector.model.bank import Bank
 from inspector.model.graph import features_graph, fused_graph, split_features
 from inspector.model.images import input_size, read_image
+from inspector.model.int8 import quantised
 from inspector.model.methods.base import Detector, Scale
 from inspector.model.methods.nearest import NearestHead
 from inspector.model.options import BACKBONES
@@ -76,6 +77,12 @@ class Candidates:
         return max(round(math.sqrt(each.height * each.width)) for each in self.pack.manifest.branches)
 
     @property
+    def shares(self) -> tuple[float, ...]:
+        """The sides of all branches over that of the largest."""
+        sides = (math.sqrt(each.height * each.width) for each in self.pack.manifest.branches)
+        return tuple(side / self.own_side for side in sides)
+
+    @property
     def own_bank(self) -> int:
         """Entries of the pack's bank, of one branch."""
         return self.pack.manifest.bank // len(self.pack.manifest.branches)
@@ -124,16 +131,19 @@ class Candidates:
         return pairs
 
     def _spec(self, side: int) -> ModelSpec:
-        """Return the pack's spec at another size: all branches larger or smaller in proportion."""
+        """Return the pack's spec at another size: all branches larger or smaller in proportion. In int8 where the pack is."""
         manifest, (width, height) = self.pack.manifest, self.pack.geometry.filled
-        sizes = [
-            input_size(width / height, round(math.sqrt(each.height * each.width) * side / self.own_side))
-            for each in manifest.branches
-        ]
+        sizes = [input_size(width / height, round(share * side)) for share in self.shares]
         taps = [each.taps for each in manifest.branches]
         if self._backbone is None:
             raise ModelError(f"{self.pack.path}: {self.refusal}; evaluate the pack instead")
-        return model_spec(self._backbone, manifest.input.channels, sizes, taps, _pooling(manifest.pooling))
+        spec = model_spec(self._backbone, manifest.input.channels, sizes, taps, _pooling(manifest.pooling))
+        precision = manifest.precision
+        return (
+            quantised(spec, self._inputs(spec))
+            if precision is not None and precision.taken == "int8"
+            else spec
+        )
 
     @cached_property
     def _backbone(self) -> Backbone | None:
@@ -158,6 +168,11 @@ class Candidates:
         files = (self.pack.path / reference.file for reference in self.pack.manifest.references)
         return [read_image(path, channels)[:height, :width] for path in files]
 
+    def _inputs(self, spec: ModelSpec) -> list[NDArray[np.uint8]]:
+        """Return the reference images as inputs of this spec's graph, uint8 [1, H, W, C]."""
+        shape = (1, spec.height, spec.width, spec.channels)
+        return [cv2.resize(image, (spec.width, spec.height)).reshape(shape) for image in self._references]
+
     def _detector(self, spec: ModelSpec, bank: int) -> Detector:
         heads = tuple(
             _head(features, branch, bank)
@@ -170,12 +185,8 @@ class Candidates:
         key = spec.height * spec.width
         if key in self._kept:
             return self._kept[key]
-        shape = (1, spec.height, spec.width, spec.channels)
         with compiled(features_graph(spec), Geometry(spec.channels, spec.height, spec.width)) as engine:
-            rows = [
-                engine.score_prepared(cv2.resize(image, (spec.width, spec.height)).reshape(shape)).heatmap
-                for image in self._references
-            ]
+            rows = [engine.score_prepared(image).heatmap for image in self._inputs(spec)]
         split = [split_features(spec, row) for row in rows]
         self._kept[key] = [np.concatenate(parts) for parts in zip(*split, strict=True)]
         return self._kept[key]

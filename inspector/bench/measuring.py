@@ -1,7 +1,7 @@
 """The measurement of `inspector bench`: first the pack as it is, on the way of a part, then other images and banks in its place."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from inspector.bench.candidates import BANKS, Candidates, Timed
 from inspector.bench.frames import CameraFrame, camera_frame
@@ -78,7 +78,7 @@ def measure(loaded: LoadedConfig, wanted: Wanted, progress: Progress) -> Page:
         frame,
         parts,
         Found.of([part.stages_ms for part in parts], answers),
-        Largest(candidates.own_side, candidates.own_bank),
+        Largest(candidates.own_side, candidates.own_bank, shares=candidates.shares),
     )
     if frame.assumed:
         page.notes.append(f"assumed: {frame.assumed}")
@@ -122,7 +122,7 @@ class _Search:
             self._page.notes.append(
                 "the time was up before all images and banks were tried: --seconds gives more"
             )
-        return Largest(own_side, own_bank, side, bank)
+        return replace(self._page.largest, side=side, bank=bank, cut=not self._in_time)
 
     def _largest(self, own: int, choices: Sequence[int], fits: Callable[[int], bool]) -> int | None:
         """Return the largest that fits: upwards from the pack's own where that fits, which is measured best, else downwards."""

@@ -117,12 +117,22 @@ def last_that(choices: Sequence[T], holds: Callable[[T], bool]) -> T | None:
 
 @dataclass(frozen=True, slots=True)
 class Largest:
-    """The pack's own image (side of a square of its area) and bank, and the largest of each that fit; None where none was found."""
+    """The pack's own image (side of a square of its area) and bank, and the largest of each that fit; None where none was found.
+
+    `shares`: the sides of the branches over that of the largest. `cut`: the time was up before all were tried.
+    """
 
     own_side: int
     own_bank: int
     side: int | None = None
     bank: int | None = None
+    shares: tuple[float, ...] = (1.0,)
+    cut: bool = False
+
+    @property
+    def sizes(self) -> str:
+        """The largest image as `inspector fit --size` takes it."""
+        return ",".join(str(round(share * (self.side or 0))) for share in self.shares)
 
 
 def advice(
@@ -155,7 +165,7 @@ def _of_the_model(budget: Budget, found: Found, largest: Largest) -> list[str]:
         )
     if not fits and largest.side is not None and largest.side < largest.own_side:
         said.append(
-            f"fit with smaller images: inspector fit --size {largest.side} (now {largest.own_side}), then evaluate again"
+            f"fit with smaller images: inspector fit --size {largest.sizes} (now {largest.own_side}), then evaluate again"
         )
     if not fits and largest.bank is not None and largest.bank < largest.own_bank:
         said.append(
@@ -167,8 +177,9 @@ def _of_the_model(budget: Budget, found: Found, largest: Largest) -> list[str]:
             "Mono8 instead of colour: cutting and scaling takes a large share"
         )
     if not fits:
-        until_ms, write_ms = found.needed
-        rest_ms = budget.needed_ms(max(0.0, until_ms - found.stages["scored"].p50), write_ms)
+        rest_ms = budget.needed_ms(
+            tail(found.stages["handed"]) + tail(found.stages["prepared"]), found.needed[1]
+        )
         said.append(
             "take a PC with more or faster cores, or a GPU: the engine uses all cores that it is given"
             if rest_ms <= budget.left_ms

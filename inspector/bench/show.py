@@ -53,6 +53,7 @@ def summary_of(page: Page) -> dict[str, object]:
         "parts_per_second": round(found.parts_per_second, 1),
         "largest_side": page.largest.side,
         "largest_bank": page.largest.bank,
+        "all_tried": not page.largest.cut,
         "notes": page.notes,
     }
 
@@ -132,6 +133,7 @@ def _largest(page: Page) -> Table:
     for name in ("", "now", "fits", "engine ms", "part ms"):
         table.add_column(name, justify="left" if not name else "right")
     own, bank = page.largest.own_side, page.largest.own_bank
+    more = " or more" if page.largest.cut else ""
     for kind, label, now, value in (
         ("image", f"image (--size) with a bank of {bank:,}", own, page.largest.side),
         ("bank", f"bank (--bank) with images of {own}", bank, page.largest.bank),
@@ -142,11 +144,11 @@ def _largest(page: Page) -> Table:
             if of in {kind, "own"}
         }
         if value is None or value not in tried:
-            table.add_row(label, f"{now:,}", "none" if tried else "not tried", "", "")
+            table.add_row(label, f"{now:,}", "not found" if page.largest.cut else "none", "", "")
             continue
         timed, needed_ms = tried[value]
         engine_ms = timed.times * page.found.engine_ms
-        table.add_row(label, f"{now:,}", f"{value:,}", f"{engine_ms:.1f}", f"{needed_ms:.1f}")
+        table.add_row(label, f"{now:,}", f"{value:,}{more}", f"{engine_ms:.1f}", f"{needed_ms:.1f}")
     return table
 
 

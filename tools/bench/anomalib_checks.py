@@ -75,7 +75,7 @@ class Trial:
         for number in range(IMAGES):
             image = rng.integers(90, 160, (SIDE, SIDE, 3)).astype(np.uint8)
             cv2.imwrite(str(root / "good" / f"{number}.png"), image)
-        self._root = root
+        self._root, self._image = root, root / "good" / "0.png"
         models, engine, data = (import_module(f"anomalib.{name}") for name in ("models", "engine", "data"))
         self._model: Any = models.Patchcore(
             backbone="resnet18", layers=["layer2", "layer3"], pre_trained=False, coreset_sampling_ratio=0.01
@@ -102,28 +102,28 @@ class Trial:
         return not any(labels), f"{sum(labels)} of {len(labels)} are called anomalous"
 
     def exported(self) -> tuple[bool, str]:
-        """Return whether an image goes through the exported graph."""
-        self._scores_of_one()
+        """Return whether a single image goes through the exported graph."""
+        self._score_of_graph(single=True)
         return True, "it does"
 
     def agreed(self) -> tuple[bool, str]:
-        """Return whether both scores of one image are the same, to a hundredth."""
-        graph, model = self._scores_of_one()
-        return abs(graph - model) <= 0.01 * abs(model), f"{graph:.4f}, the model {model:.4f}"
+        """Return whether both scores of one image are the same, to a hundredth; in the batch that the graph wants."""
+        graph = self._score_of_graph(single=False)
+        model = float(self._engine.predict(model=self._model, data_path=self._image)[0].pred_score[0])
+        return abs(graph - model) <= 0.01 * abs(model), f"{graph:.4f}, the model's {model:.4f}"
 
-    def _scores_of_one(self) -> tuple[float, float]:
+    def _score_of_graph(self, *, single: bool) -> float:
         path = self._engine.export(
             model=self._model, export_type="onnx", export_root=self._root / "export", input_size=(SIDE, SIDE)
         )
         session = import_module("onnxruntime").InferenceSession(str(path))
-        image = (
-            np.asarray(cv2.imread(str(self._root / "good" / "0.png"), cv2.IMREAD_COLOR_RGB), np.float32) / 255
-        )
+        (wanted,) = session.get_inputs()
+        read = np.asarray(cv2.imread(str(self._image), cv2.IMREAD_COLOR_RGB), np.float32)
+        batch = 1 if single or not isinstance(wanted.shape[0], int) else wanted.shape[0]
+        images = np.repeat(read.transpose(2, 0, 1)[None] / 255, batch, axis=0)
         names = [output.name for output in session.get_outputs()]
-        found = session.run(None, {session.get_inputs()[0].name: image.transpose(2, 0, 1)[None]})
-        answers = self._engine.predict(model=self._model, data_path=self._root / "good" / "0.png")
-        score = dict(zip(names, found, strict=True))["pred_score"]
-        return float(np.ravel(score)[0]), float(answers[0].pred_score[0])
+        found = dict(zip(names, session.run(None, {wanted.name: images}), strict=True))
+        return float(np.ravel(found["pred_score"])[0])
 
 
 if __name__ == "__main__":

@@ -100,6 +100,16 @@ def test_an_engine_that_is_not_the_cause_is_not_blamed() -> None:
     assert "GPU" not in text
 
 
+def test_an_engine_that_is_slow_only_now_and_then_is_the_cause_all_the_same() -> None:
+    uneven = Found.of([(0.1, 0.1, ms, 0.1, 0.1) for ms in [5.0] * 290 + [90.0] * 10])
+    assert "a GPU" in said(uneven)
+
+
+def test_sizes_of_several_branches_stay_in_proportion() -> None:
+    two = Largest(256, 1000, side=192, shares=(0.375, 1.0))
+    assert "inspector fit --size 72,192 (now 256)" in said(found(30), largest=two)
+
+
 def test_a_camera_of_which_nothing_is_stated_comes_first() -> None:
     assert said(found(30), budget=replace(BUDGET, camera_is_stated=False)).startswith(
         "state camera.latency_ms.max"
