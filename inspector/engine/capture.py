@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from inspector.engine.base import one_line
 from inspector.errors import EngineError
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,12 @@ class CapturedRun:
         self._call("cuGraphExecDestroy", self._executable)
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        status, *results = getattr(self._driver, name)(*arguments)
+        try:
+            status, *results = getattr(self._driver, name)(*arguments)
+        except RuntimeError as error:  # the bindings' answer where the driver lacks a call
+            raise EngineError(
+                f"{name} is not to be had, frames are run call by call: {one_line(error)}"
+            ) from error
         if int(status):
             raise EngineError(f"{name} failed with CUDA error {int(status)}: frames are run call by call")
         return results[0] if results else None

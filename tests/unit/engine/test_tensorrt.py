@@ -370,6 +370,24 @@ def test_what_cannot_be_captured_runs_call_by_call(
     engine.close()
 
 
+def test_a_driver_that_lacks_a_call_runs_call_by_call(
+    graph: Path, full: StandInGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cuda-bindings 13 raise then was seen with a driver that has next to nothing."""
+
+    def begin(*_: object) -> None:
+        raise RuntimeError("Failed to get cuGetProcAddress_v2")
+
+    bindings = StandInBindings(full)
+    monkeypatch.setattr(bindings, "_cuStreamBeginCapture", begin)
+    monkeypatch.setitem(sys.modules, "cuda.bindings.driver", bindings)
+    engine = TensorRTEngine(graph, GEOMETRY)
+    engine.warm_up()
+    assert not engine.captured
+    assert np.isfinite(engine.score(IMAGE).value)
+    engine.close()
+
+
 def test_without_the_bindings_it_runs_call_by_call(
     graph: Path, full: StandInGpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
