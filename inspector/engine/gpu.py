@@ -151,7 +151,7 @@ class PageLock:
         """`driver`: the library libcuda, loaded where it is not given."""
         self._driver = driver
         self._memory: NDArray[Any] | None = None  # held, so that it is not unmapped while it is registered
-        self._ours = False
+        self._status = 0  # what the driver said to it
 
     def lock(self, image: NDArray[Any]) -> bool:
         """Page-lock the shared memory that `image` is a view of, where that is not done yet; return whether it is page-locked.
@@ -164,24 +164,24 @@ class PageLock:
         if self._memory is None or memory.ctypes.data != self._memory.ctypes.data:
             self.release()
             self._memory = memory
-            self._ours = self._register(memory)
-        return self._ours
+            self._status = self._register(memory)
+        # Already registered: by the engine of another recipe. Should that let it go, copies are slower and no less right.
+        return self._status in {0, _ALREADY_REGISTERED}
 
     def release(self) -> None:
-        """Unlock. In the GPU's context."""
+        """Unlock what was locked here. In the GPU's context."""
         memory, self._memory = self._memory, None
-        if memory is not None and self._ours:
+        if memory is not None and not self._status:
             self._driver.cuMemHostUnregister(ctypes.c_void_p(memory.ctypes.data))
-        self._ours = False
 
-    def _register(self, memory: NDArray[Any]) -> bool:
+    def _register(self, memory: NDArray[Any]) -> int:
         if self._driver is None:
             self._driver = ctypes.CDLL(_DRIVER)
         address, size = ctypes.c_void_p(memory.ctypes.data), ctypes.c_size_t(memory.nbytes)
         status = int(self._driver.cuMemHostRegister_v2(address, size, ctypes.c_uint(0)))
-        if status and status != _ALREADY_REGISTERED:  # by the engine of another recipe: locked it is
+        if status not in {0, _ALREADY_REGISTERED}:
             log.warning("ring_not_page_locked", extra={"cuda_error": status, "cost": "a copy for each frame"})
-        return not status
+        return status
 
 
 def _shared(image: NDArray[Any]) -> NDArray[Any] | None:

@@ -61,15 +61,25 @@ def test_an_image_of_a_file_between_two_frames_does_not_unlock_the_ring() -> Non
     lock.release()
 
 
-@pytest.mark.parametrize(("status", "told"), [(1, ["ring_not_page_locked"]), (712, [])])
-def test_what_the_driver_refuses_is_told_once_and_copied(
-    status: int, told: list[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    """712: the engine of another recipe locked it."""
-    driver = StandInDriver(status)
+def test_what_the_driver_refuses_is_told_once_and_copied(caplog: pytest.LogCaptureFixture) -> None:
+    driver = StandInDriver(status=1)
     lock = PageLock(driver)
     ring = shared()
     with caplog.at_level(logging.WARNING):
         assert [lock.lock(ring[:10]) for _ in range(3)] == [False] * 3
-    assert [record.getMessage() for record in caplog.records] == told
+    assert [record.getMessage() for record in caplog.records] == ["ring_not_page_locked"]
     lock.release()
+
+
+def test_what_the_engine_of_another_recipe_locked_is_used_and_left_to_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    driver = StandInDriver(status=712)
+    lock = PageLock(driver)
+    ring = shared()
+    driver.locked[ring.ctypes.data + 1] = ring.nbytes  # by another
+    with caplog.at_level(logging.WARNING):
+        assert lock.lock(ring)
+    lock.release()
+    assert len(driver.locked) == 1
+    assert caplog.records == []
