@@ -58,7 +58,7 @@ def without(kinds: tuple[Kind, ...], count: int) -> NDArray[np.bool_]:
 
 
 def _groups(batches: Batches) -> Iterator[Kind]:
-    """Yield what may stand apart: batches that people or time set apart, and families."""
+    """Yield what may stand apart: batches that people or time set apart, and families of so many that they can be judged."""
     if batches.source in ("folders", "times"):
         for number, name in enumerate(batches.names):
             yield Kind(batches.batch_of == number, f"batch {name}")
