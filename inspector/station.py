@@ -22,6 +22,7 @@ from inspector.changeover import Changeover
 from inspector.clock import NS_PER_MS, NS_PER_S, SystemClock
 from inspector.config.loading import LoadedConfig
 from inspector.desk import Desk
+from inspector.engine.base import Engine
 from inspector.engine.worker import EngineThread
 from inspector.errors import FeatureError, HungError, InspectorError
 from inspector.handshake import Timing
@@ -99,7 +100,9 @@ class Station:
     ) -> None:
         """Wire everything; nothing runs yet."""
         config = loaded.config
+        self._engine_kind = config.model.engine
         self._realtime = config.realtime
+        self._settled = False
         self._recorder = recorder
         self._clock = clock
         self._t_tidied_ns = clock.now_ns()
@@ -129,7 +132,7 @@ class Station:
         )
         self.desk.wake_plc, self.desk.deliver = self._plc.wake, self._plc.deliver
         self._engine = EngineThread(
-            lambda number: open_recipe(config.model.engine, recipes[number]),
+            lambda number: self._open_engine(recipes[number]),
             self.desk,
             self._doorbell_fd,
             clock,
@@ -170,7 +173,7 @@ class Station:
 
     def watch(self, stop: StopSignals) -> None:
         """Look after the others until a signal says to stop. Raises what ended a thread, HungError where one hangs."""
-        settled = False
+        told = False
         while not stop.wait(LOOK_S):
             for thread in (self._plc, self._engine, self._camera):
                 if thread.error is not None:
@@ -181,9 +184,8 @@ class Station:
             self._recorder.ensure_alive()
             self._requests.look()
             self.desk.tell()
-            if not settled and self.desk.engine_ready:
-                settled = True
-                realtime.prepare_process(self._realtime)
+            if not told and self.desk.engine_ready:
+                told = True
                 self._notifier.ready(self.desk.summary())
             self._notifier.alive(self.desk.summary(), self._clock.now_ns())
             self._tidy()
@@ -197,6 +199,17 @@ class Station:
             if error is None:
                 raise
             raise HungError(f"{error}; {hung}") from error
+
+    def _open_engine(self, recipe: PackedRecipe) -> Engine:
+        """Open it; with the first one all is loaded, and the process settles before the PLC hears that parts can pass.
+
+        Settling takes a tenth of a second in which no thread runs: afterwards it cost the first parts their verdicts. Engine thread.
+        """
+        engine = open_recipe(self._engine_kind, recipe)
+        if not self._settled:
+            self._settled = True
+            realtime.prepare_process(self._realtime)
+        return engine
 
     def _raise_if_hanging(self) -> None:
         now_ns = self._clock.now_ns()
