@@ -31,6 +31,7 @@ from tools.rehearsal.station import ROOT
 RATES = (1, 2, 5, 10, 20, 50, 100, 200, 350, 500)
 SECONDS = 10.0
 LEAST_PARTS = 20
+SLOW = 1.5  # times what is usual: then the engine is named
 MOST_SHOWN = 15  # of the parts that were late; the JSON has them all
 BY_SCORE = (Reason.NONE.name, Reason.SCORE.name)
 IN_TIME = (*BY_SCORE, Reason.OVERRUN.name)  # and nothing else is as it should be
@@ -41,7 +42,7 @@ COLUMNS = {
 }  # fmt: skip
 LATE_COLUMNS = {
     "part": "part", "reason": "verdict", "slot_ms": "slot after ms", "stalled_ms": "machine stalled ms",
-    "cause": "cause",
+    "engine_ms": "engine ms", "cause": "cause",
 }  # fmt: skip
 
 
@@ -112,7 +113,7 @@ def _measure(arguments: argparse.Namespace) -> int:
         show_rows("Each part that was late, or in doubt, and why", late[:MOST_SHOWN], LATE_COLUMNS)
     columns = ({"checkout": "checkout"} if arguments.against else {}) | COLUMNS
     finish(arguments.json, title, rows, machine, columns, late=late)
-    unexcused = sum(each["cause"] == "ours" and each["checkout"] == checkouts[0].name for each in late)
+    unexcused = sum(not each["excused"] and each["checkout"] == checkouts[0].name for each in late)
     dropped = sum(row["dropped"] for row in rows)
     print(
         f"late: rejected as LATE or written too late; doubt: HANDSHAKE; grew: the wait, from the second to the last quarter, ms\n"
@@ -150,7 +151,7 @@ def _row(run: Run, setting: Setting, late: Sequence[dict[str, Any]]) -> dict[str
         "late": run.line["late"],
         "doubt": reasons[Reason.HANDSHAKE.name],
         "other": reasons.total() - sum(reasons[name] for name in (*IN_TIME, Reason.LATE.name, Reason.HANDSHAKE.name)),
-        "stalled": sum(each["cause"] != "ours" for each in late),
+        "stalled": sum(each["excused"] for each in late),
         **{f"slot_{name}": value for name, value in Quantiles.of(slots_ms).fields().items()},
         "backlog_ms": round(Quantiles.of(last).p50 - Quantiles.of(second or last).p50, 2),
         "reasons": dict(reasons),
@@ -162,24 +163,35 @@ def _row(run: Run, setting: Setting, late: Sequence[dict[str, Any]]) -> dict[str
 
 
 def _late(run: Run, setting: Setting, stalls: Sequence[Stall]) -> list[dict[str, Any]]:
-    """Return each part without a verdict in time, or in doubt, and the stall of the machine in its time, if any.
+    """Return each part without a verdict in time, or in doubt, with what made it so: a stall of the machine in its time, if any.
 
     A doubt rejects the parts around it too: their time begins with the part before.
     """
     found = []
+    engine_ms = _engine_ms(run)
+    usual_ms = Quantiles.of(list(engine_ms.values()) or [0.0]).p50
     t_before_ns = 0
-    for part in run.parts:
+    for outcome in run.outcomes:
+        part = outcome.seen
         t_from_ns, t_to_ns = part["t_trigger_ns"], part["t_trigger_ns"] + round(setting.budget_ms * NS_PER_MS)
         slot_ms = None if part["t_slot_ns"] is None else _slot_ms(part)
         if part["reason"] not in IN_TIME or slot_ms is None or slot_ms > setting.budget_ms:
             ms = stalled_ms(list(stalls), min(t_from_ns, t_before_ns or t_from_ns), t_to_ns)
+            took_ms = engine_ms.get((outcome.verdict or {}).get("frame_id"), 0.0)
+            ours = f"the engine took {took_ms:.1f} ms" if took_ms > SLOW * usual_ms else "the station"
             found.append({
                 "part": part["index"], "reason": part["reason"], "t_trigger_ns": t_from_ns,
-                "slot_ms": None if slot_ms is None else round(slot_ms, 2), "stalled_ms": round(ms, 2),
-                "cause": f"the machine stalled {ms:.1f} ms" if ms else "ours",
+                "slot_ms": None if slot_ms is None else round(slot_ms, 2), "engine_ms": round(took_ms, 2),
+                "stalled_ms": round(ms, 2), "excused": ms > 0, "cause": f"the machine stalled {ms:.1f} ms" if ms else ours,
             })  # fmt: skip
         t_before_ns = t_from_ns
     return found
+
+
+def _engine_ms(run: Run) -> dict[int, float]:
+    """Return by frame id what its score took, also of those that came too late to be recorded."""
+    taken = {frame_id: t_taken_ns for frame_id, _, t_taken_ns in run.stamps["taken"]}
+    return {frame_id: (t_ns - taken[frame_id]) / NS_PER_MS for frame_id, t_ns in run.stamps["scored"]}
 
 
 def _slot_ms(part: dict[str, Any]) -> float:
