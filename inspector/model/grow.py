@@ -36,6 +36,7 @@ from inspector.model.progress import FEATURES, HELD_OUT, IMAGES, MODEL, Advance,
 from inspector.model.regrown import Grown, require_same, spec_of, write_grown
 from inspector.model.score_nodes import Exposure
 from inspector.model.scoring import score_all
+from inspector.model.search_check import check_search
 from inspector.model.spec import ModelSpec
 from inspector.model.training import Collected
 
@@ -94,6 +95,7 @@ def grow(
         threshold=threshold,
         curve=learning_curve(scores, rate, batches, threshold.next_images),
         rate=rate,
+        search=check_search(detector.heads, collected.without(None)),
         folds=news.folds.count,
         fold_of=news.folds.fold_of[~news.seen],
         thumbnails=news.found.thumbnails,

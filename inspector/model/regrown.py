@@ -26,7 +26,7 @@ from inspector.model.options import BACKBONES, MAXIMUM
 from inspector.model.pack import CALIBRATION, GRAPH, THUMBNAILS, Pack, save_pack
 from inspector.model.score_nodes import Exposure
 from inspector.model.scoring import compiled
-from inspector.model.search_check import unchecked
+from inspector.model.search_check import SearchChecked
 from inspector.model.selftest import require_agreement
 from inspector.model.spec import ModelSpec, model_spec
 from inspector.model.tiling import Tile
@@ -47,6 +47,7 @@ class Grown:
     threshold: Threshold
     curve: tuple[Point, ...]
     rate: float
+    search: SearchChecked | None
     folds: int
     fold_of: NDArray[np.int64]
     thumbnails: NDArray[np.uint8]
@@ -112,17 +113,16 @@ def write_grown(out: Path, before: Pack, grown: Grown) -> Pack:
     manifest = before.manifest
     references = _rescored(before, grown.graph)
     added = grown.added
-    searched = unchecked(grown.detector.heads)
     said = manifest.model_dump(mode="json", exclude={"format", "files", "model_hash"})
     said |= {
         "created": utc_label(),
         "bank": grown.detector.size,
-        "search": searched and asdict(searched),
         "grey": (grown.exposure.darkest, grown.exposure.brightest),
         "threshold": grown.threshold.value,
         "false_reject_rate": grown.rate,
         "held_out": _held_out(before, grown),
         "images": manifest.images + added,
+        "search": grown.search and asdict(grown.search),
         "grown": {
             "model_hash": before.model_hash,
             "threshold": before.threshold,
