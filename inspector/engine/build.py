@@ -97,6 +97,7 @@ def build_plan(
 
     Raises GraphError where it cannot be compiled, EngineUnavailableError where the builder does not know this GPU.
     """
+    _require_signed(graph, data)
     if precision == "half":
         data = _halved(graph, data)
     logger = logger_of(trt)
@@ -131,6 +132,33 @@ def _precision(folder: Path, graph_sha256: str, rules: int) -> Literal["half", "
         log.warning("precision_refused", extra={"why": str(error), "next": "building in float32"})
         settled = None
     return "float32" if settled is None else settled.taken
+
+
+def _require_signed(graph: Path, data: bytes) -> None:
+    """Raise GraphError for numbers of eight bits without a sign: TensorRT takes them for signed ones, and only warns."""
+    import onnx  # late: it is not needed where a plan is cached
+
+    try:
+        whole = onnx.load_model_from_string(data).graph
+    except Exception:  # noqa: BLE001 - protobuf's reader has a type for each fault, and TensorRT's parser says what is wrong
+        return
+    graphs = [whole]
+    for each in graphs:  # grows by the bodies of loops
+        graphs += [
+            attribute.g for node in each.node for attribute in node.attribute if attribute.HasField("g")
+        ]
+    unsigned = {
+        value.name
+        for each in graphs
+        for value in each.initializer
+        if value.data_type == onnx.TensorProto.UINT8
+    }
+    for node in (node for each in graphs for node in each.node):
+        if node.op_type in {"QuantizeLinear", "DequantizeLinear"} and unsigned.intersection(node.input[2:]):
+            raise GraphError(
+                f"{graph}: holds {node.op_type} of unsigned 8 bits, which TensorRT takes for signed ones: "
+                "choose model.engine openvino, or fit the pack again with --precision float32"
+            )
 
 
 def _halved(graph: Path, data: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """The command `inspector build`: compile a model pack for GPUs, beforehand, on any machine."""
 
 import argparse
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,8 @@ def run_build(args: argparse.Namespace) -> int:
     from inspector.model.pack import load_pack
 
     check_json(args.json)
+    # Nobody reads a log here: without a handler Python would print the bare names of events. What matters is raised.
+    logging.getLogger("inspector").addHandler(logging.NullHandler())
     pack = load_pack(args.pack)
     trt = load_tensorrt()
     gpus = _gpus(trt, [capability_of(each) for each in args.gpu])

@@ -6,9 +6,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from inspector.engine.build import build_plan, capability_of, load_tensorrt, plan_for
 from inspector.engine.plan import plan_folder
@@ -99,6 +100,30 @@ def test_an_unsupported_operator_is_named(tmp_path: Path, rtx: Any) -> None:
     with pytest.raises(GraphError, match=r"cannot read this graph: .*Sharpen") as caught:
         build_plan(rtx, tmp_path / "graph.onnx", model.SerializeToString(), "sm86")
     assert "\n" not in str(caught.value)
+
+
+def quantised(kind: Any) -> bytes:
+    """Through eight bits and back, with a zero point of this type."""
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 8]) for name in ("x", "y"))
+    constants = [
+        numpy_helper.from_array(np.array(0.1, np.float32), "step"),
+        numpy_helper.from_array(np.array(0, kind), "zero"),
+    ]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "step", "zero"], ["q"], name="down"),
+        helper.make_node("DequantizeLinear", ["q", "step", "zero"], ["y"], name="up"),
+    ]
+    graph = helper.make_graph(nodes, "quantised", [x], [y], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    return bytes(model.SerializeToString())
+
+
+def test_unsigned_bytes_are_refused_and_signed_ones_built(tmp_path: Path, rtx: Any) -> None:
+    """TensorRT would read 200 as -56, and say so in nothing but a warning."""
+    path = tmp_path / "graph.onnx"
+    assert build_plan(rtx, path, quantised(np.int8), "sm86").data
+    with pytest.raises(GraphError, match="unsigned 8 bits, which TensorRT takes for signed ones"):
+        build_plan(rtx, path, quantised(np.uint8), "sm86")
 
 
 def test_a_graph_without_a_convolution_has_no_half(tmp_path: Path, rtx: Any) -> None:
