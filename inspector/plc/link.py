@@ -122,7 +122,8 @@ class PlcLink(PlcThread):
         if self._connection is None or not self._unwritten:
             return
         flags = self._desk.flags()
-        for slot, taken in list(self._unwritten.items()):
+        while self._unwritten:
+            slot, taken = next(iter(self._unwritten.items()))
             now_ns = self._alive()  # one look for both: a PASS must be withdrawn, or written
             verdict, t_written_ns = self._withdrawn_if_late(taken, now_ns), None
             if self._still_matters(verdict, now_ns):
@@ -134,6 +135,14 @@ class PlcLink(PlcThread):
                 t_written_ns = self._alive()
             del self._unwritten[slot]
             self._desk.on_written(verdict, t_written_ns)
+            if self._unwritten:
+                self._keep_up(self._connection)
+
+    def _keep_up(self, connection: PlcConnection) -> None:
+        """Between two verdicts of many, ask for the count if a frame came: later, it might be the next part's."""
+        self._desk.on_tick()
+        if self._count_wanted:
+            self._read_control(connection)
 
     def _withdrawn_if_late(self, verdict: Verdict, now_ns: int) -> Verdict:
         """Return the verdict, or the REJECT that it has become: a PASS after its time that the PLC cannot have yet."""

@@ -177,7 +177,7 @@ def _late(run: Run, setting: Setting, stalls: Sequence[Stall]) -> list[dict[str,
         slot_ms = None if part["t_slot_ns"] is None else _slot_ms(part)
         if part["reason"] not in IN_TIME or slot_ms is None or slot_ms > setting.budget_ms:
             ms = stalled_ms(list(stalls), min(t_from_ns, t_before_ns or t_from_ns), t_to_ns)
-            took_ms = engine_ms.get((outcome.verdict or {}).get("frame_id"), 0.0)
+            took_ms = engine_ms.get(outcome.verdict["frame_id"], 0.0) if outcome.verdict else 0.0
             ours = f"the engine took {took_ms:.1f} ms" if took_ms > SLOW * usual_ms else "the station"
             found.append({
                 "part": part["index"], "reason": part["reason"], "t_trigger_ns": t_from_ns,

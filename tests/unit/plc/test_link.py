@@ -33,6 +33,18 @@ def test_a_delivery_writes_and_asks_for_nothing(plc: ScriptedPlc, desk: FakeDesk
         desk.wait_for(lambda: len(desk.controls) == reads + 1)
 
 
+def test_a_frame_does_not_wait_until_many_verdicts_are_written(plc: ScriptedPlc, desk: FakeDesk) -> None:
+    with linked(plc, desk) as link:
+        desk.wait_for(lambda: desk.ups == 1)
+        requests = len(plc.requests)
+        desk.file(*(verdict(part_id) for part_id in (21, 22, 23)))
+        link.wake()
+        desk.wait_for(lambda: len(desk.written) == 3)
+        addresses = [request.address for request in plc.requests[requests : requests + 4]]
+    slots = [plc.map.slot_address(part_id) for part_id in (21, 22, 23)]
+    assert addresses == [slots[0], plc.map.control_address, *slots[1:]]
+
+
 def test_a_frame_is_heard_of_while_the_engine_scores_and_not_while_it_sleeps(
     plc: ScriptedPlc, desk: FakeDesk
 ) -> None:
