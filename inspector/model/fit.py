@@ -100,7 +100,13 @@ def fit(
     tuning = None
     if tune_within_ms is not None:
         tuning = tune(
-            goods.paths, goods.folds, options, goods.found, budget_ms=tune_within_ms, progress=progress
+            goods.paths,
+            goods.folds,
+            options,
+            goods.found,
+            budget_ms=tune_within_ms,
+            progress=progress,
+            checkpoint=Checkpoint.beside(out, _key(options, goods, None, tune_within_ms), tell),
         )
         options = tuning.chosen.candidate
     framing = plan(options.frame, goods.found, goods.paths, options.sizes)
@@ -294,8 +300,10 @@ def _model(
     return replace(model, precision=settled)
 
 
-def _key(options: FitOptions, goods: Goods, examples: DefectImages | None) -> str:
-    """Return what an interrupted fit must have in common with this one: everything that the result depends on."""
+def _key(
+    options: FitOptions, goods: Goods, examples: DefectImages | None, within_ms: float | None = None
+) -> str:
+    """Return what an interrupted fit, or tuning `within_ms`, must have in common with this one: everything that the result depends on."""
     files = [Path(options.backbone), options.network, options.frame.mask, options.frame.reference]
     shown = () if examples is None else examples.examples
     files += [file for example in shown for file in (example.path, example.mask)]
@@ -303,6 +311,7 @@ def _key(options: FitOptions, goods: Goods, examples: DefectImages | None) -> st
     return key_of(
         {
             "options": options,
+            "within_ms": within_ms,
             "good": goods.names,
             "families": goods.batches.family_of.tolist(),
             "folds": goods.folds.fold_of.tolist(),

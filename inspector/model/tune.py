@@ -11,6 +11,7 @@ from pathlib import Path
 
 from inspector.errors import ModelError
 from inspector.model.backbone import open_backbone
+from inspector.model.checkpoint import NOTHING_KEPT, Checkpoint
 from inspector.model.choosing import best_of, pairs_of
 from inspector.model.folds import Folds
 from inspector.model.framing import plan
@@ -21,6 +22,7 @@ from inspector.model.progress import Progress, counter, silent
 from inspector.model.sample import SIDE, draw, drawn
 from inspector.model.spec import ModelSpec
 from inspector.model.trials import Rig, Trial
+from inspector.model.tried import Kept
 
 SIZES = (96, 160, 256, 384)  # each 1.5 times the one before; what lies between is tried next to the best
 BETWEEN = {96: (128,), 160: (128, 192), 256: (192, 320), 384: (320,)}
@@ -70,11 +72,12 @@ def tune(
     *,
     budget_ms: float = math.inf,
     progress: Progress = silent,
+    checkpoint: Checkpoint = NOTHING_KEPT,
 ) -> Tuning:
     """Try candidates on the good images; `folds` says which of them are held out together.
 
     The same images and seed give the same figures, but for the times: near the budget they may decide otherwise on another day.
-    Raises ImagesError, and ModelError where nothing keeps the budget.
+    What `checkpoint` has is not tried again, times included. Raises ImagesError, and ModelError where nothing keeps the budget.
     """
     check_tuning(options, budget_ms)
     backbone = open_backbone(options.backbone)
@@ -86,7 +89,7 @@ def tune(
     framing = plan(options.frame, found, paths, (SIDE,))
     sample = draw(paths, folds, framing, options.seed, counter(progress, "sample", drawn(paths)))
     frames = [read_frame(path, framing.geometry.channels) for path in paths[:FRAMES]]
-    search = _Search(Rig(sample, frames, spec_of), budget_ms, progress)
+    search = _Search(Rig(sample, frames, spec_of), budget_ms, progress, Kept(checkpoint))
     taps, others = TAPS.get(backbone.name, (backbone.default_taps, ()))
     plain = replace(options, taps=(taps,))
 
@@ -130,10 +133,10 @@ def check_tuning(options: FitOptions, budget_ms: float) -> None:
 class _Search:
     """Runs trials, and remembers them: `sizes` differ in size alone, what is `beyond` in more. One thread."""
 
-    def __init__(self, rig: Rig, budget_ms: float, progress: Progress) -> None:
+    def __init__(self, rig: Rig, budget_ms: float, progress: Progress, kept: Kept) -> None:
         self.sizes: list[Trial] = []
         self._others: list[Trial] = []
-        self._rig, self._budget_ms, self._progress = rig, budget_ms, progress
+        self._rig, self._budget_ms, self._progress, self._kept = rig, budget_ms, progress, kept
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -154,6 +157,9 @@ class _Search:
         return best_of(self.sizes, self._others, self._budget_ms)
 
     def _run(self, candidates: Sequence[FitOptions]) -> list[Trial]:
+        known = self._kept.take(candidates)
+        if known:
+            return known
         named = f"{'+'.join(map(str, candidates[0].sizes))} px"
         images = len(self._rig.sample.images)
         self._rig.look(candidates, counter(self._progress, f"{named}: features", images))
@@ -162,4 +168,5 @@ class _Search:
         for candidate in candidates:
             done.append(self._rig.run(candidate, self._budget_ms))
             advance(1)
+        self._kept.add(done)
         return done
