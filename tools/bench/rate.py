@@ -102,10 +102,10 @@ def _measure(arguments: argparse.Namespace) -> int:
                 setting = Setting(
                     parts=max(LEAST_PARTS, round(rate_hz * seconds)), rate_hz=rate_hz, budget_ms=arguments.budget_ms,
                     engine_ms=None if own else arguments.engine_ms, fifo=fifo, checkout=checkout,
-                    slots=_slots(rate_hz, arguments.budget_ms),
+                    slots=slots_for(rate_hz, arguments.budget_ms),
                 )  # fmt: skip
                 run = stand.run(setting)
-                lost = _late(run, setting, machine.stalls)
+                lost = late_parts(run, setting, machine.stalls)
                 rows.append({"checkout": checkout.name, **_row(run, setting, lost)})
                 late += [{"rate_hz": rate_hz, "checkout": checkout.name, **each} for each in lost]
                 write_rows(arguments.json, rows, machine, late=late)
@@ -123,7 +123,7 @@ def _measure(arguments: argparse.Namespace) -> int:
     return int(unexcused > 0)
 
 
-def _slots(rate_hz: float, budget_ms: float) -> int:
+def slots_for(rate_hz: float, budget_ms: float) -> int:
     """Return as many result slots as parts may be between camera and gate, and as many again: a power of two, 16 at least."""
     slots = 16
     while budget_ms >= least_spacing_ms(rate_hz) * (slots - 1) * 0.75:
@@ -162,10 +162,10 @@ def _row(run: Run, setting: Setting, late: Sequence[dict[str, Any]]) -> dict[str
     }  # fmt: skip
 
 
-def _late(run: Run, setting: Setting, stalls: Sequence[Stall]) -> list[dict[str, Any]]:
+def late_parts(run: Run, setting: Setting, stalls: Sequence[Stall]) -> list[dict[str, Any]]:
     """Return each part without a verdict in time, or in doubt, with what made it so: a stall of the machine in its time, if any.
 
-    A doubt rejects the parts around it too: their time begins with the part before.
+    A stall in the time of the part before counts too, a budget back at most: it may have left work behind, or the two in doubt.
     """
     found = []
     engine_ms = _engine_ms(run)
@@ -176,7 +176,8 @@ def _late(run: Run, setting: Setting, stalls: Sequence[Stall]) -> list[dict[str,
         t_from_ns, t_to_ns = part["t_trigger_ns"], part["t_trigger_ns"] + round(setting.budget_ms * NS_PER_MS)
         slot_ms = None if part["t_slot_ns"] is None else _slot_ms(part)
         if part["reason"] not in IN_TIME or slot_ms is None or slot_ms > setting.budget_ms:
-            ms = stalled_ms(list(stalls), min(t_from_ns, t_before_ns or t_from_ns), t_to_ns)
+            t_back_ns = max(t_before_ns, 2 * t_from_ns - t_to_ns)
+            ms = stalled_ms(list(stalls), min(t_from_ns, t_back_ns), t_to_ns)
             took_ms = engine_ms.get(outcome.verdict["frame_id"], 0.0) if outcome.verdict else 0.0
             ours = f"the engine took {took_ms:.1f} ms" if took_ms > SLOW * usual_ms else "the station"
             found.append({
