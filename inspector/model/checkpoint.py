@@ -24,7 +24,7 @@ from inspector.clock import NS_PER_S, Clock, SystemClock
 
 EVERY_S = 10.0  # at most so much is lost
 _SHARE = 20  # saving takes at most one part in so many of the time
-_KEY = "key"
+_KEY, _SECONDS = "key", "seconds"
 
 Arrays = Mapping[str, NDArray[Any]]
 Tell = Callable[[str], None]
@@ -58,7 +58,9 @@ class Checkpoint:
     ) -> None:
         self._folder, self._key, self._tell = folder, key, tell
         self._clock = clock or SystemClock()
-        self._last_ns, self._took_ns = self._clock.now_ns(), 0
+        self._begun_ns = self._last_ns = self._clock.now_ns()
+        self._took_ns = 0
+        self.earlier_s = 0.0  # what earlier starts of this fit had taken when they kept what was loaded
 
     @classmethod
     def beside(cls, pack: Path, key: str, tell: Tell = untold) -> "Checkpoint":
@@ -81,7 +83,8 @@ class Checkpoint:
                 if str(file[_KEY]) != self._key:
                     self._tell(f"{path}: of other images, options or versions; not used")
                     return None
-                arrays = {name: file[name] for name in file.files if name != _KEY}
+                arrays = {name: file[name] for name in file.files if name not in (_KEY, _SECONDS)}
+                self.earlier_s = max(self.earlier_s, float(file[_SECONDS]))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -95,12 +98,18 @@ class Checkpoint:
         if self._folder is None:
             return
         started_ns = self._clock.now_ns()
+        seconds = self.earlier_s + (started_ns - self._begun_ns) / NS_PER_S
         path = self._path(stage)
         aside = path.with_suffix(".partial")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with aside.open("wb") as file:
-                np.savez(file, allow_pickle=False, **{_KEY: np.array(self._key)}, **arrays)
+                np.savez(
+                    file,
+                    allow_pickle=False,
+                    **{_KEY: np.array(self._key), _SECONDS: np.array(seconds)},
+                    **arrays,
+                )
                 file.flush()
                 os.fsync(file.fileno())
             aside.replace(path)

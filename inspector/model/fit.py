@@ -51,7 +51,7 @@ from inspector.model.tune import Tuning, check_tuning, tune
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """The pack and what fitting took. `peak_rss_mb` is that of the whole process so far."""
+    """The pack and what fitting took. `seconds` count what an interrupted start had kept; `peak_rss_mb` is of the whole process so far."""
 
     pack: Pack
     images: int
@@ -122,13 +122,15 @@ def fit(
     fitted = _Fitted(options, goods, framing, model, calibrated, tuning, examples)
     pack, kept = _write(out, fitted, progress)
     checkpoint.remove()
-    return finished(pack, kept, started_ns, tuning)
+    return finished(pack, kept, started_ns, tuning, checkpoint.earlier_s)
 
 
-def finished(pack: Pack, bank: int, started_ns: int, tuning: Tuning | None = None) -> FitResult:
-    """Return the result of a fit that began at `started_ns`."""
+def finished(
+    pack: Pack, bank: int, started_ns: int, tuning: Tuning | None = None, earlier_s: float = 0.0
+) -> FitResult:
+    """Return the result of a fit that began at `started_ns`, and had taken `earlier_s` before it was interrupted."""
     manifest = pack.manifest
-    seconds = (SystemClock().now_ns() - started_ns) / NS_PER_S
+    seconds = earlier_s + (SystemClock().now_ns() - started_ns) / NS_PER_S
     peak_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return FitResult(
         pack,

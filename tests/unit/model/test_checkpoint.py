@@ -71,3 +71,13 @@ def test_nothing_is_left_when_the_pack_is_written(tmp_path: Path) -> None:
     checkpoint.save("features", ARRAYS)
     checkpoint.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_time_of_earlier_starts_counts(tmp_path: Path) -> None:
+    for start in (0, 1):
+        clock = ManualClock()
+        checkpoint = Checkpoint(tmp_path / "unfinished", "key", clock=clock)
+        checkpoint.load("features")
+        assert checkpoint.earlier_s == 20.0 * start
+        clock.advance_ms(20_000)
+        checkpoint.save("features", ARRAYS)
