@@ -11,7 +11,7 @@ from tests.support.daemon import inspector, write_config
 STAGES = ["handed", "prepared", "scored", "woken", "written", "all"]
 
 
-def station(folder: Path, pack: Path, *, budget_ms: float = 400, camera_ms: float = 25) -> Path:
+def station(folder: Path, pack: Path, *, budget_ms: float = 60_000, camera_ms: float = 25) -> Path:
     """Write the file of a station whose PLC and camera do not exist: neither is asked."""
     return write_config(
         folder,
