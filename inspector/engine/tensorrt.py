@@ -68,9 +68,7 @@ class TensorRTEngine:
         self._captures_itself = hasattr(trt, "CudaGraphStrategy")
         try:
             with self.gpu.current(opening=True):
-                plan = plan_for(trt, graph, self.gpu.capability, self.gpu.name)
-                check_contract(plan.inputs, plan.outputs, geometry, graph)
-                self._load(trt, plan, graph)
+                self._load(trt, self._deserialise(trt, graph), graph)
         except BaseException:
             self.close()
             raise
@@ -151,18 +149,28 @@ class TensorRTEngine:
         finally:
             gpu.close()
 
-    def _load(self, trt: Any, plan: Plan, graph: Path) -> None:
-        """Deserialise the plan and set up memory, under the current context."""
+    def _deserialise(self, trt: Any, graph: Path) -> Plan:
+        """Take the plan into the runtime, built again once where that refuses the one that was kept; under the current context."""
         logger = logger_of(trt)
         self._runtime = trt.Runtime(logger)
-        self._engine = self._runtime.deserialize_cuda_engine(plan.data)
-        if self._engine is None:
-            raise GraphError(
-                f"{graph}: {trt.__name__} refuses the plan built from it, delete {plan_folder(graph)}: {logger.last_error()}"
+        for again in (False, True):
+            plan = plan_for(trt, graph, self.gpu.capability, self.gpu.name, again=again)
+            check_contract(plan.inputs, plan.outputs, self._geometry, graph)
+            logger.error = ""
+            self._engine = self._runtime.deserialize_cuda_engine(plan.data)
+            if self._engine is not None:
+                return plan
+            log.warning(
+                "plan_refused",
+                extra={"why": logger.last_error(), "next": "" if again else "building it again"},
             )
+        raise GraphError(f"{graph}: {trt.__name__} refuses the plan built from it: {logger.last_error()}")
+
+    def _load(self, trt: Any, plan: Plan, graph: Path) -> None:
+        """Set up execution and memory, under the current context."""
         self._execution = _execution_of(trt, self._engine)
         if self._execution is None:
-            raise EngineError(f"{trt.__name__} gave no execution context: {logger.last_error()}")
+            raise EngineError(f"{trt.__name__} gave no execution context: {logger_of(trt).last_error()}")
         cuda = self.gpu.cuda
         self._outputs = tuple(plan.outputs)
         for name, (dtype, shape) in {**plan.inputs, **plan.outputs}.items():

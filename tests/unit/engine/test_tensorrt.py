@@ -5,6 +5,7 @@ import mmap
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -204,6 +205,32 @@ def test_a_plan_the_runtime_refuses_is_a_graph_error(graph: Path, gpu: StandInGp
     with pytest.raises(GraphError, match="tensorrt_rtx refuses the plan"):
         TensorRTEngine(graph, GEOMETRY)
     assert (gpu.depth, gpu.detached) == (0, 1)
+
+
+def test_a_kept_plan_that_the_runtime_refuses_is_built_again_once(
+    graph: Path, gpu: StandInGpu, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a new driver under the same version of the runtime."""
+    TensorRTEngine(graph, GEOMETRY).close()
+    right = gpu.trt.Runtime
+    refused: list[bytes] = []
+
+    def runtime(logger: Any) -> Any:
+        def deserialize(plan: bytes) -> Any:
+            if not refused:
+                refused.append(plan)
+                return None
+            return right(logger).deserialize_cuda_engine(plan)
+
+        return SimpleNamespace(deserialize_cuda_engine=deserialize)
+
+    gpu.trt.Runtime = runtime
+    with caplog.at_level(logging.INFO):
+        engine = TensorRTEngine(graph, GEOMETRY)
+    told = [record.getMessage() for record in caplog.records]
+    assert told.index("plan_refused") < told.index("plan_building")
+    assert np.isfinite(engine.score(IMAGE).value)
+    engine.close()
 
 
 # -- the way of a frame ----------------------------------------------------------------------------
