@@ -158,6 +158,12 @@ def test_the_work_of_a_graph_is_counted(tmp_path: Path) -> None:
     """Kernels of 4 x 4 on 8 x 12 places to 8 features, and 96 patches against a bank of 64."""
     work = work_of(SmallGraph().save(tmp_path / "graph.onnx"), half=False)
     assert work["gmac"] * 1e9 == pytest.approx(8 * 8 * 12 * 16 + 96 * 64 * 8)
+    halved = work_of(tmp_path / "graph.onnx", half=True)
+    assert halved["gmac"] == work["gmac"]
+    saved = (work["weights_mb"] - halved["weights_mb"]) * 1e6
+    assert saved == pytest.approx(8 * 16 * 2, abs=16), (
+        "the kernels alone are in half; constants that nothing uses are gone"
+    )
     least = bounds(work, bandwidth_gb_s=100.0, tflops=None)
     assert least["sums_ms"] is None
     assert least["weights_ms"] == pytest.approx(work["weights_mb"] / 100)
