@@ -5,8 +5,10 @@ minima over blocks of entries come almost free. Only the block with the least of
 a small bank is compared by. So a distance is never below that to the nearest entry, and no defect hides in the rounding; above it, it
 is where int8 takes another block's entry for nearer: two that are about equally far. `bounds` says by how much at most.
 
-Projections (PCA, or chosen to tell neighbours apart) and clusters with bounds by the triangle inequality save nothing here: whitened
-patches fill all their dimensions, and all entries are about equally far. Half the dimensions miss every tenth nearest entry.
+What was tried and saves nothing, since whitened patches fill all their dimensions and all entries are about equally far: a first pass
+in the leading third or two thirds of the dimensions (takes another entry for the nearest at 15 % and 2 % of the patches, where the
+blocks of the best four are looked at again), in those that tell neighbours apart best (37 %), and the nearest 16 of 1,024 clusters (14 %,
+a score up to 10 % too high). All dimensions in int8: under 1 %, with one block. Solar cells, a bank of 32,000.
 """
 
 import math

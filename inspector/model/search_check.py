@@ -45,11 +45,6 @@ def check_search(heads: Iterable[Head], trainings: Iterable[Training]) -> Search
     return SearchChecked(len(errors), max(0.0, float(errors.max())), float(highest.max()))
 
 
-def unchecked(heads: Iterable[Head]) -> SearchChecked | None:
-    """Return what is said where no good patches are at hand: that none were looked at; None where no bank is searched."""
-    return SearchChecked(0, None, None) if any(_searched(head) for head in heads) else None
-
-
 def search_graph(bank: Bank, rows: int) -> onnx.ModelProto:
     """Return a head graph of the search alone: `features` [rows, d] in, `heatmap` [1, rows, 1] the squared distances, `score` [1] the largest."""
     nodes = Nodes()

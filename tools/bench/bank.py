@@ -21,7 +21,7 @@ from inspector.clock import NS_PER_MS, SystemClock
 from inspector.engine.base import Engine, Score
 from inspector.engine.preprocess import to_input
 from inspector.errors import InspectorError
-from inspector.model.bank import Bank, local_spacing
+from inspector.model.bank import Bank, squared_to_nearest
 from inspector.model.framing import plan
 from inspector.model.graph import features_graph, fused_graph, split_features
 from inspector.model.images import list_images, read_frame, survey
@@ -36,6 +36,7 @@ from tools.bench.machine import Machine, Quantiles, add_json, finish
 
 SIZES = (500, 1000, 3000, 10_000, 30_000, 100_000)
 REFERENCE = 3000  # entries: the default, whose time the others are compared with
+APART = 4000  # patches that say how far the entries of a bank lie apart
 SHOWN = 24  # images that are scored; in no bank
 IN_TURN = 10  # images that one engine scores before the next has its turn: its bank is then in the caches as it is on a line
 ROUNDING = 1e-4  # of a distance, in float32
@@ -77,11 +78,14 @@ class Patches:
         """Return the method `nearest` with a random bank."""
         rng = np.random.default_rng(entries)
         white = whitening(Moments.of(self.pool))
-        some = self.pool[rng.permutation(len(self.pool))[:entries]]
+        order = rng.permutation(len(self.pool))
+        apart, some = self.pool[order[:APART]], self.pool[order[APART : APART + entries]]
         more = max(0, entries - len(some))
         middles = (self.pool[rng.integers(len(self.pool), size=(more, 2))]).mean(axis=1)
         bank = white.apply(np.concatenate([some, middles]))
-        return NearestHead(white, Bank(bank, local_spacing(bank)))
+        # Fitting takes the distances within the bank, which for the largest is a minute of products that say nothing here.
+        spacing = np.sqrt(np.maximum(squared_to_nearest(bank, white.apply(apart)), 0))
+        return NearestHead(white, Bank(bank, np.maximum(spacing, np.median(spacing) / 10)))
 
 
 @dataclass(frozen=True, slots=True)
