@@ -107,7 +107,7 @@ class _Search:
         self, page: Page, candidates: Candidates, left_s: Callable[[], float], progress: Progress
     ) -> None:
         self._page, self._candidates, self._left_s, self._progress = page, candidates, left_s, progress
-        self._in_time = True
+        self._cut: set[str] = set()
 
     def run(self) -> Largest:
         """Return the largest image with the pack's bank, and the largest bank with the pack's image."""
@@ -118,11 +118,11 @@ class _Search:
         )
         bank = self._largest(own_bank, BANKS, lambda bank: self._fits("bank", own_side, bank))
         self._progress("images and banks", _TRIED, _TRIED)
-        if not self._in_time:
+        if self._cut:
             self._page.notes.append(
                 "the time was up before all images and banks were tried: --seconds gives more"
             )
-        return replace(self._page.largest, side=side, bank=bank, cut=not self._in_time)
+        return replace(self._page.largest, side=side, bank=bank, cut=frozenset(self._cut))
 
     def _largest(self, own: int, choices: Sequence[int], fits: Callable[[int], bool]) -> int | None:
         """Return the largest that fits: upwards from the pack's own where that fits, which is measured best, else downwards."""
@@ -141,7 +141,7 @@ class _Search:
 
     def _fits(self, kind: str, side: int, bank: int) -> bool:
         if self._left_s() <= 0:
-            self._in_time = False
+            self._cut.add(kind)
             return False
         self._time(kind, side, bank)
         return self._page.tried[-1][2] <= self._page.budget.left_ms

@@ -119,7 +119,7 @@ def last_that(choices: Sequence[T], holds: Callable[[T], bool]) -> T | None:
 class Largest:
     """The pack's own image (side of a square of its area) and bank, and the largest of each that fit; None where none was found.
 
-    `shares`: the sides of the branches over that of the largest. `cut`: the time was up before all were tried.
+    `shares`: the sides of the branches over that of the largest. `cut`: "image" and "bank" where the time was up before all were tried.
     """
 
     own_side: int
@@ -127,7 +127,7 @@ class Largest:
     side: int | None = None
     bank: int | None = None
     shares: tuple[float, ...] = (1.0,)
-    cut: bool = False
+    cut: frozenset[str] = frozenset()
 
     @property
     def sizes(self) -> str:

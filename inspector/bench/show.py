@@ -84,8 +84,15 @@ def _stages(page: Page) -> Table:
     frame, found = page.frame, page.found
     title = f"What a part costs on this PC, ms ({page.station}, {frame.width}x{frame.height} {frame.form.name}, {page.pack.path.name})"
     caption = f"p99: 99 of 100 parts take at most so long; {found.whole.samples:,} parts"
-    if found.whole.p999 is None:
-        caption += f", p99.9 takes {samples_needed(0.999):,} (--seconds)"
+    missing = [
+        (name, share)
+        for name, share in (("p99", 0.99), ("p99.9", 0.999))
+        if found.whole.samples < samples_needed(share)
+    ]
+    for name, share in missing:
+        caption += f", {name} takes {samples_needed(share):,}"
+    if missing:
+        caption += " (--seconds)"
     table = Table(title=Text(title), title_justify="left", caption=caption, caption_justify="left")
     table.add_column("stage")
     for name in ("p50", "p99", "p99.9", "worst"):
@@ -118,9 +125,10 @@ def _verdict(page: Page) -> Iterator[str]:
         else "half of it, as camera.latency_ms.max is not stated"
     )
     yield f"kept free      {-budget.budget_ms * budget.margin:7.1f} ms  {budget.margin:.0%} of the budget (--margin)"
-    yield f"until the score{-until_ms:7.1f} ms  p99 of the first three stages"
+    of = "p99 of" if found.whole.p99 is not None else "the worst of"
+    yield f"until the score{-until_ms:7.1f} ms  {of} the first three stages"
     yield f"for the write  {-max(write_ms, budget.write_margin_ms):7.1f} ms  " + (
-        ("p99 of the other two" if page.found.answer is None else "p99 by the real PLC's answers")
+        (f"{of} the other two" if page.found.answer is None else "p99 by the real PLC's answers")
         if write_ms > budget.write_margin_ms
         else "kept for it: plc.write_margin_ms"
     )
@@ -133,7 +141,6 @@ def _largest(page: Page) -> Table:
     for name in ("", "now", "fits", "engine ms", "part ms"):
         table.add_column(name, justify="left" if not name else "right")
     own, bank = page.largest.own_side, page.largest.own_bank
-    more = " or more" if page.largest.cut else ""
     for kind, label, now, value in (
         ("image", f"image (--size) with a bank of {bank:,}", own, page.largest.side),
         ("bank", f"bank (--bank) with images of {own}", bank, page.largest.bank),
@@ -143,12 +150,15 @@ def _largest(page: Page) -> Table:
             for of, timed, needed_ms in page.tried
             if of in {kind, "own"}
         }
+        cut = kind in page.largest.cut
         if value is None or value not in tried:
-            table.add_row(label, f"{now:,}", "not found" if page.largest.cut else "none", "", "")
+            table.add_row(label, f"{now:,}", "not found" if cut else "none", "", "")
             continue
         timed, needed_ms = tried[value]
         engine_ms = timed.times * page.found.engine_ms
-        table.add_row(label, f"{now:,}", f"{value:,}{more}", f"{engine_ms:.1f}", f"{needed_ms:.1f}")
+        table.add_row(
+            label, f"{now:,}", f"{value:,}{' or more' if cut else ''}", f"{engine_ms:.1f}", f"{needed_ms:.1f}"
+        )
     return table
 
 
