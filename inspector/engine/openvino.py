@@ -1,10 +1,12 @@
-"""The CPU engine: OpenVINO on the fused graph, in float32, tuned for the latency of a single frame.
+"""The CPU engine: OpenVINO on the fused graph, tuned for the latency of a single frame.
 
-Three settings matter (measured on two cores with AVX-512 BF16): without INFERENCE_PRECISION_HINT=f32 OpenVINO picks bf16 there
-and is 1.7 to 2 times slower; LATENCY gives all threads to the one request; pinned threads triple their latency as soon as anything
-else runs on their core, so pinning is off.
+Three settings matter. Precision: OpenVINO picks bf16 by itself where a CPU has it; measured on two cores with AVX-512 BF16 that was
+1.7 to 2 times slower on one kind of CPU and 1.7 times quicker on another, with scores up to 4.5 % of the threshold off. LATENCY gives
+all threads to the one request. Pinned threads triple their latency as soon as anything else runs on their core. So they are probed where a
+station starts (model/probing.py), and float32 without pinning is what holds until then (settings.py).
 """
 
+import logging
 import re
 from functools import cache
 from pathlib import Path
@@ -20,7 +22,10 @@ from inspector.engine.base import TENSOR_NAMES, Score, Signature, check_contract
 from inspector.engine.decoding import Samples
 from inspector.engine.place import IDENTITY, Affine
 from inspector.engine.preprocess import Geometry, copy_prepared, prepare
+from inspector.engine.settings import FALLBACK, Settings, read_probed
 from inspector.errors import EngineClosedError, EngineError, GraphError
+
+log = logging.getLogger(__name__)
 
 _READER_ERRORS = (
     frontend.GeneralFailure,
@@ -35,14 +40,22 @@ _WARM_UP_RUNS = 5  # the first run allocates and settles the thread pool; the se
 class OpenVinoEngine:
     """One compiled graph with one infer request; input and outputs live in arrays that the request shares.
 
-    `threads` 0 leaves the number to OpenVINO (one for each physical core). Raises GraphError for a file that is no usable graph.
+    `settings`: left out, those that were probed for this graph here, else what is known to be safe. `threads` takes the place of theirs
+    where it is not 0. Raises GraphError for a file that is no usable graph.
     """
 
     name = "openvino"
 
-    def __init__(self, graph: Path, geometry: Geometry, *, threads: int = 0) -> None:
+    def __init__(
+        self, graph: Path, geometry: Geometry, *, threads: int = 0, settings: Settings | None = None
+    ) -> None:
         self._geometry = geometry
-        compiled = _compile(graph, threads)
+        if settings is None:
+            probed = read_probed(graph)
+            settings = FALLBACK if probed is None else probed.taken
+        self.settings = settings.model_copy(update={"threads": threads or settings.threads})
+        log.info("engine_settings", extra=self.settings.model_dump())
+        compiled = _compile(graph, self.settings)
         outputs = _signature(compiled.outputs, graph)
         check_contract(_signature(compiled.inputs, graph), outputs, geometry, graph)
         self._input = np.zeros(geometry.input_shape, np.uint8)
@@ -96,7 +109,7 @@ class OpenVinoHead:
     """
 
     def __init__(self, graph: Path) -> None:
-        compiled = _compile(graph, threads=0)
+        compiled = _compile(graph, FALLBACK)
         _, self._shape = _signature(compiled.inputs, graph)["features"]
         self._outputs = tuple(_signature(compiled.outputs, graph))
         self._request: Any = compiled.create_infer_request()
@@ -135,16 +148,21 @@ def core() -> Any:
     return openvino.Core()
 
 
-def _compile(graph: Path, threads: int) -> Any:
-    settings: dict[str, object] = {
+def capabilities() -> list[str]:
+    """Return what this CPU computes in, by OpenVINO's names: FP32, INT8, BF16, FP16 ..."""
+    return list(core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+def _compile(graph: Path, settings: Settings) -> Any:
+    named: dict[str, object] = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
-        "ENABLE_CPU_PINNING": False,
+        "INFERENCE_PRECISION_HINT": settings.precision,
+        "ENABLE_CPU_PINNING": settings.pinned,
     }
-    if threads:
-        settings["INFERENCE_NUM_THREADS"] = threads
+    if settings.threads:
+        named["INFERENCE_NUM_THREADS"] = settings.threads
     try:
-        return core().compile_model(_read(graph), "CPU", settings)
+        return core().compile_model(_read(graph), "CPU", named)
     except (RuntimeError, *_READER_ERRORS) as error:
         raise GraphError(
             f"{graph}: OpenVINO cannot use this graph, fit the pack again: {_reason(error)}"

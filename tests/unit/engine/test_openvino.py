@@ -11,6 +11,7 @@ import pytest
 
 from inspector.engine.openvino import OpenVinoEngine, _compile
 from inspector.engine.preprocess import Geometry
+from inspector.engine.settings import Settings
 from inspector.errors import EngineError, GraphError, ScoreError
 from tests.unit.engine.graphs import SmallGraph
 
@@ -23,11 +24,16 @@ def graph(tmp_path: Path) -> Path:
 
 
 def test_it_computes_in_float32_for_latency_without_pinning(graph: Path) -> None:
-    compiled = _compile(graph, threads=1)
+    compiled = _compile(graph, Settings(threads=1))
     assert compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
     assert compiled.get_property("PERFORMANCE_HINT") == "LATENCY"
     assert compiled.get_property("ENABLE_CPU_PINNING") is False
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
+
+
+def test_it_computes_with_the_settings_it_is_given(graph: Path) -> None:
+    compiled = _compile(graph, Settings(precision="f32", pinned=True))
+    assert compiled.get_property("ENABLE_CPU_PINNING") is True
 
 
 def test_the_threads_of_opencv_do_not_compete(graph: Path) -> None:
