@@ -24,6 +24,9 @@ from inspector.model.onnx_nodes import Nodes
 # to 100,000; no more than give a product with one entry of each (1.5 MB for 256 patches) room in a core's own cache.
 _BLOCKS_PER_ROOT = 8
 _MOST_BLOCKS = 1536
+_MOST_LOOKED_AT = (
+    24  # entries again in float32 for each patch: those of a larger block are told apart by its parts' minima
+)
 _VECTOR = 16  # blocks come in multiples of what a CPU's vector holds
 _PATCH_LIMIT = 127
 # Not 127: a CPU without VNNI adds two products of unsigned and signed bytes in 16 bits, which saturate beyond 255 * 127.
@@ -34,10 +37,10 @@ _CHUNK = 64  # patches whose bounds are reckoned at a time
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """A bank in blocks of m entries each: entry (p, j) is the p-th of block j. Some occur twice to fill all blocks.
+    """A bank in blocks of m entries each: entry (p, j) is the p-th of block j, which has k equal parts. Some occur twice to fill all blocks.
 
     An entry is about codes * steps: `codes` int8 (m, d, blocks), `steps` float32 (m, blocks). `norms` and `weights` float32
-    (m, 1, blocks): squared length, and one over the squared spacing. `factors` float32 (blocks, m, d + 2).
+    (m, 1, blocks): squared length, and one over the squared spacing. `factors` float32 (k * blocks, m / k, d + 2), the first parts of all blocks first.
     """
 
     codes: NDArray[np.int8]
@@ -51,14 +54,17 @@ def in_blocks(bank: Bank, factors: NDArray[np.float32]) -> Blocks:
     """Lay out a bank; `factors` (n, d + 2) give the exact distance of a patch (f, |f|^2, 1)."""
     count = len(bank.entries)
     blocks = min(_MOST_BLOCKS, math.ceil(_BLOCKS_PER_ROOT * count**0.5 / _VECTOR) * _VECTOR)
-    places = np.arange(-(-count // blocks) * blocks).reshape(-1, blocks) % count
+    size = -(-count // blocks)
+    parts = -(-size // _MOST_LOOKED_AT)
+    places = np.arange(-(-size // parts) * parts * blocks).reshape(-1, blocks) % count
+    by_part = places.reshape(parts, -1, blocks).transpose(0, 2, 1).reshape(parts * blocks, -1)
     codes, steps = _coded(bank.entries)
     return Blocks(
         np.ascontiguousarray(codes[places].transpose(0, 2, 1)),
         steps[places],
         np.square(bank.entries).sum(axis=1)[places][:, None],
         (1 / np.square(bank.spacing))[places][:, None],
-        factors[places.T],
+        factors[by_part],
     )
 
 
@@ -67,7 +73,7 @@ def add_search(nodes: Nodes, patches: str, square: str, extended: str, *, rows: 
 
     `square` [rows, 1] is |f|^2, `extended` [rows, d + 2] is (f, |f|^2, 1).
     """
-    best = nodes.add("ArgMin", _add_minima(nodes, patches, square, blocks), axis=1, keepdims=0)
+    best = _add_best(nodes, _add_minima(nodes, patches, square, blocks), blocks.steps.shape[1])
     # No engine promises which block it finds best for a patch that is no number: none may be looked up outside of the bank.
     last = nodes.constant("last", np.array([len(blocks.factors) - 1], np.int64))
     first = nodes.constant("first", np.array([0], np.int64))
@@ -121,8 +127,24 @@ def _coded(entries: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.f
     return np.rint(entries / steps[:, None]).astype(np.int8), steps
 
 
-def _add_minima(nodes: Nodes, patches: str, square: str, blocks: Blocks) -> str:
-    """Append the first pass: for each block about the least of its entries' distances, [rows, blocks]."""
+def _add_best(nodes: Nodes, minima: list[str], blocks: int) -> str:
+    """Append the number of the part of a block with the least of all `minima`, [rows] int64.
+
+    The block first, then its part: looking through the parts of all blocks would take as long as a tenth of the product.
+    """
+    if len(minima) == 1:
+        return nodes.add("ArgMin", minima[0], axis=1, keepdims=0)
+    block = nodes.add("ArgMin", nodes.add("Min", *minima), axis=1, keepdims=1)
+    own = [nodes.add("GatherElements", each, block, axis=1) for each in minima]
+    part = nodes.add("ArgMin", nodes.add("Concat", *own, axis=1), axis=1, keepdims=1)
+    number = nodes.add(
+        "Add", nodes.add("Mul", part, nodes.constant("blocks", np.array([blocks], np.int64))), block
+    )
+    return nodes.add("Reshape", number, nodes.constant("flat", np.array([-1], np.int64)))
+
+
+def _add_minima(nodes: Nodes, patches: str, square: str, blocks: Blocks) -> list[str]:
+    """Append the first pass: for each part of each block about the least of its entries' distances, [rows, blocks] by part."""
     top = nodes.add("ReduceMax", nodes.add("Abs", patches), axes=[1], keepdims=1)
     # Each patch in steps of its own: one far from all good ones would else be cut off, or make the steps of the others coarse.
     top = nodes.add("Max", top, nodes.scalar("least", _LEAST))
@@ -132,9 +154,10 @@ def _add_minima(nodes: Nodes, patches: str, square: str, blocks: Blocks) -> str:
     coded = nodes.add("DequantizeLinear", coded, step, zero)
     twice = nodes.add("Mul", top, nodes.scalar("minus_two", -2.0))
     zeros = nodes.constant("zeros", np.zeros(blocks.steps.shape[1], np.int8))
-    least = ""
-    for codes, steps, norms, weights in zip(
-        blocks.codes, blocks.steps, blocks.norms, blocks.weights, strict=True
+    minima: list[str] = []
+    size = blocks.factors.shape[1]
+    for number, (codes, steps, norms, weights) in enumerate(
+        zip(blocks.codes, blocks.steps, blocks.norms, blocks.weights, strict=True)
     ):
         entries = nodes.add(
             "DequantizeLinear", nodes.constant("codes", codes), nodes.constant("steps", steps), zeros, axis=1
@@ -143,5 +166,8 @@ def _add_minima(nodes: Nodes, patches: str, square: str, blocks: Blocks) -> str:
         # Norms and weights stay in float32: they run with the minimum through one loop over the product.
         squared = nodes.add("Add", nodes.add("Add", product, square), nodes.constant("norms", norms))
         distances = nodes.add("Mul", squared, nodes.constant("weights", weights))
-        least = nodes.add("Min", least, distances) if least else distances
-    return least
+        if number % size:
+            minima[-1] = nodes.add("Min", minima[-1], distances)
+        else:
+            minima.append(distances)
+    return minima

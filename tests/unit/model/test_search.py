@@ -96,6 +96,17 @@ def test_the_bound_says_something() -> None:
     assert np.median(np.sqrt(most / least)) < 1.2
 
 
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_the_same_is_found_in_parts_of_blocks(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = CASES["tied_case"]
+    whole = case.found()
+    monkeypatch.setattr("inspector.model.search._MOST_LOOKED_AT", most)
+    in_parts = case.found()
+    assert (in_parts >= whole).all()
+    assert np.mean(in_parts == whole) > 0.9
+    assert (in_parts <= bounds(case.bank, case.patches)[1] + case.rounding()).all()
+
+
 @pytest.mark.parametrize("coded", ["patch", "entries"])
 def test_the_bound_counts_what_patch_and_entries_each_lose_to_their_codes(coded: str) -> None:
     """Two entries are about equally far. Vectors of 1 and -1 lose nothing, so that only the other side can have them confused."""
