@@ -79,12 +79,7 @@ def grow(
     new_scores = _held_out(growth, news, progress)
     scores, batches = _together(before, news, new_scores)
     threshold = choose_threshold(scores, rate, batches)
-    darkest, brightest = before.manifest.grey
-    exposure = Exposure(
-        min(darkest, float(collected.grey.min())),
-        max(brightest, float(collected.grey.max())),
-        limit=threshold.value,
-    )
+    exposure = _exposure(before, collected.grey, threshold.value)
     detector = growth.detector(None, counter(progress, MODEL, growth.room))
     grown = Grown(
         graph=fused_graph(spec, detector, exposure),
@@ -100,15 +95,16 @@ def grow(
         fold_of=news.folds.fold_of[~news.seen],
         thumbnails=news.found.thumbnails,
         added=len(news.paths),
-        warnings=(
-            *news.found.warnings,
-            *news.warnings,
-            *growth.warnings(detector),
-            *_rejected(new_scores, threshold.value),
-        ),
+        warnings=(*news.warnings, *growth.warnings(detector), *_rejected(new_scores, threshold.value)),
     )
     pack = write_grown(out, before, grown)
     return finished(pack, detector.size, started_ns)
+
+
+def _exposure(before: Pack, grey: NDArray[np.float64], limit: float) -> Exposure:
+    """Return that of the old and the new images, whose mean grey levels are `grey`."""
+    darkest, brightest = before.manifest.grey
+    return Exposure(min(darkest, float(grey.min())), max(brightest, float(grey.max())), limit=limit)
 
 
 def _opened(path: Path) -> Pack:
@@ -157,8 +153,9 @@ class _News:
     def warnings(self) -> tuple[str, ...]:
         """What the user should know of them."""
         if not self.seen.any():
-            return ()
+            return self.found.warnings
         return (
+            *self.found.warnings,
             (
                 f"{int(self.seen.sum())} of {len(self.paths)} new images are as alike as copies to old ones: "
                 "they are added, but say nothing of the threshold"
