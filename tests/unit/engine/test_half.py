@@ -123,7 +123,9 @@ def test_the_emulation_gives_what_float16_gives(seed: int, scale: float) -> None
     assert np.isfinite(half).all()
     np.testing.assert_allclose(emulation, half, atol=8 * step)
     # Below 6e-5 the emulation keeps all 11 bits, where float16 has steps of 2^-24.
-    np.testing.assert_allclose(emulation, emulation.astype(np.float16).astype(np.float32), rtol=0, atol=2**-25)
+    np.testing.assert_allclose(
+        emulation, emulation.astype(np.float16).astype(np.float32), rtol=0, atol=2**-25
+    )
 
 
 @given(
