@@ -30,7 +30,7 @@ from inspector.model.images import Survey, list_images, survey
 from inspector.model.learning import learning_curve
 from inspector.model.likeness import ALIKE, copies, from_sheet
 from inspector.model.methods.base import Detector
-from inspector.model.methods.nearest import NearestHead
+from inspector.model.methods.nearest import Nearest, NearestHead
 from inspector.model.pack import CALIBRATION, THUMBNAILS, Pack, check_target, load_pack
 from inspector.model.progress import FEATURES, HELD_OUT, IMAGES, MODEL, Advance, Progress, counter, silent
 from inspector.model.regrown import Grown, require_same, spec_of, write_grown
@@ -66,16 +66,8 @@ def grow(
     spec, detector = spec_of(before, backbone), from_file(old / FITTED)
     require_same(before, spec, detector)
     news = _look_at(added, before, progress)
-    collected = collect(
-        spec,
-        news.paths,
-        news.folds.group_of,
-        seed=before.manifest.seed,
-        positions=False,
-        advance=counter(progress, FEATURES, len(news.paths)),
-        samples=0,  # what makes branches comparable stays
-    )
-    growth = _Growth(spec, detector, collected, before, len(news.paths), bank)
+    growth = _growth(spec, detector, news, before, bank=bank, progress=progress)
+    collected = growth.collected
     new_scores = _held_out(growth, news, progress)
     scores, batches = _together(before, news, new_scores)
     threshold = choose_threshold(scores, rate, batches)
@@ -177,43 +169,31 @@ def _look_at(added: Path, before: Pack, progress: Progress) -> _News:
 
 @dataclass(frozen=True, slots=True)
 class _Growth:
-    """How the old detector grows by what one pass over the new images left."""
+    """How the old detector grows by what one pass over the new images left; `most` entries of each branch's bank."""
 
     spec: ModelSpec
     old: Detector
     collected: Collected
-    before: Pack
-    images: int
-    bank: int | None
+    seed: int
+    most: tuple[int, ...]
 
     @property
     def room(self) -> int:
         """Entries that may be added, in all branches together."""
-        return sum(self._most(head) - head.size for head in self._heads)
-
-    @property
-    def _heads(self) -> list[NearestHead]:
-        return [head for head in self.old.heads if isinstance(head, NearestHead)]
-
-    def _most(self, head: NearestHead) -> int:
-        """Return how many entries a bank may have."""
-        if self.bank is not None:
-            return max(self.bank, head.size)
-        before = self.before.manifest.images
-        return head.size + -(-head.size * self.images // before)
+        return sum(self.most) - self.old.size
 
     def detector(self, barred: NDArray[np.bool_] | None, advance: Advance) -> Detector:
         """Return the detector that also has the new images but those of the groups where `barred` (groups,) is true."""
         trainings = self.collected.without(barred)
         heads = [
-            _grown(head, training.candidates, self._most(head), self.before.manifest.seed, advance)
-            for head, training in zip(self._heads, trainings, strict=True)
+            _grown(head, training.candidates, most, self.seed, advance)
+            for head, training, most in zip(_banks(self.old), trainings, self.most, strict=True)
         ]
         return replace(self.old, heads=tuple(heads))
 
     def warnings(self, grown: Detector) -> tuple[str, ...]:
         """Return what the user should know of the bank."""
-        if not any(head.size == self._most(old) for head, old in zip(grown.heads, self._heads, strict=True)):
+        if not any(head.size == most for head, most in zip(grown.heads, self.most, strict=True)):
             return ()
         return (
             (
@@ -221,6 +201,31 @@ class _Growth:
                 "choose a larger --bank if too many good parts are rejected"
             ),
         )
+
+
+def _growth(
+    spec: ModelSpec, old: Detector, news: _News, before: Pack, *, bank: int | None, progress: Progress
+) -> _Growth:
+    """Pass once over the new images, for banks of `bank` entries, or of so many more as there are more images."""
+    images, known = len(news.paths), before.manifest.images
+    sizes = [head.size for head in _banks(old)]
+    most = [size + -(-size * images // known) if bank is None else max(bank, size) for size in sizes]
+    room = max(after - size for after, size in zip(most, sizes, strict=True))
+    collected = collect(
+        spec,
+        news.paths,
+        news.folds.group_of,
+        seed=before.manifest.seed,
+        positions=False,
+        advance=counter(progress, FEATURES, images),
+        candidates=Nearest(room, before.manifest.seed).candidates,
+        samples=0,  # what makes branches comparable stays
+    )
+    return _Growth(spec, old, collected, before.manifest.seed, tuple(most))
+
+
+def _banks(detector: Detector) -> list[NearestHead]:
+    return [head for head in detector.heads if isinstance(head, NearestHead)]
 
 
 def _grown(

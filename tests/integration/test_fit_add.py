@@ -3,6 +3,7 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,14 @@ from numpy.typing import NDArray
 
 from inspector.engine.base import open_engine
 from inspector.errors import InspectorError, ModelError, PackError
+from inspector.model.collect import collect
 from inspector.model.commands import register
 from inspector.model.fitted import FITTED, from_file
+from inspector.model.grow import grow
 from inspector.model.images import list_images, read_image
 from inspector.model.methods.nearest import NearestHead
 from inspector.model.pack import MANIFEST, Pack, load_pack
+from inspector.model.training import Collected
 from tests.support.plates import part, scratched, write
 
 SMALL = ["--size", "96", "--bank", "150", "--taps", "4,7,10", "--false-reject-rate", "0.05"]
@@ -133,6 +137,26 @@ def test_images_that_were_fitted_on_say_nothing_of_the_threshold(plates: Path, o
     assert pack.threshold == pytest.approx(old.threshold)
     assert pack.manifest.held_out.images == 30
     assert any("10 of 10 new images are as alike as copies" in warning for warning in pack.manifest.warnings)
+
+
+def test_one_more_image_is_enough(plates: Path, old: Pack, tmp_path: Path) -> None:
+    write(tmp_path / "one" / "0.png", dented(np.random.default_rng(5)))
+    assert inspector("fit", "--add", tmp_path / "one", "--pack", old.path, "--out", tmp_path / "new") == 0
+    assert load_pack(tmp_path / "new").manifest.images == 31
+
+
+def test_a_bank_that_grows_large_is_chosen_among_twice_as_many_patches(
+    plates: Path, old: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def noted(*arguments: Any, **named: Any) -> Collected:
+        asked.append(named["candidates"])
+        return collect(*arguments, **named)
+
+    monkeypatch.setattr("inspector.model.grow.collect", noted)
+    grow(plates / "shaded", old.path, tmp_path / "new", bank=100_000)
+    assert asked == [2 * (100_000 - old.manifest.bank // 2)]  # the bank of each of two branches
 
 
 @pytest.mark.parametrize(
