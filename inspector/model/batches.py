@@ -124,6 +124,8 @@ def _seconds(parts: Sequence[str]) -> float | None:
 
 def _by_pauses(stamps: NDArray[np.float64]) -> list[str] | None:
     """Cut the images where recording paused; None where it never did, or leaves no two batches worth the name."""
+    if len(stamps) < 2 * LEAST:
+        return None
     order = np.argsort(stamps, kind="stable")
     steps = np.diff(stamps[order])
     usual = float(np.median(steps))

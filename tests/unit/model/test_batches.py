@@ -50,6 +50,11 @@ def test_a_pause_in_the_names_times_cuts(tmp_path: Path, form: str) -> None:
     assert batches.batch_of.tolist() == [0] * 12 + [1] * 12
 
 
+def test_a_single_image_is_a_batch(tmp_path: Path) -> None:
+    batches = found(touch(tmp_path, ["0.png"]), tmp_path, STRANGERS[:1])
+    assert (batches.source, batches.sizes.tolist()) == ("none", [1])
+
+
 def test_short_pauses_do_not_cut(tmp_path: Path) -> None:
     names = [f"20260301_1{hour}0{index % 10}{index:02}.png" for hour in (0, 1) for index in range(12)]
     assert found(touch(tmp_path, names), tmp_path).source == "none"
