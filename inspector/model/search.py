@@ -74,10 +74,6 @@ def add_search(nodes: Nodes, patches: str, square: str, extended: str, *, rows: 
     `square` [rows, 1] is |f|^2, `extended` [rows, d + 2] is (f, |f|^2, 1).
     """
     best = _add_best(nodes, _add_minima(nodes, patches, square, blocks), blocks.steps.shape[1])
-    # No engine promises which block it finds best for a patch that is no number: none may be looked up outside of the bank.
-    last = nodes.constant("last", np.array([len(blocks.factors) - 1], np.int64))
-    first = nodes.constant("first", np.array([0], np.int64))
-    best = nodes.add("Max", nodes.add("Min", best, last), first)
     near = nodes.add("Gather", nodes.constant("entries", blocks.factors), best, axis=0)
     column = nodes.constant("column", np.array([rows, blocks.factors.shape[2], 1], np.int64))
     distances = nodes.add("MatMul", near, nodes.add("Reshape", extended, column))
@@ -133,14 +129,25 @@ def _add_best(nodes: Nodes, minima: list[str], blocks: int) -> str:
     The block first, then its part: looking through the parts of all blocks would take as long as a tenth of the product.
     """
     if len(minima) == 1:
-        return nodes.add("ArgMin", minima[0], axis=1, keepdims=0)
-    block = nodes.add("ArgMin", nodes.add("Min", *minima), axis=1, keepdims=1)
+        return _add_least(nodes, minima[0], blocks, keepdims=0)
+    block = _add_least(nodes, nodes.add("Min", *minima), blocks, keepdims=1)
     own = [nodes.add("GatherElements", each, block, axis=1) for each in minima]
-    part = nodes.add("ArgMin", nodes.add("Concat", *own, axis=1), axis=1, keepdims=1)
+    part = _add_least(nodes, nodes.add("Concat", *own, axis=1), len(minima), keepdims=1)
     number = nodes.add(
         "Add", nodes.add("Mul", part, nodes.constant("blocks", np.array([blocks], np.int64))), block
     )
     return nodes.add("Reshape", number, nodes.constant("flat", np.array([-1], np.int64)))
+
+
+def _add_least(nodes: Nodes, values: str, columns: int, *, keepdims: int) -> str:
+    """Append the number of the column with the least of `values` [rows, columns].
+
+    No engine promises which it finds for a patch that is no number: nothing may be looked up outside of the bank.
+    """
+    found = nodes.add("ArgMin", values, axis=1, keepdims=keepdims)
+    last = nodes.constant("last", np.array([columns - 1], np.int64))
+    first = nodes.constant("first", np.array([0], np.int64))
+    return nodes.add("Max", nodes.add("Min", found, last), first)
 
 
 def _add_minima(nodes: Nodes, patches: str, square: str, blocks: Blocks) -> list[str]:

@@ -171,9 +171,17 @@ def test_heat_map_score_and_defects_are_those_of_the_plain_comparison(
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 @pytest.mark.parametrize("everywhere", [False, True])
+@pytest.mark.parametrize("looked_at", [2, 24])
 def test_features_that_are_no_numbers_are_refused(
-    heads: tuple[NearestHead, NearestHead], value: float, everywhere: bool
+    heads: tuple[NearestHead, NearestHead],
+    value: float,
+    everywhere: bool,
+    looked_at: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(
+        "inspector.model.search._MOST_LOOKED_AT", looked_at
+    )  # blocks of one part, and of several
     features = np.random.default_rng(8).normal(size=(CELLS, DEPTH)).astype(np.float32)
     features[slice(None) if everywhere else 17, :5] = value
     for head in heads:
