@@ -73,7 +73,7 @@ def here(graph: Path) -> Here:
     return Here(
         graph_sha256=sha256(graph.read_bytes()),
         openvino=openvino.__version__,
-        cpu=_cpu(),
+        cpu=cpu_name(),
         cpus=len(os.sched_getaffinity(0)),
     )
 
@@ -99,7 +99,8 @@ def write_probed(graph: Path, probed: Probed) -> None:
 
 
 @cache
-def _cpu() -> str:
+def cpu_name() -> str:
+    """Return what this CPU calls itself, its architecture where it does not say."""
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
         name, _, value = line.partition(":")
         if name.strip() == "model name":

@@ -3,7 +3,8 @@
     .NAME.unfinished/      beside the pack NAME that is being fitted, removed when that is written
         STAGE.npz          the arrays of one stage, and the key of the fit that they belong to
 
-The key says what the result depends on: versions, options, and the content of every image. Arrays of another key are not looked at.
+The key says what the result depends on: versions, the CPU (by whose scores int8 is taken or not), options, and the content of every
+image. Arrays of another key are not looked at.
 A stage does the same arithmetic in the same order whether it was interrupted or not, so that the pack is the same.
 """
 
@@ -13,6 +14,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from inspector import __version__
 from inspector.clock import NS_PER_S, Clock, SystemClock
+from inspector.engine.settings import cpu_name
 
 EVERY_S = 10.0  # at most so much is lost
 _SHARE = 20  # saving takes at most one part in so many of the time
@@ -35,10 +38,14 @@ def untold(line: str) -> None:
 
 
 def key_of(facts: Mapping[str, object], contents: Iterable[str]) -> str:
-    """Return the key of a fit of these facts (JSON, anything else by its repr) on images of these SHA-256."""
-    found = hashlib.sha256(
-        json.dumps({"version": __version__, "numpy": np.__version__, **facts}, default=repr).encode()
-    )
+    """Return the key of a fit of these facts (JSON, anything else by its repr) on images of these SHA-256, on this machine."""
+    here = {
+        "version": __version__,
+        "numpy": np.__version__,
+        "openvino": version("openvino"),
+        "cpu": cpu_name(),
+    }
+    found = hashlib.sha256(json.dumps({**here, **facts}, default=repr).encode())
     for content in contents:
         found.update(content.encode())
     return found.hexdigest()
@@ -81,7 +88,7 @@ class Checkpoint:
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 if str(file[_KEY]) != self._key:
-                    self._tell(f"{path}: of other images, options or versions; not used")
+                    self._tell(f"{path}: of other images, options, versions or another CPU; not used")
                     return None
                 arrays = {name: file[name] for name in file.files if name not in (_KEY, _SECONDS)}
                 self.earlier_s = max(self.earlier_s, float(file[_SECONDS]))

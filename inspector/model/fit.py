@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from inspector.clock import NS_PER_S, SystemClock
 from inspector.errors import ModelError
 from inspector.model import facts
+from inspector.model.backbone import open_backbone
 from inspector.model.batches import Batches, find_batches
 from inspector.model.calibrate import Threshold, check_number, check_rate, choose_threshold
 from inspector.model.checkpoint import Checkpoint, Tell, key_of, untold
@@ -97,8 +98,9 @@ def fit(
     goods = look_at(good, options.seed, progress)
     if examples is not None:
         require_no_copies(examples.examples, goods.paths)
-    tuning = None
+    tuning, tuned_s = None, 0.0
     if tune_within_ms is not None:
+        trials = Checkpoint.beside(out, _key(options, goods, None, tune_within_ms), tell)
         tuning = tune(
             goods.paths,
             goods.folds,
@@ -106,9 +108,9 @@ def fit(
             goods.found,
             budget_ms=tune_within_ms,
             progress=progress,
-            checkpoint=Checkpoint.beside(out, _key(options, goods, None, tune_within_ms), tell),
+            checkpoint=trials,
         )
-        options = tuning.chosen.candidate
+        options, tuned_s = tuning.chosen.candidate, trials.earlier_s
     framing = plan(options.frame, goods.found, goods.paths, options.sizes)
     checkpoint = Checkpoint.beside(out, _key(options, goods, examples), tell)
     model = _model(options, framing, goods, progress, checkpoint)
@@ -122,7 +124,7 @@ def fit(
     fitted = _Fitted(options, goods, framing, model, calibrated, tuning, examples)
     pack, kept = _write(out, fitted, progress)
     checkpoint.remove()
-    return finished(pack, kept, started_ns, tuning, checkpoint.earlier_s)
+    return finished(pack, kept, started_ns, tuning, tuned_s + checkpoint.earlier_s)
 
 
 def finished(
@@ -306,13 +308,15 @@ def _key(
     options: FitOptions, goods: Goods, examples: DefectImages | None, within_ms: float | None = None
 ) -> str:
     """Return what an interrupted fit, or tuning `within_ms`, must have in common with this one: everything that the result depends on."""
-    files = [Path(options.backbone), options.network, options.frame.mask, options.frame.reference]
+    files = [options.network, options.frame.mask, options.frame.reference]
     shown = () if examples is None else examples.examples
     files += [file for example in shown for file in (example.path, example.mask)]
     contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file and file.is_file()]
+    backbone = None if options.method == IMPORTED else open_backbone(options.backbone).sha256
     return key_of(
         {
             "options": options,
+            "backbone": backbone,
             "within_ms": within_ms,
             "good": goods.names,
             "families": goods.batches.family_of.tolist(),

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inspector.model import checkpoint
+from inspector.model import checkpoint, sample, trials, tune
 from inspector.model.fit import fit
 from inspector.model.options import FitOptions
 from inspector.model.pack import CALIBRATION, GRAPH, Pack
-from inspector.model.progress import FEATURES, HELD_OUT
+from inspector.model.progress import FEATURES, HELD_OUT, TUNING
 from tests.support.plates import part, scratched, write
 
 OPTIONS = FitOptions(sizes=(64,), bank=60, taps=(("4",),), false_reject_rate=0.05)
@@ -79,6 +79,26 @@ def test_what_is_done_is_not_done_again(good: Path, tmp_path: Path, monkeypatch:
     assert begun[:2] == [0, 16]  # the image at which it was interrupted was taken in, and not yet kept
 
 
+def test_the_time_of_earlier_starts_counts_with_that_of_tuning(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "SIZES", (64,))
+    monkeypatch.setattr(tune, "BETWEEN", {})
+    monkeypatch.setattr(tune, "TAPS", {"efficientnet-lite0": (("4",), ())})
+    monkeypatch.setattr(tune, "METHODS", ("gaussian",))
+    monkeypatch.setattr(trials, "TIMED", 1)
+    monkeypatch.setattr(sample, "EACH", 1)
+    options = FitOptions(bank=60, false_reject_rate=0.05)
+    with pytest.raises(KeyboardInterrupt):
+        fit(good, tmp_path / "pack", options, Interrupted(FEATURES, 17), tune_within_ms=1e6)
+    for stage in (TUNING, FEATURES):
+        kept = checkpoint.unfinished(tmp_path / "pack") / f"{stage}.npz"
+        with np.load(kept) as file:
+            arrays = dict(file)
+        np.savez(kept, allow_pickle=False, **(arrays | {"seconds": np.array(1e6)}))
+    assert fit(good, tmp_path / "pack", options, tune_within_ms=1e6).seconds > 2e6
+
+
 def test_another_image_begins_anew(good: Path, tmp_path: Path) -> None:
     copied = tmp_path / "good"
     for path in good.rglob("*.png"):
@@ -90,6 +110,6 @@ def test_another_image_begins_anew(good: Path, tmp_path: Path) -> None:
     write(copied / "day-0" / "0.png", part(np.random.default_rng(9)))  # same name, another part
     said: list[str] = []
     changed = fit(copied, tmp_path / "pack", OPTIONS, tell=said.append).pack
-    assert all("of other images, options or versions; not used" in line for line in said)
+    assert all("of other images, options, versions or another CPU; not used" in line for line in said)
     assert len(said) == 2
     assert list(content(changed)) == list(content(fit(copied, tmp_path / "anew", OPTIONS).pack))

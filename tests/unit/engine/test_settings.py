@@ -44,7 +44,7 @@ def test_another_graph_has_no_answer(graph: Path) -> None:
 
 def test_another_cpu_has_no_answer(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept(graph)
-    monkeypatch.setattr(settings, "_cpu", lambda: "another CPU")
+    monkeypatch.setattr(settings, "cpu_name", lambda: "another CPU")
     assert read_probed(graph) is None
 
 

@@ -21,7 +21,7 @@ def test_what_was_saved_comes_back_to_the_same_fit_alone(tmp_path: Path) -> None
     assert Checkpoint.beside(tmp_path / "pack", "same").load("held-out models") is None
     assert Checkpoint.beside(tmp_path / "pack", "other", said.append).load("features") is None
     assert "going on from" in said[0]
-    assert "of other images, options or versions" in said[1]
+    assert "of other images, options, versions or another CPU" in said[1]
 
 
 def test_another_image_or_option_is_another_fit() -> None:
@@ -30,6 +30,15 @@ def test_another_image_or_option_is_another_fit() -> None:
     }
     assert len(keys) == 6
     assert key_of({"bank": 1}, ["a"]) == key_of({"bank": 1}, ["a"])
+
+
+@pytest.mark.parametrize("where", ["__version__", "cpu_name", "version"])
+def test_another_version_or_machine_is_another_fit(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key_of({}, [])
+    monkeypatch.setattr(
+        f"inspector.model.checkpoint.{where}", "9.9" if where == "__version__" else lambda *_: "other"
+    )
+    assert key_of({}, []) != before
 
 
 @pytest.mark.parametrize("left", [0, 100, -3])
