@@ -1,7 +1,7 @@
 """From one recipe to the next: what the PLC asks for, which engines are warm, what the camera is set to.
 
     asked for ──► the parts of the former one have their verdicts ──► engine warm, camera set ──► active
-                  (only where engine or camera have to change: else it is active at once)
+                  (only where engine or camera have to change: else it is active once the disk has what was asked for)
 
 While no recipe is active the station is not ready, and parts that are counted are rejected. A part that was counted before is
 decided by the recipe of that time. Not thread-safe: the desk guards it.
@@ -48,6 +48,8 @@ class Changeover:
         self.change_camera: Callable[[Features], int] = lambda _: 0
         # Keeps what was asked for: a PLC that asks for nothing wants that one, also of a station that was started anew.
         self.keep: Callable[[int], None] = lambda _: None
+        # Whether it would be known after a loss of power too: before that no part passes by it.
+        self.is_kept: Callable[[], bool] = lambda: True
         self.active: Recipe | None = None
         self.refused = 0  # the number that the PLC asks for and that no recipe has
         self._lost = lost
@@ -91,10 +93,13 @@ class Changeover:
             )
             self._note("recipe_refused", code=why.code, why=str(why))
         self.refused = 0 if known else number
+        if number and known:
+            self.keep(
+                number
+            )  # also the one to begin with: the configuration may begin with another one some day
         if number and known and (self._lost or self._recipes[number] is not self._wanted):
             self._lost = False
             self._wanted = self._recipes[number]
-            self.keep(number)
             self._note("recipe_asked_for", recipe=number, warm=str(number in self._warm).lower())
         if self.active is not None and (self.refused or self.active is not self._wanted):
             self._deactivate()
@@ -125,7 +130,7 @@ class Changeover:
             verdicts = self._ledger.on_camera_down(t_ns, why="the camera changes for a recipe")
             self._since = self.change_camera(self._features)
         camera_set = self._features == self._wanted.features and self._generation >= self._since
-        if camera_set and self._wanted.number in self._warm:
+        if camera_set and self._wanted.number in self._warm and self.is_kept():
             self._activate()
         return verdicts
 

@@ -1,6 +1,8 @@
 """What a product needs, as the configuration says it: model, threshold, camera features; and the engine of such a model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from inspector.changeover import Recipe
 from inspector.config.loading import LoadedConfig
@@ -46,6 +48,18 @@ def recipe_of(loaded: LoadedConfig, number: int, pack: Pack) -> PackedRecipe:
     return PackedRecipe(deciding, loaded.config.camera.features | entry.features, pack=pack)
 
 
+def open_asked(path: Path) -> KeptNumbers:
+    """Open the file that keeps what the PLC asked for last. Errors as `KeptNumbers.open`."""
+    return KeptNumbers.open(path, MAGIC, 1, unknown=[LOST])
+
+
+def keep_asked(kept: KeptNumbers, sync: Callable[[], None], number: int) -> None:
+    """Keep what the PLC asks for, at each read; `sync` is to begin where that is another recipe than the one kept."""
+    if kept.numbers != (number,):
+        kept.write([number])
+        sync()
+
+
 def first_recipe(loaded: LoadedConfig, kept: KeptNumbers) -> tuple[int, bool]:
     """Return the recipe to begin with, and whether nobody knows if it is the right one (`Changeover`, `lost`).
 
@@ -53,8 +67,6 @@ def first_recipe(loaded: LoadedConfig, kept: KeptNumbers) -> tuple[int, bool]:
     with the first recipe again would judge the parts of one product by the model of another. So where the file is damaged, or the
     configuration has that recipe no more, it is not for us to guess, unless there is only one; that stays so over restarts.
     """
-    if kept.was_damaged:
-        kept.write([LOST])
     (asked,) = kept.numbers
     known = {entry.number for entry in loaded.config.all_recipes}
     if asked in known:

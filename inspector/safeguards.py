@@ -7,7 +7,9 @@ lock may be held: by the PLC thread at once, by the main thread where that hears
 import logging
 import math
 from collections import deque
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 from inspector.challenge import Challenge, ChallengePart, ChallengeRules, Report, Result
 from inspector.clock import NS_PER_MS, NS_PER_S
@@ -50,9 +52,11 @@ class Safeguards:
         self, stops: StopRules, challenges: ChallengeRules, kept: KeptNumbers, *, reject_parts: bool = False
     ) -> None:
         """Go on with what `kept` says is latched. `reject_parts`: while the line must stand, no part passes."""
+        # Has the disk keep what was latched or cleared. A stop takes effect before that, and one that was cleared may come back.
+        self.sync: Callable[[], None] = lambda: None
         self._kept = kept
         self._reject_parts = reject_parts
-        self._interlock = Interlock(stops, _memory_of(kept))
+        self._interlock = Interlock(stops, _decoded(kept.numbers))
         self._challenge = Challenge(challenges)
         self._kept_memory = _decoded(kept.numbers)
         self._t_tick_ns = 0
@@ -181,7 +185,14 @@ class Safeguards:
         memory = self._interlock.memory
         if memory is not self._kept_memory:
             self._kept.write(_encoded(memory))
+            if memory.latched != self._kept_memory.latched:
+                self.sync()
             self._kept_memory = memory
+
+
+def open_memory(path: Path) -> KeptNumbers:
+    """Open the file that keeps what is latched; of a damaged one, that something unknown may be. Errors as `KeptNumbers.open`."""
+    return KeptNumbers.open(path, MAGIC, NUMBERS, unknown=_encoded(Memory(latched=(Cause.LOST_MEMORY,))))
 
 
 def safeguards_of(config: Config, kept: KeptNumbers) -> Safeguards:
@@ -249,12 +260,6 @@ def _encoded(memory: Memory) -> tuple[int, ...]:
     unconfirmed = 0 if memory.unconfirmed is None else memory.unconfirmed + 1
     words = [memory.window >> 64 * place & (1 << 64) - 1 for place in range(_WINDOW_WORDS)]
     return latched, memory.in_a_row, unconfirmed, *words
-
-
-def _memory_of(kept: KeptNumbers) -> Memory:
-    """Return what an earlier run left; of a damaged file, that something unknown may have been latched."""
-    memory = _decoded(kept.numbers)
-    return replace(memory, latched=(Cause.LOST_MEMORY,)) if kept.was_damaged else memory
 
 
 def _decoded(numbers: tuple[int, ...]) -> Memory:

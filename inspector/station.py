@@ -4,6 +4,7 @@
     thread  "engine"    scores the frame of each part
     thread  "plc"       verdicts into slots, deadlines, heartbeat
     process "recorder"  log files
+    thread  "disk"      has the disk keep counters, stops and the recipe asked for, against a loss of power
     main thread         this file: starts, looks after the others every 100 ms, stops
 
 They meet at the desk (`desk.py`), whose ledger (`ledger.py`) decides.
@@ -29,17 +30,17 @@ from inspector.handshake import Timing
 from inspector.ledger import Ledger
 from inspector.open_part import Rules
 from inspector.plc.roles import open_plc
-from inspector.recipes import MAGIC as RECIPE_MAGIC
-from inspector.recipes import PackedRecipe, first_recipe, open_recipe, recipes_of
+from inspector.recipes import PackedRecipe, first_recipe, keep_asked, open_asked, open_recipe, recipes_of
 from inspector.recorder.client import Recorder
 from inspector.recorder.handler import routed_logging
 from inspector.requests import Requests, socket_path
-from inspector.safeguards import MAGIC, NUMBERS, Safeguards, safeguards_of
+from inspector.safeguards import Safeguards, open_memory, safeguards_of
 from inspector.service import realtime
 from inspector.service.kept import KeptNumbers
 from inspector.service.lock import StationLock
 from inspector.service.notify import Notifier
 from inspector.service.stop import StopSignals
+from inspector.service.syncing import DiskThread
 from inspector.service.tally import Tally, Totals
 
 log = logging.getLogger(__name__)
@@ -66,9 +67,9 @@ def run(loaded: LoadedConfig) -> None:
         realtime.use_cpus(config.realtime.cpus, recorder.pid)  # what is started from now on inherits them
         tally = Tally.open(state / f"{config.station.name}.tally")
         held.callback(tally.close)
-        latched = KeptNumbers.open(state / f"{config.station.name}.stops", MAGIC, NUMBERS)
+        latched = open_memory(state / f"{config.station.name}.stops")
         held.callback(latched.close)
-        asked = KeptNumbers.open(state / f"{config.station.name}.recipe", RECIPE_MAGIC, 1)
+        asked = open_asked(state / f"{config.station.name}.recipe")
         held.callback(asked.close)
         station = Station(loaded, recipes, tally, latched, asked, recorder=recorder, clock=clock)
         log.info("station_starting", extra=_identity(loaded, recipes))
@@ -112,7 +113,6 @@ class Station:
         ledger = _ledger(_rules(loaded), tally.totals(), safeguards)
         first, lost = first_recipe(loaded, asked)
         changeover = Changeover(recipes, first, ledger, keep_warm=config.model.keep_warm, lost=lost)
-        changeover.keep = lambda number: asked.write([number])
         self.desk = Desk(
             ledger,
             changeover,
@@ -131,6 +131,12 @@ class Station:
             prepare=partial(realtime.prepare_thread, config.realtime),
         )
         self.desk.wake_plc, self.desk.deliver = self._plc.wake, self._plc.deliver
+        self._disk = DiskThread([asked, latched, tally], on_synced=self._plc.wake)
+        changeover.keep, changeover.is_kept = (
+            partial(keep_asked, asked, self._disk.wake),
+            lambda: asked.synced,
+        )
+        safeguards.sync = self._disk.wake
         self._engine = EngineThread(
             lambda number: self._open_engine(recipes[number]),
             self.desk,
@@ -163,6 +169,8 @@ class Station:
             running.callback(self._notifier.close)
             self._plc.start()
             running.callback(self._plc.stop)
+            self._disk.start()
+            running.callback(self._disk.stop)  # before the PLC thread, which it wakes
             self._engine.start()
             running.callback(self._engine.stop)
             self._camera.start()
@@ -175,7 +183,7 @@ class Station:
         """Look after the others until a signal says to stop. Raises what ended a thread, HungError where one hangs."""
         told = False
         while not stop.wait(LOOK_S):
-            for thread in (self._plc, self._engine, self._camera):
+            for thread in (self._plc, self._engine, self._camera, self._disk):
                 if thread.error is not None:
                     raise thread.error
             if self.desk.refused_feature:

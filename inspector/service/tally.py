@@ -2,8 +2,14 @@
 
 With them stands which parts had been counted and were still undecided, since verdicts do not become final in the order of the
 parts: the next run decides these, and no other ones.
+
+They are exact after a crash. After a loss of power those of the last sync are left, which the station makes each second: what was
+decided after it is missing, and a part of that time that the PLC still counts as new is decided, and counted, a second time. Which
+start of the computer counts stands in the file until it is closed, so that the next start can tell a loss of power, and says so.
 """
 
+import logging
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +19,18 @@ from typing import Final, Self
 from inspector.part import Outcome, Reason, Verdict, next_part_id, part_distance
 from inspector.service.kept import KeptNumbers
 
+log = logging.getLogger(__name__)
+
 REASONS: Final = 32  # room for reasons to come: the file keeps its layout
 UNDECIDED: Final = 256  # of so many parts up to the last one it is known whether they were decided
-MAGIC: Final = b"INSPTLY2"
+MAGIC: Final = b"INSPTLY3"
 _PARTS: Final = (
     3 + REASONS
 )  # where in the numbers the undecided parts begin: bit n stands for the last part - n
-NUMBERS: Final = _PARTS + UNDECIDED // 64
+_BOOT: Final = _PARTS + UNDECIDED // 64  # the id of the start of the computer, 0 where the file was closed
+NUMBERS: Final = _BOOT + 2
+NO_BOOT: Final = uuid.UUID(int=0)
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +64,19 @@ class Tally:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open the counters of one station, made if need be, and count this start. Hold its StationLock.
+        """Open the counters of one station, made if need be, and count this start. Waits for the disk. Hold its StationLock.
 
-        Of a damaged file the counters start from zero: a line does not stand still for a statistic. Raises ServiceError if the
+        A warning says where the computer stopped while they were open. Of a damaged file the counters start from zero: a line does not stand still for a statistic. Raises ServiceError if the
         file cannot be read or written.
         """
         tally = cls(KeptNumbers.open(path, MAGIC, NUMBERS))
+        boot, before = _words_of(uuid.UUID(BOOT_ID.read_text().strip())), tally._state[_BOOT:]
+        if before not in (boot, _words_of(NO_BOOT)):
+            log.warning("power_was_lost", extra=tally._known_after_a_loss_of_power())
         tally._state[0] += 1
+        tally._state[_BOOT:] = boot
         tally._kept.write(tally._state)
+        tally._kept.sync()
         return tally
 
     def add(self, verdicts: Iterable[Verdict], last_part_id: int, undecided: Iterable[int]) -> None:
@@ -74,7 +90,7 @@ class Tally:
             else:
                 self._state[3 + verdict.reason] += 1
         self._state[1] = last_part_id
-        self._state[_PARTS:] = _bits(part_distance(part_id, last_part_id) for part_id in undecided)
+        self._state[_PARTS:_BOOT] = _bits(part_distance(part_id, last_part_id) for part_id in undecided)
         self._kept.write(self._state)
 
     def withdraw_pass(self, reason: Reason) -> None:
@@ -89,7 +105,7 @@ class Tally:
         by_reason: dict[Reason, int] = {
             reason: rejected[reason] for reason in Reason if reason is not Reason.NONE
         }
-        undecided = tuple(next_part_id(last_part_id, -back) for back in _places(self._state[_PARTS:]))
+        undecided = tuple(next_part_id(last_part_id, -back) for back in _places(self._state[_PARTS:_BOOT]))
         return Totals(generation, last_part_id, passed, MappingProxyType(by_reason), undecided)
 
     def sync(self) -> None:
@@ -97,8 +113,27 @@ class Tally:
         self._kept.sync()
 
     def close(self) -> None:
-        """Sync and close. Counting after that is an error of the program."""
+        """Sync and close: from now on a loss of power loses nothing. Counting after that is an error of the program."""
+        self._state[_BOOT:] = _words_of(NO_BOOT)
+        self._kept.write(self._state)
         self._kept.close()
+
+    def _known_after_a_loss_of_power(self) -> dict[str, object]:
+        totals = self.totals()
+        why = (
+            "the computer stopped while the station ran: up to about a second of verdicts is missing in the counters, perhaps some in "
+            "the log too; of these parts, those that the PLC still counts as new are decided again, as rejected"
+        )
+        return {
+            "parts": totals.parts,
+            "rejects": totals.rejects,
+            "last_part_id": totals.last_part_id,
+            "why": why,
+        }
+
+
+def _words_of(boot: uuid.UUID) -> list[int]:
+    return [boot.int >> 64, boot.int & (1 << 64) - 1]
 
 
 def _bits(places: Iterable[int]) -> list[int]:

@@ -7,8 +7,8 @@ import pytest
 
 from inspector.config.loading import LoadedConfig, load
 from inspector.model.pack import load_pack
-from inspector.recipes import MAGIC, first_recipe, recipes_of
-from inspector.service.kept import KeptNumbers
+from inspector.recipes import first_recipe, keep_asked, open_asked, recipes_of
+from tests.support.power import Power
 
 STATION = """\
 station: {name: cell-1, budget_ms: 100}
@@ -53,7 +53,7 @@ def loaded(tmp_path: Path) -> LoadedConfig:
 
 def begun(loaded: LoadedConfig, *writes: int) -> tuple[int, bool]:
     """Start a station, which then keeps what the PLC asks for."""
-    kept = KeptNumbers.open(loaded.folder / "cell-1.recipe", MAGIC, 1)
+    kept = open_asked(loaded.folder / "cell-1.recipe")
     found = first_recipe(loaded, kept)
     for number in writes:
         kept.write([number])
@@ -77,11 +77,11 @@ def test_a_request_in_a_damaged_file_is_lost_over_restarts_until_there_is_anothe
     loaded: LoadedConfig,
 ) -> None:
     begun(loaded, 7, 9)
-    file = loaded.folder / "cell-1.recipe"
-    content = bytearray(file.read_bytes())
-    content[8] ^= 1
-    content[520] ^= 1
-    file.write_bytes(content)
+    for file in (loaded.folder / "cell-1.recipe", loaded.folder / "cell-1.recipe.synced"):
+        content = bytearray(file.read_bytes())
+        content[8] ^= 1
+        content[520] ^= 1
+        file.write_bytes(content)
     assert begun(loaded) == (7, True)
     assert begun(loaded, 9) == (7, True)
     assert begun(loaded) == (9, False)
@@ -92,3 +92,21 @@ def test_of_one_recipe_there_is_nothing_to_lose(loaded: LoadedConfig) -> None:
     alone = loaded.path.read_text().partition("recipes:")[0]
     loaded.path.write_text(alone)
     assert begun(load(loaded.path, check_files=False)) == (7, False)
+
+
+@pytest.mark.parametrize("asked", [(9,), (7,), (9, 7)])
+def test_a_request_that_was_synced_is_known_after_a_loss_of_power(
+    loaded: LoadedConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: tuple[int, ...]
+) -> None:
+    power = Power(monkeypatch)
+    kept = open_asked(loaded.folder / "cell-1.recipe")
+    for number in asked:
+        for _ in range(3):  # each read shows it again
+            keep_asked(kept, kept.sync, number)
+    assert power.syncs == 2 + len(asked)
+    left = power.lost(loaded.folder, tmp_path / "after")
+    kept.close()
+    again = open_asked(left / "cell-1.recipe")
+    assert again.numbers == asked[-1:]
+    assert first_recipe(loaded, again) == (asked[-1], False)
+    again.close()

@@ -14,8 +14,9 @@ from inspector.challenge import ChallengeRules, Result
 from inspector.interlock import COUNT_MAX, LONGEST_RATE, Cause, Memory, StopRules
 from inspector.part import Deciding, Expected, Finding, Outcome, Reason, Verdict
 from inspector.plc.registers import Control
-from inspector.safeguards import MAGIC, NUMBERS, TICK_NS, Safeguards
+from inspector.safeguards import NUMBERS, TICK_NS, Safeguards, open_memory
 from inspector.service.kept import KeptNumbers
+from tests.support.power import Power
 
 DECIDING = Deciding(threshold=2.0, recipe=3, model_sha256="m" * 64, config_sha256="c" * 64)
 
@@ -30,7 +31,7 @@ class Bench:
 
     def start(self) -> None:
         """Start again, as after a kill: the file was not closed."""
-        kept = KeptNumbers.open(self._path, MAGIC, NUMBERS)
+        kept = open_memory(self._path)
         self.open.append(kept)
         stops = self._rules.get("stops", StopRules(rejects_in_a_row=3))
         self.guards = Safeguards(stops, ChallengeRules(), kept, reject_parts=self._rules.get("reject", False))
@@ -81,17 +82,39 @@ def test_a_damaged_memory_stops_the_line_until_a_person_looked(bench: Bench, tmp
     """Nobody knows what was latched: a stop that a damaged file forgets would let the line run."""
     for part_id in range(1, 4):
         bench.part(part_id, Reason.SCORE)
-    file = tmp_path / "cell.stops"
-    content = bytearray(file.read_bytes())
-    content[8] ^= 1
-    content[520] ^= 1
-    file.write_bytes(content)
+    for file in (tmp_path / "cell.stops", tmp_path / "cell.stops.synced"):
+        content = bytearray(file.read_bytes())
+        content[8] ^= 1
+        content[520] ^= 1
+        file.write_bytes(content)
     bench.start()
     assert (bench.guards.line_stop, bench.guards.latched_code) == (True, "LIN-008")
     bench.start()
     assert bench.guards.latched_code == "LIN-008", "it is kept like any other"
     bench.clear()
     assert not bench.guards.line_stop
+
+
+def test_what_is_latched_or_cleared_is_asked_of_the_disk_at_once_and_no_count_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes effect before that: a line that stands is safe, and a stop that comes back after it was cleared is too."""
+    power = Power(monkeypatch)
+    state = tmp_path / "state"
+    bench = Bench(state / "cell.stops")
+    kept, asked = bench.open[0], []
+    bench.guards.sync = lambda: asked.append(bench.guards.line_stop)
+    for part_id in range(1, 4):
+        bench.part(part_id, Reason.SCORE)
+    assert asked == [True]
+    kept.sync()
+    left = power.lost(state, tmp_path / "stopped")
+    bench.clear()
+    assert asked == [True, False]
+    kept.close()
+    again = Bench(left / "cell.stops")
+    assert (again.guards.line_stop, again.guards.latched_code) == (True, "LIN-002")
+    again.open[0].close()
 
 
 def test_a_row_goes_on_over_a_crash(bench: Bench) -> None:
@@ -237,7 +260,7 @@ def test_a_challenge_that_nobody_waits_for_is_void(bench: Bench, how: str) -> No
 
 
 def test_a_challenge_may_be_due_and_a_lasting_fault_stops(tmp_path: Path) -> None:
-    kept = KeptNumbers.open(tmp_path / "x", MAGIC, NUMBERS)
+    kept = open_memory(tmp_path / "x")
     guards = Safeguards(StopRules(fault_ns=2 * TICK_NS), ChallengeRules(at_start=True), kept)
     assert guards.challenge_due
     guards.on_tick(faults=True, t_ns=0)

@@ -7,8 +7,7 @@ from inspector.handshake import Timing
 from inspector.interlock import StopRules
 from inspector.open_part import Rules
 from inspector.part import Deciding, Finding, Frame, FrameStatus, Reason
-from inspector.safeguards import MAGIC, NUMBERS, Safeguards
-from inspector.service.kept import KeptNumbers
+from inspector.safeguards import Safeguards, open_memory
 from inspector.service.tally import Totals
 from inspector.station import _ledger
 
@@ -16,7 +15,7 @@ MS = 1_000_000
 
 
 def test_the_ledger_passes_nothing_from_the_moment_the_safeguards_stop_the_line(tmp_path: Path) -> None:
-    kept = KeptNumbers.open(tmp_path / "cell.stops", MAGIC, NUMBERS)
+    kept = open_memory(tmp_path / "cell.stops")
     safeguards = Safeguards(StopRules(), ChallengeRules(at_start=False), kept, reject_parts=True)
     rules = Rules(60 * MS, Timing(0, 10 * MS), part_source="frame_id")
     ledger = _ledger(rules, Totals(1, 0, 0, {}), safeguards)

@@ -174,6 +174,26 @@ def test_a_station_that_starts_with_an_unknown_recipe_opens_its_first_engine_all
     rig.close()
 
 
+def test_no_part_passes_before_a_loss_of_power_could_not_make_the_station_forget_what_was_asked_for(
+    rig: Rig,
+) -> None:
+    """The PLC takes its request back once the recipe is shown as active; which needs another look after the disk has answered."""
+    rig.read(recipe=4)
+    warm(rig, 4)
+    kept: list[int] = []
+    rig.changeover.keep = kept.append
+    rig.changeover.is_kept = lambda: False
+    rig.read(recipe=3)  # which is warm
+    assert kept == [3]
+    assert shown(rig) == (0, 0, False)
+    rig.clock.advance_ms(50)
+    rig.read(new_parts=1, recipe=3)
+    assert decided(rig) == [(1, Reason.NOT_READY, 0)]
+    rig.changeover.is_kept = lambda: True
+    rig.read(recipe=3)
+    assert shown(rig) == (3, 0xA1B2C3D4, True)
+
+
 def test_where_the_request_is_lost_no_part_passes_until_the_plc_asks_by_number(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

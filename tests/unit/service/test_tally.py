@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from inspector.errors import ServiceError
 from inspector.part import PART_ID_MAX, Outcome, Reason, Verdict, next_part_id
 from inspector.service import kept, tally
 from inspector.service.tally import Tally, Totals
+from tests.support.power import Power
 
 REJECTS = [reason for reason in Reason if reason is not Reason.NONE]
 
@@ -103,6 +105,7 @@ def test_a_kill_at_any_byte_leaves_the_old_state_or_the_new(
     place = start * kept.COPY_BYTES
     torn = before[:place] + after[place : place + written] + before[place + written :]
     path.write_bytes(torn)
+    path.with_name("t.synced").unlink()
     totals = reopened(path)
     assert totals.parts in (len(reasons), len(reasons) + 1)
     assert totals.parts == len(reasons) + totals.rejected[Reason.SCORE] - reasons.count(Reason.SCORE)
@@ -138,12 +141,62 @@ def test_a_damaged_file_is_set_aside_and_said(
     assert reopened(path).generation == 2
 
 
-@pytest.mark.parametrize("length", [0, 100, kept.FILE_BYTES])
-def test_a_file_of_zeros_was_never_written(path: Path, length: int, caplog: pytest.LogCaptureFixture) -> None:
-    """So a daemon killed while it made the file leaves it."""
-    path.parent.mkdir()
-    path.write_bytes(bytes(length))
-    assert reopened(path).generation == 1
+BOOTS = [f"{n:08}-0000-4000-8000-000000000000\n" for n in (1, 2)]
+
+
+@pytest.fixture
+def boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that tells one start of the computer from another."""
+    file = tmp_path / "boot_id"
+    file.write_text(BOOTS[0])
+    monkeypatch.setattr(tally, "BOOT_ID", file)
+    return file
+
+
+def test_after_a_loss_of_power_those_of_the_last_sync_are_left_and_it_is_said(
+    path: Path, boot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    power = Power(monkeypatch)
+    counters = Tally.open(path)
+    counters.add([verdict(1), verdict(3, Reason.SCORE)], 4, [2, 4])
+    counters.sync()
+    add(counters, verdict(5))
+    left = power.lost(path.parent, tmp_path / "after")
+    counters.close()
+    boot.write_text(BOOTS[1])
+    totals = reopened(left / path.name)
+    assert (totals.parts, totals.rejected[Reason.SCORE], totals.undecided) == (2, 1, (2, 4))
+    (said,) = caplog.records
+    assert (said.message, vars(said)["parts"], vars(said)["last_part_id"]) == ("power_was_lost", 2, 4)
+    reopened(left / path.name)
+    assert len(caplog.records) == 1, "it was closed since"
+
+
+def test_a_loss_of_power_before_the_first_sync_is_said_too(
+    path: Path, boot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    power = Power(monkeypatch)
+    counters = Tally.open(path)
+    left = power.lost(path.parent, tmp_path / "after")
+    counters.close()
+    boot.write_text(BOOTS[1])
+    assert reopened(left / path.name).generation == 2
+    assert [record.message for record in caplog.records] == ["power_was_lost"]
+
+
+@pytest.mark.parametrize("end", ["killed", "closed"])
+def test_a_crash_or_a_stop_before_the_computer_starts_again_is_no_loss_of_power(
+    path: Path, boot: Path, end: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    counters = Tally.open(path)
+    add(counters, verdict(1))
+    killed = shutil.copytree(path.parent, tmp_path / "killed")
+    counters.close()
+    if end == "killed":
+        path = killed / path.name
+    else:
+        boot.write_text(BOOTS[1])
+    assert reopened(path).parts == 1
     assert not caplog.records
 
 
