@@ -10,6 +10,7 @@ from inspector.engine.base import Engine, open_engine
 from inspector.errors import DisagreementError
 from inspector.model.pack import Pack, load_pack, require_unchanged
 from inspector.model.precision import give_up_half, settle
+from inspector.model.probing import probe
 from inspector.model.selftest import require_agreement
 from inspector.part import Deciding
 from inspector.service.kept import KeptNumbers
@@ -87,6 +88,7 @@ def open_unchanged(kind: str, pack: Pack) -> Engine:
     """
     require_unchanged(pack)
     settle(kind, pack)
+    probe(kind, pack)
     try:
         return _agreeing(kind, pack)
     except DisagreementError as error:

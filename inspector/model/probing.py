@@ -160,19 +160,23 @@ def _medians_ms(engines: Sequence[Engine], image: NDArray[np.uint8]) -> list[flo
 
 
 @contextmanager
-def _busy_neighbour() -> Iterator[None]:
-    """Keep one CPU busy in the block, without the interpreter's lock."""
-    stop = threading.Event()
+def _busy_neighbour() -> Iterator[int]:
+    """Keep one CPU busy in the block, without the interpreter's lock; yield the Linux id of the thread that does."""
+    ordinary, stop = threading.Event(), threading.Event()
     numbers = np.random.default_rng(0).random(100_000)
 
     def work() -> None:
+        # A thread begins with the priority of the one that starts it. In real time this one would keep its core for itself.
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        ordinary.set()
         while not stop.is_set():
             np.sort(numbers)
 
     thread = threading.Thread(target=work, name="probe neighbour")
     thread.start()
+    ordinary.wait(_STOP_S)
     try:
-        yield
+        yield thread.native_id or 0
     finally:
         stop.set()
         thread.join(_STOP_S)

@@ -1,7 +1,9 @@
 """The quickest settings are taken only where they are quicker beside a busy thread too, and give the scores of float32."""
 
+import os
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from inspector.engine.settings import FALLBACK, Probed, Settings, Tried, read_pr
 from inspector.model import probing
 from inspector.model.pack import Pack, load_pack
 from inspector.model.probing import best, candidates, probe
+from inspector.recipes import open_unchanged
 
 HALF, PINNED = Settings(precision="bf16"), Settings(pinned=True)
 
@@ -66,6 +69,27 @@ def test_an_engine_runs_with_what_was_probed(fresh: Pack, monkeypatch: pytest.Mo
     assert found.tried[0].beside_ms > 0
     assert OpenVinoEngine(fresh.graph, fresh.geometry).settings == PINNED
     assert OpenVinoEngine(fresh.graph, fresh.geometry, threads=1).settings == Settings(threads=1, pinned=True)
+
+
+def test_a_station_probes_before_it_opens_its_engine(fresh: Pack) -> None:
+    open_unchanged("openvino", fresh).close()
+    assert read_probed(fresh.graph) is not None
+
+
+def test_the_busy_neighbour_of_a_real_time_thread_leaves_it_its_core() -> None:
+    found: list[int] = []
+
+    def probe_in_real_time() -> None:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        with probing._busy_neighbour() as neighbour:
+            found.append(os.sched_getscheduler(neighbour))
+
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            pool.submit(probe_in_real_time).result()
+        except PermissionError:
+            pytest.skip("Linux grants no real-time priority here")
+    assert found == [os.SCHED_OTHER]
 
 
 def test_what_is_known_is_not_probed_again(fresh: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
