@@ -8,6 +8,7 @@ are left out.
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from inspector.bench.frames import CameraFrame
 from inspector.clock import NS_PER_S, SystemClock
 from inspector.engine.base import Engine, open_engine
 from inspector.engine.preprocess import Geometry
+from inspector.engine.settings import read_probed
 from inspector.errors import ModelError
 from inspector.model.backbone import Backbone, open_backbone
 from inspector.model.bank import Bank
@@ -101,7 +103,7 @@ class Candidates:
         with graph_file(fused_graph(spec, self._detector(spec, bank))) as path:
             own = open_engine(self._kind, self.pack.graph, self.pack.geometry)
             try:
-                other = open_engine(self._kind, path, geometry)
+                other = self._opened(path, geometry)
                 try:
                     pairs = self._in_turn(own, other, times_max, seconds)
                 finally:
@@ -110,6 +112,15 @@ class Candidates:
                 own.close()
         medians = np.median(np.array(pairs), axis=0)
         return Timed(side, spec.height, spec.width, bank, float(medians[1] / medians[0]), len(pairs))
+
+    def _opened(self, graph: Path, geometry: Geometry) -> Engine:
+        """Open a candidate as the pack's own graph is opened here: with the settings that were probed for that one."""
+        probed = read_probed(self.pack.graph)
+        if self._kind != "openvino" or probed is None:
+            return open_engine(self._kind, graph, geometry)
+        from inspector.engine.openvino import OpenVinoEngine  # late: a station on a GPU loads none
+
+        return OpenVinoEngine(graph, geometry, settings=probed.taken)
 
     def _in_turn(self, own: Engine, other: Engine, times_max: float, seconds: float) -> list[list[int]]:
         """Return the nanoseconds of both, run for run, so that what else the PC does is shared by both."""
