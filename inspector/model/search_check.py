@@ -17,9 +17,8 @@ from inspector.model.search import bounds
 from inspector.model.training import Training
 
 _PATCHES = 512  # of each branch that are compared with every entry in float64: seconds for a bank of 100,000
-_LEAST = (
-    0.1  # of an entry's spacing: nearer patches are entries themselves, and a share of nothing says nothing
-)
+# Of an entry's spacing: nearer patches are entries themselves, and a share of nothing says nothing.
+_LEAST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +72,6 @@ def _check(head: NearestHead, training: Training) -> tuple[NDArray[np.float64], 
     found = search(head.bank, patches)
     apart = np.flatnonzero(found > _LEAST**2)[:_PATCHES]
     least, most = bounds(head.bank, patches[apart])
-    return np.sqrt(found[apart] / least) - 1, np.sqrt(most / least) - 1
+    # An entry that the search confuses with another is found apart and is not: its share would be one of nothing.
+    unit = np.maximum(least, _LEAST**2)
+    return np.sqrt(found[apart] / unit) - 1, np.sqrt(most / unit) - 1

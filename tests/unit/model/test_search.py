@@ -209,3 +209,18 @@ def test_what_the_search_costs_is_found_on_patches_that_are_no_entries() -> None
     known = check_search([head], [training_of(case.bank.entries[:300])])
     assert known == SearchChecked(0, None, None)
     assert check_search([replace(head, searched_from=5001)], [training_of(both)]) is None
+
+
+def test_a_confused_entry_costs_a_number() -> None:
+    """Entries that one step of their codes cannot tell apart, and patches that equal them: a share of nothing would be infinite."""
+    rng = np.random.default_rng(11)
+    near = 1e-3 * rng.normal(size=(5000, DEPTH))
+    near[:, 0] = 100
+    bank = Bank(near.astype(np.float32), np.full(5000, 1e-3, np.float32))
+    head = NearestHead(Whitening(np.zeros(DEPTH, np.float32), np.eye(DEPTH, dtype=np.float32)), bank)
+    checked = check_search([head], [training_of(bank.entries[:100])])
+    assert checked is not None
+    assert checked.patches
+    assert checked.largest_error is not None
+    assert checked.bound is not None
+    assert np.isfinite([checked.largest_error, checked.bound]).all()
