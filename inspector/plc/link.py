@@ -124,6 +124,7 @@ class PlcLink(PlcThread):
         flags = self._desk.flags()
         while self._unwritten:
             slot, taken = next(iter(self._unwritten.items()))
+            taken = self._withdrawn_if_foreign(self._connection, taken)
             now_ns = self._alive()  # one look for both: a PASS must be withdrawn, or written
             verdict, t_written_ns = self._withdrawn_if_late(taken, now_ns), None
             if self._still_matters(verdict, now_ns):
@@ -134,7 +135,10 @@ class PlcLink(PlcThread):
                 self._connection.write_slot(verdict.part_id, words)
                 t_written_ns = self._alive()
             del self._unwritten[slot]
-            self._desk.on_written(verdict, t_written_ns)
+            if t_written_ns is None:
+                self._give_up(verdict)
+            else:
+                self._desk.on_written(verdict, t_written_ns)
             if self._unwritten:
                 self._keep_up(self._connection)
 
@@ -143,6 +147,16 @@ class PlcLink(PlcThread):
         self._desk.on_tick()
         if self._count_wanted:
             self._read_control(connection)
+
+    def _withdrawn_if_foreign(self, connection: PlcConnection, verdict: Verdict) -> Verdict:
+        """Return the verdict, or the REJECT that it has become: a PASS for a part on which another station's verdict stands."""
+        unsent_pass = verdict.outcome is Outcome.PASS and verdict is not self._sent
+        if not unsent_pass or not self._foreign.look_due(self._clock.now_ns()):
+            return verdict
+        stands = connection.read_words(self._map.slot_address(verdict.part_id), SLOT_WORDS)
+        if not self._foreign.met(verdict.part_id, stands, self._alive()):
+            return verdict
+        return self._desk.withdraw(verdict, Reason.NOT_READY)
 
     def _withdrawn_if_late(self, verdict: Verdict, now_ns: int) -> Verdict:
         """Return the verdict, or the REJECT that it has become: a PASS after its time that the PLC cannot have yet."""

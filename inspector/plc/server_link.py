@@ -123,10 +123,8 @@ class ServedLink(PlcThread):
             self._publish_one(taken)
 
     def _publish_one(self, verdict: Verdict) -> None:
-        if self._plc is None:
+        if self._plc is None or not self._owns_slot(verdict.part_id):
             self._lose(verdict)
-        elif not self._owns_slot(verdict.part_id):
-            self._desk.on_written(verdict, None)
         else:
             now_ns = self._alive()
             if verdict.outcome is Outcome.PASS and now_ns >= verdict.t_deadline_ns:

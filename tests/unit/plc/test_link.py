@@ -37,7 +37,7 @@ def test_a_frame_does_not_wait_until_many_verdicts_are_written(plc: ScriptedPlc,
     with linked(plc, desk) as link:
         desk.wait_for(lambda: desk.ups == 1)
         requests = len(plc.requests)
-        desk.file(*(verdict(part_id) for part_id in (21, 22, 23)))
+        desk.file(*(verdict(part_id, passed=False) for part_id in (21, 22, 23)))
         link.wake()
         desk.wait_for(lambda: len(desk.written) == 3)
         addresses = [request.address for request in plc.requests[requests : requests + 4]]
@@ -208,7 +208,7 @@ def test_a_write_without_acknowledgement_is_written_again_on_the_next_connection
     plc: ScriptedPlc, desk: FakeDesk, passed: bool
 ) -> None:
     def swallow_first(request: Request, answer: bytes) -> bytes:
-        first = request.address == 40 and not plc.writes(40)
+        first = request.address == 40 and bool(request.words) and not plc.writes(40)
         return b"" if first else answer
 
     plc.bend = swallow_first
@@ -222,7 +222,7 @@ def test_a_write_without_acknowledgement_is_written_again_on_the_next_connection
 
 
 def test_a_pass_whose_time_ran_out_on_the_way_is_not_repeated(plc: ScriptedPlc, desk: FakeDesk) -> None:
-    plc.bend = lambda request, answer: b"" if request.address == 40 else answer
+    plc.bend = lambda request, answer: b"" if request.address == 40 and request.words else answer
     desk.file(verdict(5, deadline_ms=100))
     with linked(plc, desk, timeout_ms=150):
         desk.wait_for(lambda: len(desk.written) == 1)

@@ -8,6 +8,7 @@ import pytest
 
 from inspector.clock import NS_PER_MS, ManualClock
 from inspector.errors import PlcError
+from inspector.part import Outcome
 from inspector.plc.registers import Control
 from tests.unit.plc.link_rig import ENABLED, FAR_MS, FakeDesk, Link, clock, configured, linked, verdict
 from tests.unit.plc.scripted import (
@@ -18,7 +19,6 @@ from tests.unit.plc.scripted import (
     ScriptedPlc,
     honest,
     reply,
-    silent,
 )
 
 # -- a PLC that lost its memory -------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_stop_does_not_wait_for_a_plc_that_hangs(plc: ScriptedPlc, desk: FakeDes
     desk.wait_for(lambda: desk.ups == 1)
     desk.file(verdict(5, passed=False), verdict(21), verdict(6))
     if when == "idle":
-        plc.bend = silent
+        plc.bend = lambda request, answer: b"" if request.words else answer
         link.wake()
         plc.wait_for(lambda: bool(plc.writes(40)))
     else:
@@ -207,3 +207,14 @@ def test_an_error_of_the_program_ends_the_thread_and_is_kept(plc: ScriptedPlc, d
         link.stop()
     assert [verdict.part_id for verdict, _ in desk.written] == [5, 6]
     assert desk.unwritten == [6]
+
+
+def test_a_pass_that_is_too_old_to_be_sent_is_no_pass_in_the_end(plc: ScriptedPlc, desk: FakeDesk) -> None:
+    with linked(plc, desk) as link:
+        desk.wait_for(lambda: desk.ups == 1)
+        desk.file(verdict(20), verdict(32, passed=False))
+        link.deliver()
+        desk.wait_for(lambda: len(desk.written) == 2)
+        assert plc.slot(20) == [0] * 8
+    assert desk.unwritten == [20]
+    assert [v.outcome for v, _ in desk.written] == [Outcome.REJECT, Outcome.REJECT]

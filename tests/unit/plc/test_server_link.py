@@ -120,6 +120,7 @@ def test_a_verdict_never_takes_the_slot_of_a_later_part(desk: FakeDesk) -> None:
         publish(desk, link, verdict(3))
         assert plc.slot(3) == [0] * 8
     assert desk.unwritten == [3]
+    assert desk.written[0][0].outcome is Outcome.REJECT, "a PASS that nobody reads is none in the counters"
 
 
 def test_nor_where_ids_go_round_and_slots_come_again_one_part_sooner(desk: FakeDesk) -> None:

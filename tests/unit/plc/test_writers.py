@@ -1,10 +1,12 @@
 """Another station at our addresses: who looks and when, what is found, and when it has gone."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from inspector.plc.writers import CLEAN, FIRST_CHECKS, ForeignWriter
+from inspector.part import Outcome, Reason
+from inspector.plc.writers import CHECK_NS, CLEAN, FIRST_CHECKS, ForeignWriter
 from tests.unit.plc.link_rig import ENABLED, FakeDesk, linked, verdict, words
 from tests.unit.plc.scripted import Bend, Request, ScriptedPlc, honest
 
@@ -51,6 +53,45 @@ def test_another_writer_of_the_slots_alone_disables_until_a_verdict_of_ours_stan
             desk.file(verdict(22, passed=False))
             link.wake()
         desk.wait_for(lambda: desk.foreign == [True, False])
+
+
+def test_who_decides_later_finds_the_other_and_passes_none_of_its_parts(
+    plc: ScriptedPlc, desk: FakeDesk
+) -> None:
+    """It finds its own verdicts whenever it looks behind itself."""
+    with linked(plc, desk, poll_ms=2.0, status_ms=3.0) as link:
+        plc.wait_for(lambda: len(plc.writes(200)) > FIRST_CHECKS)
+        for n, part_id in enumerate((21, 22, 23), start=1):
+            address = plc.map.slot_address(part_id)
+            plc.words[address : address + 8] = words(verdict(part_id, passed=False))
+            desk.file(verdict(part_id))
+            link.deliver()
+            desk.wait_for(partial(lambda wanted: len(desk.written) == wanted, n))
+            assert plc.slot(part_id)[1] == Outcome.REJECT
+        desk.wait_for(lambda: desk.foreign == [True])
+        desk.wait_for(lambda: not desk.controls[-1]["enabled"])
+        plc.set_control(replace(ENABLED, clear_fault=True))
+        desk.wait_for(lambda: desk.foreign == [True, False])
+        desk.file(verdict(24))
+        link.deliver()
+        desk.wait_for(lambda: len(desk.written) == 4)
+        assert plc.slot(24)[1] == Outcome.PASS
+    assert [v.reason for v, _ in desk.written] == [*[Reason.NOT_READY] * 3, Reason.NONE]
+
+
+def test_before_a_pass_it_looks_once_a_second_and_after_each_find() -> None:
+    watch, theirs = ForeignWriter(), [21, 0xA5A5, *SLOT[2:]]
+    assert watch.look_due(0)
+    assert not watch.met(21, [5, *theirs[1:7], 5], 0)
+    assert not watch.met(21, [0] * 8, 0)
+    assert not watch.look_due(CHECK_NS - 1)
+    assert watch.look_due(CHECK_NS)
+    assert watch.met(21, theirs, CHECK_NS)
+    assert watch.look_due(CHECK_NS + 1)
+    assert not watch.found(7, (7, 8), 0)
+    assert watch.met(21, theirs, CHECK_NS)
+    assert watch.found(7, (7, 8), 0)
+    assert watch.present
 
 
 SLOT = [21, 0x5A5A, 0, 500, 123, 3, 0, 21]
