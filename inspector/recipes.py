@@ -66,13 +66,14 @@ def first_recipe(loaded: LoadedConfig, kept: KeptNumbers) -> tuple[int, bool]:
 
     It is the one that the PLC asked an earlier run for: a PLC may take its request back once it is confirmed, and a station that began
     with the first recipe again would judge the parts of one product by the model of another. So where the file is damaged, or the
-    configuration has that recipe no more, it is not for us to guess, unless there is only one; that stays so over restarts.
+    configuration has that recipe no more, it is not for us to guess, and that stays so over restarts; but where the file is damaged
+    and there is only one recipe, the PLC may be one that never asks.
     """
     (asked,) = kept.numbers
     known = {entry.number for entry in loaded.config.all_recipes}
     if asked in known:
         return asked, False
-    return loaded.config.model.recipe, asked != 0 and len(known) > 1
+    return loaded.config.model.recipe, asked != 0 and (asked != LOST or len(known) > 1)
 
 
 def open_recipe(kind: str, recipe: PackedRecipe) -> Engine:

@@ -7,7 +7,7 @@ import pytest
 
 from inspector.config.loading import LoadedConfig, load
 from inspector.model.pack import load_pack
-from inspector.recipes import first_recipe, keep_asked, open_asked, recipes_of
+from inspector.recipes import LOST, first_recipe, keep_asked, open_asked, recipes_of
 from tests.support.power import Power
 
 STATION = """\
@@ -87,11 +87,15 @@ def test_a_request_in_a_damaged_file_is_lost_over_restarts_until_there_is_anothe
     assert begun(loaded) == (9, False)
 
 
-def test_of_one_recipe_there_is_nothing_to_lose(loaded: LoadedConfig) -> None:
-    begun(loaded, 9)
+@pytest.mark.parametrize(("asked", "lost"), [(9, True), (7, False), (LOST, False), (None, False)])
+def test_the_only_recipe_that_is_left_may_be_another_products(
+    loaded: LoadedConfig, asked: int | None, *, lost: bool
+) -> None:
+    """But where nobody can tell whether the PLC ever asked, it may be one that never does."""
+    begun(loaded, *([] if asked is None else [asked]))
     alone = loaded.path.read_text().partition("recipes:")[0]
     loaded.path.write_text(alone)
-    assert begun(load(loaded.path, check_files=False)) == (7, False)
+    assert begun(load(loaded.path, check_files=False)) == (7, lost)
 
 
 @pytest.mark.parametrize("asked", [(9,), (7,), (9, 7)])
