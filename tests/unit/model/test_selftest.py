@@ -11,7 +11,7 @@ from inspector.engine.base import Score, open_engine
 from inspector.engine.decoding import Samples
 from inspector.errors import DisagreementError
 from inspector.model.pack import Pack, load_pack
-from inspector.model.selftest import AGREEMENT, require_agreement
+from inspector.model.selftest import REFERENCES_AGREE, require_agreement
 from inspector.recipes import open_unchanged
 
 
@@ -40,7 +40,7 @@ class OffBy:
         self._engine.close()
 
 
-@pytest.mark.parametrize("share", [0.0, 0.9 * AGREEMENT, -0.9 * AGREEMENT])
+@pytest.mark.parametrize("share", [0.0, 0.9 * REFERENCES_AGREE, -0.9 * REFERENCES_AGREE])
 def test_the_scores_of_the_fit_are_agreed_with(pack: Path, share: float) -> None:
     loaded = load_pack(pack)
     engine = OffBy(loaded, share)
@@ -48,7 +48,7 @@ def test_the_scores_of_the_fit_are_agreed_with(pack: Path, share: float) -> None
     engine.close()
 
 
-@pytest.mark.parametrize("share", [1.1 * AGREEMENT, -1.1 * AGREEMENT, -0.5])
+@pytest.mark.parametrize("share", [1.1 * REFERENCES_AGREE, -1.1 * REFERENCES_AGREE, -0.5])
 def test_other_scores_are_refused(pack: Path, share: float) -> None:
     loaded = load_pack(pack)
     engine = OffBy(loaded, share)
