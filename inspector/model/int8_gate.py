@@ -30,7 +30,7 @@ from inspector.model.trials import Rig
 log = logging.getLogger(__name__)
 
 # Another seed of the bank, all else the same, moves relative scores by a deviation of .018 to .037 and turns decisions up to .058 from
-# the threshold (magnetic tiles, two kinds of solar cells); int8 by .014 to .018 and up to .036. What chance makes anyway is no reason
+# the threshold (magnetic tiles, two kinds of solar cells); int8 by .019 to .025 and up to .049. What chance makes anyway is no reason
 # to stay slow, and more than that is.
 DEVIATION_BOUND = 0.03
 FLIP_BOUND = 0.06

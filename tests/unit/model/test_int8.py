@@ -50,7 +50,7 @@ def test_features_are_those_of_float32_but_for_small_errors(rounded: ModelSpec) 
     shown = images_of(3, seed=1)
     exact, found = features_of(SPEC, shown), features_of(rounded, shown)
     error = np.sqrt(np.square(found - exact).mean(axis=(0, 1))) / exact.std(axis=(0, 1))
-    assert 1e-4 < float(np.median(error)) < 0.2  # the lower end: it would be 0 if nothing were rounded
+    assert 1e-4 < float(np.median(error)) < 0.3  # the lower end: it would be 0 if nothing were rounded
 
 
 def test_it_is_the_same_backbone_by_name_and_hash(rounded: ModelSpec) -> None:
@@ -68,8 +68,10 @@ def test_all_kernels_but_the_first_are_integers_that_use_the_range_in_each_chann
         assert found.dtype == np.int8
         assert found.shape == exact.shape
         largest = np.abs(found.astype(int)).reshape(len(found), -1).max(axis=1)
-        assert set(largest.tolist()) <= {0, 127}  # of a channel that is all zeros there is none
-        assert (largest == 127).mean() > 0.9
+        assert set(largest.tolist()) <= {0, 63}  # of a channel that is all zeros there is none
+        assert (largest == 63).mean() > 0.9
+        # What a CPU without VNNI adds up in 16 bits: two products with unsigned activations.
+        assert 2 * 255 * int(largest.max()) <= np.iinfo(np.int16).max
 
 
 def test_zero_is_exact_so_that_padding_stays_nothing(rounded: ModelSpec) -> None:
