@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 Row = Mapping[str, object]
+_WIDEST = 200  # columns of characters
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -61,10 +62,13 @@ def show_rows(title: str, rows: Sequence[Row], columns: Mapping[str, str] | None
     table = Table(title=Text(title), title_justify="left")
     for name, heading in shown.items():
         numbers = all(not isinstance(row.get(name), str) for row in rows)
-        table.add_column(heading, justify="right" if numbers else "left")
+        table.add_column(heading, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(row.get(name))) for name in shown))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:  # a file is as wide as the table
+        console = Console(width=max(console.width, Console(width=_WIDEST).measure(table).maximum))
+    console.print(table)
 
 
 def finish(
