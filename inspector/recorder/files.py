@@ -22,11 +22,16 @@ class LogFiles:
         self._file_bytes, self._files = file_bytes, files
         self._fd = -1
         self._size = 0
+        self._is_new = False  # the disk has not been told its name yet
 
     def append(self, lines: bytes) -> None:
         """Append whole lines. Raises OSError if the disk would not take all of them, and then none of them stands."""
-        if self._fd >= 0 and (self._size >= self._file_bytes or os.fstat(self._fd).st_nlink == 0):
-            self.close()  # full, or removed by somebody
+        if self._fd >= 0 and self._size >= self._file_bytes:
+            with contextlib.suppress(OSError):  # which the next sync says
+                self.sync()
+            self.close()
+        if self._fd >= 0 and os.fstat(self._fd).st_nlink == 0:
+            self.close()  # removed by somebody
         if self._fd < 0:
             self._open()
         done = 0
@@ -40,8 +45,16 @@ class LogFiles:
 
     def sync(self) -> None:
         """Have the disk keep what was appended, against a loss of power. Raises OSError."""
-        if self._fd >= 0:
-            os.fdatasync(self._fd)
+        if self._fd < 0:
+            return
+        os.fdatasync(self._fd)
+        if self._is_new:
+            folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder_fd)
+            finally:
+                os.close(folder_fd)
+            self._is_new = False
 
     def close(self) -> None:
         """Close the current file; the next append opens a new one."""
@@ -72,6 +85,7 @@ class LogFiles:
         path = self._folder / f"{self._stem}-{number:06}.jsonl"
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._size = 0
+        self._is_new = True
         self._make_room(path)
 
     def _make_room(self, newest: Path) -> None:

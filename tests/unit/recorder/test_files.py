@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from inspector.recorder.files import LogFiles
+from tests.support.power import Power
 
 STEM = "cell-1-20261122T120000.000Z"
 
@@ -140,3 +141,17 @@ def test_the_last_line_of_a_long_file_is_found(folder: Path) -> None:
     (folder / f"{STEM}-000001.jsonl").write_bytes(b"0123456789\n" * 20_000 + b"last\ntorn")
     assert log_files(folder).last_whole_line() == b"last"
     assert (folder / f"{STEM}-000001.jsonl").stat().st_size == 11 * 20_000 + 5
+
+
+def test_what_was_synced_and_every_file_that_is_full_outlive_a_loss_of_power(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    power = Power(monkeypatch)
+    log = log_files(folder, file_bytes=10, files=5)
+    log.append(b"0123456789 full\n")
+    log.append(b"synced\n")
+    log.sync()
+    log.append(b"not synced\n")
+    left = power.lost(folder, tmp_path / "after")
+    log.close()
+    assert [(left / name).read_bytes() for name in names(left)] == [b"0123456789 full\n", b"synced\n"]
