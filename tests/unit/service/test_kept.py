@@ -84,8 +84,10 @@ def test_a_loss_of_power_at_any_byte_of_a_sync_leaves_the_one_before(
 ) -> None:
     """However many writes lie between two syncs."""
     synced = kept.path.with_name("cell.x.synced")
-    kept.write([2, 3])
-    kept.sync()
+    for numbers in ([0, 1], [2, 3]):
+        for _ in range(writes):
+            kept.write(numbers)
+        kept.sync()
     before = synced.read_bytes()
     for _ in range(writes):
         kept.write([4, 5])
