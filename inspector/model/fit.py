@@ -31,7 +31,7 @@ from inspector.model.int8_gate import settled_precision
 from inspector.model.learning import Point, learning_curve
 from inspector.model.likeness import to_sheet
 from inspector.model.methods.base import method_named
-from inspector.model.options import IMPORTED, FitOptions
+from inspector.model.options import FLOAT32, IMPORTED, INT8, FitOptions
 from inspector.model.pack import CALIBRATION, GRAPH, THUMBNAILS, Pack, check_target, save_pack
 from inspector.model.patches import PatchModel, fit_patches, spec_for
 from inspector.model.progress import (
@@ -274,6 +274,10 @@ def _check(options: FitOptions) -> None:
         raise ModelError(f"expected a bank of at least 10 patches, got {options.bank}; 3000 is the default")
     if options.seed < 0:
         raise ModelError(f"expected a seed of at least 0, got {options.seed}; 0 is the default")
+    if options.method == IMPORTED and options.precision == INT8:
+        raise ModelError(
+            f"expected --precision {FLOAT32} beside --method {IMPORTED}, whose network stays as it is, got {INT8}; leave it out"
+        )
     for size in options.sizes:
         if not 64 <= size <= 2048:
             raise ModelError(f"expected a size of 64 to 2048 pixels, got {size}; 256 is the default")
