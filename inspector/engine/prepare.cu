@@ -146,9 +146,10 @@ __device__ unsigned short to_half(float value) {
     return (unsigned short)(sign | half);
 }
 
-/* affine: scale of each output channel, then offset of each; used for half and float alone. */
+/* affine: scale of each output channel, then offset of each; used for half and float alone.
+   receipt: a number that comes back with every bit turned, by the thread of the last pixel: the sign that this run has written. */
 __global__ void prepare(const unsigned char *frame, const Preparation *how, const int *first_x, const float *weights_x,
-                        const int *first_y, const float *weights_y, const float *affine, void *out) {
+                        const int *first_y, const float *weights_y, const float *affine, unsigned *receipt, void *out) {
     const Preparation p = *how;
     int x = (int)(blockIdx.x * blockDim.x + threadIdx.x), y = (int)(blockIdx.y * blockDim.y + threadIdx.y);
     if (x >= p.out_width || y >= p.out_height)
@@ -183,6 +184,8 @@ __global__ void prepare(const unsigned char *frame, const Preparation *how, cons
         else
             ((float *)out)[c * plane + pixel] = value * affine[c] + affine[p.out_channels + c];
     }
+    if (x == p.out_width - 1 && y == p.out_height - 1)
+        *receipt = ~*receipt;
 }
 
 #ifdef __cplusplus

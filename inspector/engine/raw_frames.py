@@ -12,9 +12,13 @@ from inspector.engine.gpu import Gpu, PageLock
 from inspector.engine.kernels import ENTRY, kernel_for
 from inspector.engine.place import Affine
 from inspector.engine.preparation import BLOCK, Preparation, preparation
-from inspector.engine.preprocess import Geometry
+from inspector.engine.preprocess import Geometry, to_input
+from inspector.engine.uploads import Uploads
+from inspector.errors import EngineError
 
-_ARGUMENTS = "P" * 8  # of the kernel: pointers all
+ARGUMENTS = "P" * 9  # of the kernel: pointers all
+LEVELS = 1  # from the CPU path: a tie may round the other way on the GPU
+_POISON = 0xA5  # of the graph's input
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,8 @@ class _Kind:
 class RawFrames:
     """The kernel, and device memory for one kind of frame: taken once, and again only when a frame of another kind comes.
 
-    All calls in the GPU's context. `upload` then `launch` only put work into the stream.
+    All calls but `check` in the GPU's context. `upload` then `launch` only put work into the stream; once that was waited for,
+    `check` says whether it was done: without it the image of the part before could be scored again.
     """
 
     def __init__(self, gpu: Gpu, geometry: Geometry, folder: Path, target: int, lock: PageLock) -> None:
@@ -45,8 +50,14 @@ class RawFrames:
         self._lock = lock
         self._module = gpu.cuda.module_from_buffer(kernel_for(folder, gpu.capability))
         self._kernel = self._module.get_function(ENTRY)
-        self._kernel.prepare(_ARGUMENTS)
+        self._kernel.prepare(ARGUMENTS)
         self._kind: _Kind | None = None
+        self._uploads = Uploads(gpu)
+        self._run = 0  # counts the frames sent up
+        self._receipt = gpu.cuda.mem_alloc(4)
+        self._received: NDArray[np.uint32] = gpu.cuda.pagelocked_empty((1,), np.uint32)
+        self._made: NDArray[np.uint8] = gpu.cuda.pagelocked_empty(geometry.input_shape, np.uint8)
+        self._agreed = False  # whether an input of the kernel for this kind was found to be that of the CPU
 
     def upload(self, image: Samples, pixel_format: str | None) -> Affine:
         """Send the frame up; return where the input will be from. `image` has to stay until the stream was waited for.
@@ -59,23 +70,56 @@ class RawFrames:
             how = preparation(image, self._geometry, pixel_format)  # refuses before anything is given back
             self._free_kind()
             kind = self._kind = self._take(what, how, image.nbytes)
+            self._agreed = False
         source: NDArray[Any] = image
         if not self._lock.lock(image):
             source = kind.staging
             np.copyto(source.view(image.dtype).reshape(image.shape), image)
-        self._gpu.cuda.memcpy_htod_async(kind.frame, source, self._gpu.stream)
+        self._uploads.send(kind.frame, source)
+        self._run = (self._run + 1) & 0x7FFFFFFF
         return kind.how.input_to_frame
 
     def launch(self) -> None:
         """Put the kernel into the stream, behind an `upload`."""
-        if (kind := self._kind) is not None:
-            pointers = [int(each) for each in (kind.frame, *kind.tables)]
-            block = (*BLOCK, 1)
-            self._kernel.prepared_async_call(kind.how.grid, block, self._gpu.stream, *pointers, self._target)
+        if (kind := self._kind) is None:
+            return
+        cuda, stream = self._gpu.cuda, self._gpu.stream
+        cuda.memset_d8_async(self._target, _POISON, self._made.nbytes, stream)
+        cuda.memset_d32_async(self._receipt, self._run, 1, stream)
+        pointers = [int(each) for each in (kind.frame, *kind.tables, self._receipt)]
+        self._kernel.prepared_async_call(kind.how.grid, (*BLOCK, 1), stream, *pointers, self._target)
+        cuda.memcpy_dtoh_async(self._received, self._receipt, stream)
+        if not self._agreed:
+            cuda.memcpy_dtoh_async(self._made, self._target, stream)
+
+    def check(self, image: Samples, pixel_format: str | None) -> None:
+        """Raise EngineError unless `image` came up, the kernel ran over it, and the first of a kind is prepared as on the CPU.
+
+        Costs a preparation on the CPU for the first frame of each kind, next to nothing for the others.
+        """
+        self._uploads.check()
+        if self._received[0] != self._run ^ 0xFFFFFFFF:  # the kernel turns every bit of its receipt
+            raise EngineError(
+                "the preparation kernel did not run over this frame: the engine is opened again; "
+                "if that does not help, restart the station and run tools/gpu-check"
+            )
+        if self._agreed:
+            return
+        wanted = to_input(image, self._geometry, pixel_format)
+        apart = int(np.abs(self._made.astype(np.int16) - wanted).max())
+        if apart > LEVELS:
+            raise EngineError(
+                f"the GPU prepares frames wrongly, {apart} grey levels from the CPU, expected at most {LEVELS}: "
+                "run tools/gpu-check, and set model.engine to openvino meanwhile"
+            )
+        self._agreed = bool(np.ptp(wanted))  # a uniform image says nothing of where pixels come from
 
     def free(self) -> None:
         """Give everything back."""
         self._free_kind()
+        self._receipt.free()
+        self._uploads.free()
+        del self._received, self._made
         self._kernel = self._module = None
 
     def _free_kind(self) -> None:

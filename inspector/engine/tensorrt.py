@@ -27,6 +27,7 @@ from inspector.engine.plan import Plan, plan_folder
 from inspector.engine.preparation import is_dense
 from inspector.engine.preprocess import Geometry, copy_prepared, prepare
 from inspector.engine.raw_frames import RawFrames
+from inspector.engine.uploads import Uploads
 from inspector.errors import EngineClosedError, EngineError, EngineUnavailableError, GraphError
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class TensorRTEngine:
         self._device: dict[str, Any] = {}
         self._outputs: tuple[str, ...] = ()
         self._raw: RawFrames | None = None
+        self._uploads = Uploads(self.gpu)  # of inputs that the CPU prepared
         self._captured: CapturedRun | None = None
         self._captures_itself = hasattr(trt, "CudaGraphStrategy")
         try:
@@ -92,9 +94,9 @@ class TensorRTEngine:
         self.gpu.timeout_ms = max(usual_ms, _WARM_UP_LIMIT_MS)
         try:
             for _ in range(_WARM_UP_RUNS):
-                self._run(self._upload_prepared)
+                self._run_prepared()
             self._capture()
-            self._run(self._upload_prepared)
+            self._run_prepared()
         finally:
             self.gpu.timeout_ms = usual_ms
 
@@ -109,7 +111,7 @@ class TensorRTEngine:
         raw = self._raw
         if raw is None or not is_dense(image):
             place = prepare(image, self._geometry, self._host["image"], pixel_format)
-            return self._run(self._upload_prepared, place)
+            return self._run_prepared(place)
         places: list[Affine] = []
 
         def upload() -> None:
@@ -119,13 +121,14 @@ class TensorRTEngine:
             self.mark("prepare")
 
         outputs = self._run_to_host(upload)
+        raw.check(image, pixel_format)
         return to_score(**outputs, geometry=self._geometry, input_to_frame=places[0])
 
     def score_prepared(self, prepared: NDArray[np.uint8]) -> Score:
         """Score what is the graph's input already; see Engine.score_prepared."""
         self._check_usable()
         copy_prepared(prepared, self._host["image"])
-        return self._run(self._upload_prepared)
+        return self._run_prepared()
 
     def close(self) -> None:
         """Free device memory and give the context back. From the engine thread. Raises EngineError where the GPU is in disorder."""
@@ -141,6 +144,7 @@ class TensorRTEngine:
                 if self._raw is not None:
                     self._raw.free()
                 self._raw = None
+                self._uploads.free()
                 self._lock.release()
                 for allocation in self._device.values():
                     allocation.free()
@@ -188,7 +192,7 @@ class TensorRTEngine:
             log.warning("frames_prepared_on_cpu", extra={"why": str(error)})
 
     def _upload_prepared(self) -> None:
-        self.gpu.cuda.memcpy_htod_async(self._device["image"], self._host["image"], self.gpu.stream)
+        self._uploads.send(self._device["image"], self._host["image"])
         self.mark("upload")
 
     def _infer(self) -> None:
@@ -203,8 +207,9 @@ class TensorRTEngine:
             cuda.memcpy_dtoh_async(self._host[name], self._device[name], stream)
         self.mark("download")
 
-    def _run(self, upload: Callable[[], None], input_to_frame: Affine = IDENTITY) -> Score:
-        outputs = self._run_to_host(upload)
+    def _run_prepared(self, input_to_frame: Affine = IDENTITY) -> Score:
+        outputs = self._run_to_host(self._upload_prepared)
+        self._uploads.check()
         return to_score(**outputs, geometry=self._geometry, input_to_frame=input_to_frame)
 
     def _run_to_host(self, upload: Callable[[], None]) -> dict[str, NDArray[Any]]:

@@ -102,6 +102,7 @@ def preparing(
             gpu.cuda.memcpy_dtoh_async(made, target, gpu.stream)
             events[3].record(gpu.stream)
             gpu.wait()
+            raw.check(slots[run % len(slots)], pixel_format)
             whole.append((clock.now_ns() - t_start_ns) / NS_PER_MS)
             for name, start, end in zip(names, events, events[1:], strict=False):
                 took[name].append(float(end.time_since(start)))

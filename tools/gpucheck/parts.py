@@ -15,9 +15,9 @@ from inspector.engine.kernels import compile_kernel, kernel_for
 from inspector.engine.plan import plan_folder
 from inspector.engine.preparation import BLOCK, Preparation
 from inspector.engine.preprocess import Geometry, to_input
-from inspector.engine.raw_frames import RawFrames
+from inspector.engine.raw_frames import ARGUMENTS, RawFrames
 from inspector.engine.tensorrt import TensorRTEngine
-from inspector.errors import EngineUnavailableError
+from inspector.errors import EngineError, EngineUnavailableError
 from tools.gpucheck import measure, plain_torch, references
 from tools.gpucheck.outcome import Outcome
 from tools.gpucheck.roofline import bounds, work_of
@@ -137,6 +137,7 @@ def preparing(outcome: Outcome, setting: Setting) -> None:
         outcome.rows = measure.preparing(
             gpu, raw, target, made, slots, pixel_format=setting.pixel_format, runs=setting.runs
         )
+        unnoticed = not _notices_stale_input(gpu, raw, slots[0], setting.pixel_format)
         with gpu.current():
             outcome.rows.append({"what": f"ring page-locked: {lock.lock(slots)}"})
             raw.free()
@@ -148,6 +149,8 @@ def preparing(outcome: Outcome, setting: Setting) -> None:
     apart = int(np.abs(made.astype(int) - wanted).max())
     if apart > references.LEVELS:
         outcome.status, outcome.why = "failed", f"the last input is {apart} levels from the CPU path"
+    if unnoticed:
+        outcome.status, outcome.why = "failed", "a frame over which no kernel ran is taken for prepared"
 
 
 def scores(outcome: Outcome, setting: Setting) -> None:
@@ -275,12 +278,24 @@ def _needs_gpu(outcome: Outcome) -> bool:
     return True
 
 
+def _notices_stale_input(gpu: Gpu, raw: RawFrames, frame: NDArray[np.uint8], pixel_format: str) -> bool:
+    """Return whether a frame is refused that came up but was not prepared."""
+    with gpu.current():
+        raw.upload(frame, pixel_format)
+        gpu.wait()
+    try:
+        raw.check(frame, pixel_format)
+    except EngineError:
+        return True
+    return False
+
+
 def _launcher(gpu: Gpu, folder: Path) -> references.Launch:
     """Return a function that runs the kernel on the GPU over one frame, with memory of its own each time."""
     cuda = gpu.cuda
     with gpu.current():
         function = cuda.module_from_buffer(kernel_for(folder, gpu.capability)).get_function("prepare")
-        function.prepare("P" * 8)
+        function.prepare(ARGUMENTS)
 
     def launch(how: Preparation, frame: NDArray[Any]) -> NDArray[np.uint8]:
         _, _, width, height, channels, _ = (int(v) for v in how.parameters[-6:])
@@ -293,6 +308,7 @@ def _launcher(gpu: Gpu, folder: Path) -> references.Launch:
             how.first_y,
             how.weights_y,
             np.zeros(2, np.float32),
+            np.zeros(1, np.uint32),
         ]
         with gpu.current():
             memory = [cuda.mem_alloc(array.nbytes) for array in (*inputs, out)]

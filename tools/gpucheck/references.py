@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.engine import raw_frames
 from inspector.engine.decoding import Region, decode
 from inspector.engine.preparation import Preparation, preparation
 from inspector.engine.preprocess import Geometry, to_input
@@ -15,7 +16,7 @@ from inspector.pixels import PIXEL_FORMATS, WORDS
 Launch = Callable[
     [Preparation, NDArray[Any]], NDArray[np.uint8]
 ]  # parameters and frame -> uint8 [1, H, W, C]
-LEVELS = 1  # by which the kernel may differ from the CPU path
+LEVELS = raw_frames.LEVELS  # by which the kernel may differ from the CPU path
 EXACT_LEVELS = 1.5  # and from float64, which is rounded nowhere, while the kernel rounds wherever OpenCV does
 
 

@@ -39,7 +39,7 @@ class Allocation:
         self.freed = False
 
     def __int__(self) -> int:
-        return id(self)
+        return self.memory.ctypes.data  # so that an address within it can be told
 
     def free(self) -> None:
         self._gpu.needs_context()
@@ -95,7 +95,8 @@ class StandInGpu:
                 target, source.memory.view(target.dtype).reshape(target.shape)
             ),
             memcpy_dtod_async=self._copy_within,
-            memset_d32_async=self._set,
+            memset_d8_async=lambda target, value, count, _stream: self._set(target, value, count, np.uint8),
+            memset_d32_async=lambda target, value, count, _stream: self._set(target, value, count, np.uint32),
             module_from_buffer=self._module,
             memcpy_dtoh_async=self._copy_out,
         )
@@ -140,9 +141,18 @@ class StandInGpu:
         self.enter("copy")
         self.enqueue(lambda: np.copyto(target.memory[:size], source.memory[:size]))
 
-    def _set(self, target: Allocation, value: int, count: int, stream: object) -> None:
+    def _at(self, pointer: Any) -> NDArray[np.uint8]:
+        """Return the memory from an allocation or address on, to the end of what was allocated there."""
+        address = int(pointer)
+        for each in self.allocations:
+            if not each.freed and 0 <= address - int(each) < each.memory.size:
+                return each.memory[address - int(each) :]
+        raise AssertionError("an address that was not allocated")
+
+    def _set(self, target: Any, value: int, count: int, dtype: Any) -> None:
         self.enter("set")
-        self.enqueue(lambda: target.memory.view(np.uint32)[:count].fill(value))
+        size = count * np.dtype(dtype).itemsize
+        self.enqueue(lambda: self._at(target)[:size].view(dtype).fill(value))
 
     def _module(self, fatbin: bytes) -> Any:
         self.needs_context()
@@ -168,9 +178,13 @@ class StandInGpu:
 
         self.enqueue(copy)
 
-    def _copy_out(self, target: NDArray[Any], source: Allocation, stream: object) -> None:
+    def _copy_out(self, target: NDArray[Any], source: Any, stream: object) -> None:
         self.enter("download")
-        self.enqueue(lambda: np.copyto(target, source.memory.view(target.dtype).reshape(target.shape)))
+
+        def copy() -> None:
+            np.copyto(target, self._at(source)[: target.nbytes].view(target.dtype).reshape(target.shape))
+
+        self.enqueue(copy)
 
     def _query(self) -> bool:
         self.needs_context()

@@ -25,13 +25,14 @@ static Dim threadIdx, blockIdx, blockDim;
 #include "%s"
 
 void run(unsigned grid_x, unsigned grid_y, unsigned block_x, unsigned block_y, const unsigned char *frame, const Preparation *how,
-         const int *first_x, const float *weights_x, const int *first_y, const float *weights_y, const float *affine, void *out) {
+         const int *first_x, const float *weights_x, const int *first_y, const float *weights_y, const float *affine,
+         unsigned *receipt, void *out) {
     blockDim.x = block_x; blockDim.y = block_y;
     for (blockIdx.y = 0; blockIdx.y < grid_y; blockIdx.y++)
         for (blockIdx.x = 0; blockIdx.x < grid_x; blockIdx.x++)
             for (threadIdx.y = 0; threadIdx.y < block_y; threadIdx.y++)
                 for (threadIdx.x = 0; threadIdx.x < block_x; threadIdx.x++)
-                    prepare(frame, how, first_x, weights_x, first_y, weights_y, affine, out);
+                    prepare(frame, how, first_x, weights_x, first_y, weights_y, affine, receipt, out);
 }
 """
 
@@ -68,9 +69,12 @@ def launch(how: Preparation, image: NDArray[Any], affine: NDArray[np.float32] | 
     out = np.full(shape, 77, OUT_TYPES[kind])
     if affine is None:
         affine = np.array([1.0] * channels + [0.0] * channels, np.float32)
-    arrays = (image, how.parameters, how.first_x, how.weights_x, how.first_y, how.weights_y, affine, out)
+    receipt = np.zeros(1, np.uint32)
+    tables = (how.parameters, how.first_x, how.weights_x, how.first_y, how.weights_y, affine)
+    arrays = (image, *tables, receipt, out)
     assert all(array.flags.c_contiguous for array in arrays)
     library().run(*how.grid, *BLOCK, *(ctypes.c_void_p(array.ctypes.data) for array in arrays))
+    assert receipt == 0xFFFFFFFF
     return out
 
 

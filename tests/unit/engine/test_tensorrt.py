@@ -28,7 +28,13 @@ from inspector.errors import (
 )
 from inspector.pixels import pixel_format
 from tests.unit.engine import host_kernel
-from tests.unit.engine.gpu_standin import StandInBindings, StandInDriver, StandInGpu, kernel_for
+from tests.unit.engine.gpu_standin import (
+    StandInBindings,
+    StandInDriver,
+    StandInExecution,
+    StandInGpu,
+    kernel_for,
+)
 from tests.unit.engine.graphs import SmallGraph
 
 GEOMETRY = Geometry(1, 32, 48)
@@ -119,7 +125,9 @@ def test_everything_taken_is_given_back(graph: Path, gpu: StandInGpu) -> None:
     engine.score(IMAGE)
     raw = engine.prepares_on_gpu
     engine.close()
-    assert len(gpu.allocations) == 3 + 7 * raw, "tensors; a frame, the kernel's parameters and tables"
+    assert len(gpu.allocations) == 3 + 8 * raw, (
+        "tensors; a receipt, a frame, the kernel's parameters and tables"
+    )
     assert all(a.freed for a in gpu.allocations)
     assert (gpu.depth, gpu.detached) == (0, 1)
 
@@ -186,7 +194,7 @@ def test_a_run_that_writes_nothing_does_not_leave_the_score_of_the_frame_before(
 ) -> None:
     engine = TensorRTEngine(graph, GEOMETRY)
     engine.score(IMAGE)
-    monkeypatch.setattr(gpu, "enqueue", lambda _work: None)
+    monkeypatch.setattr(StandInExecution, "_evaluate", lambda _self: None)
     with pytest.raises(ScoreError, match="the score is nan"):
         engine.score(IMAGE)
     engine.close()
@@ -252,8 +260,11 @@ def test_a_raw_frame_goes_up_as_it_came_and_one_wait_ends_it(graph: Path, gpu: S
     raw = np.random.default_rng(1).integers(0, 256, (64, 96), np.uint8)
     steps: list[str] = []
     engine.mark = steps.append
+    engine.score(raw, "BayerRG8")  # the first of its kind: its input comes down as well
+    steps.clear()
+    upload, prepare = ["set", "download", "upload", "download"], ["set", "set", "kernel", "download"]
     calls = calls_of_a_frame(gpu, engine, raw, "BayerRG8")
-    assert calls == ["upload", "kernel", "set", "infer", "download", "download", "record"]
+    assert calls == [*upload, *prepare, "set", "infer", "download", "download", "record"]
     assert steps == ["upload", "prepare", "infer", "download"]
     engine.close()
 
@@ -278,7 +289,7 @@ def test_memory_is_taken_once_for_each_kind_of_frame(graph: Path, gpu: StandInGp
     for _ in range(3):
         engine.score(IMAGE)
     taken = len(gpu.allocations)
-    assert taken == 3 + 7
+    assert taken == 3 + 1 + 7
     engine.score(np.zeros((64, 96), np.uint8))
     assert len(gpu.allocations) == taken + 7
     assert sum(a.freed for a in gpu.allocations) == 7
@@ -318,7 +329,8 @@ def test_an_idle_engine_works_on_what_is_there_and_looks_at_nothing(graph: Path,
     engine = TensorRTEngine(graph, GEOMETRY)
     gpu.calls.clear()
     engine.keep_warm()
-    assert gpu.calls == ["upload", "set", "infer", "download", "download", "record"]
+    upload = ["set", "download", "upload", "download"]
+    assert gpu.calls == [*upload, "set", "infer", "download", "download", "record"]
     engine.close()
 
 

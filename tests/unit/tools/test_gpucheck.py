@@ -129,6 +129,18 @@ def test_a_kernel_that_computes_wrongly_fails_the_check(
 
 
 @needs_compiler
+def test_a_check_that_takes_a_stale_input_fails(
+    setting: Setting, gpu: StandInGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inspector.engine.raw_frames.RawFrames.check", lambda *_: None)
+    outcome = run(("preparing", parts.preparing), setting)
+    assert (outcome.status, outcome.why) == (
+        "failed",
+        "a frame over which no kernel ran is taken for prepared",
+    )
+
+
+@needs_compiler
 def test_the_references_agree_with_each_other_on_fresh_frames() -> None:
     rows = references.compare(host_kernel.launch, 5, 240, 160)
     assert max(row["levels_from_cpu"] for row in rows) <= references.LEVELS
