@@ -19,7 +19,7 @@ class Writer:
         self._rest = b""  # an entry whose end has not been read yet
         self._next_seq = _following(files.last_whole_line())
         self._disk_fails = False
-        self._goodbye = False  # the station said that it ends
+        self._last_event = ""  # of the station, in this process' time
 
     def feed(self, data: bytes) -> None:
         """Write the entries that `data` completes. A disk that takes none costs their lines, never their count."""
@@ -35,7 +35,7 @@ class Writer:
                 gaps += seq - next_seq
             lines.append(line.written(seq, event, t_ns, now_ns, fields))
             next_seq = seq + 1
-            self._goodbye = event == line.GOODBYE
+            self._last_event = event
             self._show(event, fields)
         if self._append(b"".join(lines)):
             self._next_seq = next_seq
@@ -48,8 +48,14 @@ class Writer:
 
     def end(self) -> None:
         """Close the log after the pipe's end; without a goodbye the station died, which is an entry of its own."""
-        if not self._goodbye:
-            now_ns, fields = self._clock.now_ns(), {"level": "ERROR"}
+        if self._last_event != line.GOODBYE:
+            last = (
+                f"the last event was {self._last_event}"
+                if self._last_event
+                else "no event came since the recorder began"
+            )
+            why = f"the station ended without saying so (killed, crashed, or a second signal to stop); {last}"
+            now_ns, fields = self._clock.now_ns(), {"level": "ERROR", "why": why}
             self._show("station_died", fields)
             self._append(line.written(self._next_seq, "station_died", now_ns, now_ns, fields))
         self._attempt(self._files.close)

@@ -144,7 +144,16 @@ def test_a_station_that_did_not_say_goodbye_died(bench: Bench) -> None:
     bench.feed(0)
     bench.writer.end()
     assert bench.log() == [(0, "part"), (1, "station_died")]
-    assert bench.said == ["<3>ERROR station_died"]
+    why = "the station ended without saying so (killed, crashed, or a second signal to stop); the last event was part"
+    assert bench.said == [f"<3>ERROR station_died why={why}"]
+    (log,) = bench.folder.iterdir()
+    assert json.loads(log.read_text().splitlines()[-1])["why"] == why
+
+
+def test_a_station_that_died_before_its_first_entry_died_too(bench: Bench) -> None:
+    bench.writer.end()
+    (said,) = bench.said
+    assert said.endswith("; no event came since the recorder began")
 
 
 @settings(max_examples=60, deadline=None)

@@ -8,7 +8,8 @@ import pytest
 
 BEGIN = """
 import os, signal, sys
-from inspector.service.stop import StopSignals
+from inspector.clock import ManualClock
+from inspector.service.stop import SAME_NS, StopSignals
 """
 
 
@@ -21,11 +22,26 @@ def run(code: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_wait_and_a_second_one_the_process(number: int) -> None:
     done = run(
-        "stop = StopSignals()\n"
+        "clock = ManualClock()\n"
+        "stop = StopSignals(clock)\n"
         f"print(stop.wait(0)); os.kill(os.getpid(), {number}); print(stop.wait(60), stop.wait(60), flush=True)\n"
+        "clock.advance_ms(SAME_NS / 1e6)\n"
         f"os.kill(os.getpid(), {number}); stop.wait(60); print('still here')"
     )
-    assert (done.returncode, done.stdout, done.stderr) == (128 + number, "False\nTrue True\n", "")
+    assert (done.returncode, done.stdout) == (128 + number, "False\nTrue True\n")
+    assert done.stderr == "a second signal to stop: ended at once, without an orderly end\n"
+
+
+def test_a_signal_that_is_sent_twice_is_one() -> None:
+    """As timeout(1) does: to the process, then to its group."""
+    done = run(
+        "clock = ManualClock()\n"
+        "stop = StopSignals(clock)\n"
+        "os.kill(os.getpid(), signal.SIGINT); print(stop.wait(60))\n"
+        "clock.advance_ms(SAME_NS / 2e6)\n"
+        "os.kill(os.getpid(), signal.SIGINT); print(stop.wait(60), 'still here')"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\nTrue still here\n", "")
 
 
 def test_a_signal_between_any_two_steps_of_a_wait_is_heard() -> None:
