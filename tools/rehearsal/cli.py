@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,26 +17,16 @@ from typing import Any
 from rich.console import Console
 
 from inspector.clock import utc_label
-from inspector.config.loading import load
 from inspector.config.schema import Config
 from inspector.engine.base import open_engine
 from inspector.errors import InspectorError, ServiceError
-from inspector.model.images import list_images
 from inspector.model.pack import Pack, load_pack
 from tools.rehearsal import folders, result, sheet, station, verify
-from tools.rehearsal.faults import FaultPlan, cost_table, costs, plan_faults
+from tools.rehearsal.asked import read_asked
+from tools.rehearsal.faults import FaultPlan, cost_table, costs
+from tools.rehearsal.kept import check_free, make_free
 from tools.rehearsal.live import Display
 from tools.rehearsal.run import LinePlan, Linesim, LinkFaults, heeded, run
-
-EXAMPLE = station.ROOT / "config" / "station.example.yaml"
-FIT_SHARE = 0.7
-RATE_MAX_HZ = 1000
-BUDGET_MIN_MS, BUDGET_MAX_MS = 2, 60_000  # of station.budget_ms
-MARK = ".rehearsal"  # a folder with this file holds a rehearsal: what is in KEPT may be written again
-KEPT = (
-    "fitted", "pack", "logs", "state", "station.yaml", "images.json", "faults.json", "fit.json", "fit.log", "line.json",
-    "faultproxy.log", "linesim.log", "daemon.log", "parts.jsonl", "result.json", "escapes-*.png", "false-rejects-*.png",
-)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -120,29 +109,21 @@ class Setting:
 
 def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
     """Prepare, run, and say what came of it: the table of contents of a rehearsal."""
-    _check(arguments)
-    folder = _run_folder(arguments.out)
-    if arguments.faults:
-        plan_faults(arguments.faults, 1)  # what is wrong with it is said before the model is fitted
-    bad = list_images(arguments.bad)
+    asked = read_asked(arguments)
+    label = utc_label().partition(".")[0].replace(":", "")
+    folder = (arguments.out or Path("runs") / f"rehearsal-{label}").resolve()
+    kept = [arguments.good, arguments.bad, *(pack.path for pack in asked.packs.values())]
+    check_free(folder, [path.resolve() for path in kept])
     producer = station.build_simcam()
-    if arguments.config is None:
-        fitted, good = folders.split(arguments.good, FIT_SHARE, arguments.seed)
-        base = station.suit_to_rate(load(EXAMPLE, check_files=False).config, arguments.rate)
-        station.check_slots(base, arguments.budget_ms or base.station.budget_ms, arguments.rate)
-        packs = {base.model.recipe: load_pack(_fit(fitted, arguments.good, folder, console))}
+    make_free(folder)  # an earlier rehearsal goes only when nothing is wrong with this one
+    base, packs = asked.base, asked.packs
+    if asked.fitted:
+        packs = {base.model.recipe: load_pack(_fit(asked.fitted, arguments.good, folder, console))}
         for warning in packs[base.model.recipe].manifest.warnings:
             console.print(f"[yellow]warning:[/yellow] {warning}", highlight=False)
-    else:
-        good = list_images(arguments.good)
-        loaded = load(arguments.config, check_files=False)
-        base = loaded.config
-        packs = {recipe.number: load_pack(loaded.resolve(recipe.pack)) for recipe in base.all_recipes}
-    named = folders.name_images(good, arguments.good, bad, arguments.bad)
-    shown = folders.choose(named, arguments.parts, arguments.seed)
-    faults = plan_faults(arguments.faults, arguments.parts or len(shown)) if arguments.faults else None
+    shown = asked.shown
     sensor, odd = folders.choose_sensor(shown, packs[base.model.recipe].geometry.channels)
-    setting = Setting(arguments, base, packs, shown, sensor, faults, folder, console)
+    setting = Setting(arguments, base, packs, shown, sensor, asked.faults, folder, console)
     for doubt in station.doubts(base, setting.budget_ms, arguments.rate):
         console.print(f"[yellow]warning:[/yellow] {doubt}", highlight=False)
     n_good = sum(each.good for each in shown)
@@ -161,43 +142,6 @@ def _rehearse(arguments: argparse.Namespace, console: Console) -> int:
     pages = _look_again(setting, figures, parts)
     _conclude(setting, figures, parts, pages)
     return max(status, int(not result.held(figures)))
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    if arguments.parts is not None and arguments.parts < 1:
-        raise ServiceError(f"expected --parts to be at least 1, got {arguments.parts}")
-    if not 0 < arguments.rate <= RATE_MAX_HZ:
-        raise ServiceError(f"expected --rate above 0 and at most {RATE_MAX_HZ}, got {arguments.rate:g}")
-    if arguments.budget_ms is not None and not BUDGET_MIN_MS <= arguments.budget_ms <= BUDGET_MAX_MS:
-        raise ServiceError(
-            f"expected --budget-ms from {BUDGET_MIN_MS} to {BUDGET_MAX_MS}, got {arguments.budget_ms:g}"
-        )
-
-
-def _run_folder(out: Path | None) -> Path:
-    label = utc_label().partition(".")[0].replace(":", "")
-    folder = (Path("runs") / f"rehearsal-{label}" if out is None else out).resolve()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ServiceError(f"{folder}: expected a folder that can be made, got: {error.strerror}") from error
-    _clear(folder)
-    return folder
-
-
-def _clear(folder: Path) -> None:
-    """Remove what an earlier rehearsal left in `folder`, and nothing else. Raises ServiceError if that is not ours."""
-    ours = [path for name in KEPT for path in folder.glob(name)]
-    if ours and not (folder / MARK).exists():
-        raise ServiceError(
-            f"{folder}: expected no {ours[0].name}, or an earlier rehearsal's; choose another --out, or empty it"
-        )
-    (folder / MARK).touch()
-    for path in ours:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
 
 
 def _fit(images: Sequence[Path], good: Path, folder: Path, console: Console) -> Path:
