@@ -135,13 +135,13 @@ class Challenge:
     def withdraw(self, ticket: int, why: str) -> None:
         """End the challenge of this ticket, if it is not over; parts of it that have no verdict yet are waited for."""
         if self._asked is not None and self._asked[0] == ticket:
-            self._begin_asked()
+            self._end_asked(why)
         if self._run is not None and self._run.ticket == ticket:
             self._end(self._run, why)
 
     def stop(self, why: str) -> None:
         """End what runs, now: its open parts are not waited for."""
-        self._begin_asked()
+        self._end_asked(why)
         if self._run is not None:
             self._run.waiting.clear()
             self._end(self._run, why)
@@ -208,6 +208,14 @@ class Challenge:
         asked, self._asked = self._asked, None
         if asked is not None:
             self._begin(*asked)
+
+    def _end_asked(self, why: str) -> None:
+        """Report one that was asked for as over, which never began."""
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            ticket, asked_by = asked
+            ended = f"{why} before the challenge began"
+            self._reports.append(Report(ticket, asked_by, self._rules.sequence, (), Result.VOID, ended))
 
     def _begin(self, ticket: int, asked_by: str) -> None:
         self._run = _Run(ticket, asked_by, deque(self._rules.sequence))

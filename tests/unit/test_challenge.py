@@ -222,7 +222,18 @@ def test_a_command_that_goes_before_it_began() -> None:
     ticket = bench.challenge.ask("anna")
     assert ticket is not None
     bench.challenge.withdraw(ticket, "the command ended")
-    assert (bench.report().result, bench.challenge.running) == (Result.VOID, False)
+    report = bench.report()
+    assert (report.result, report.asked_by, bench.challenge.running) == (Result.VOID, "anna", False)
+    assert report.why == "the command ended before the challenge began"
+    bench.read()
+    assert (bench.events(), bench.challenge.running) == ([], False)  # what has ended does not begin
+
+
+def test_a_station_that_stops_before_it_began() -> None:
+    bench = Bench()
+    bench.challenge.ask("anna")
+    bench.challenge.stop("the station stopped")
+    assert (bench.report().why, bench.events()) == ("the station stopped before the challenge began", [])
 
 
 @pytest.mark.parametrize("new", [0, 1, 3])
