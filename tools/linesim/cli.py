@@ -68,15 +68,16 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         raise InputError(f"expected --parts to be at least 1, got {arguments.parts}")
     if not 1 <= arguments.first_part_id <= 65535:
         raise InputError(f"expected --first-part-id in 1..65535, got {arguments.first_part_id}")
+    parts = len(items) if arguments.parts is None else arguments.parts
     return Plan(
         items=items,
-        parts=len(items) if arguments.parts is None else arguments.parts,
+        parts=parts,
         rate_hz=arguments.rate,
         min_spacing_ms=least_ms,
         budget_ms=arguments.budget_ms,
         seed=arguments.seed,
         first_part_id=arguments.first_part_id,
-        faults=read_faults(arguments.faults) if arguments.faults else (),
+        faults=read_faults(arguments.faults, parts) if arguments.faults else (),
         ready_timeout_s=arguments.ready_timeout,
         settle_timeout_s=arguments.settle_timeout,
         gate_ms=arguments.gate_ms,

@@ -2,7 +2,7 @@
 
 A YAML (or JSON) list of {at_part: N, do: "..."}; N counts the parts of the run from 1. What can be done:
 
-    camera TEXT          TEXT goes to the camera's socket as it is, e.g. "camera lose 1"
+    camera TEXT          TEXT goes to the camera's socket as it is, e.g. "camera lose 1"; tools/simcam/README.md lists them
     plc down MS          the PLC loses power for MS milliseconds, its memory is retained
     plc restart MS       the same, and its memory is zero afterwards, the part count too
     plc restart MS keep  the same, but the part count is retained
@@ -15,11 +15,14 @@ A YAML (or JSON) list of {at_part: N, do: "..."}; N counts the parts of the run 
     say TEXT             nothing: it is only told to who watches the run (--live), for faults that others make
 """
 
+import math
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from tools.entries import read_entries
 from tools.linesim.conveyor import InputError
@@ -44,40 +47,71 @@ class Fault:
         return float(self.words[1])
 
 
-def parse_faults(entries: object, source: str) -> list[Fault]:
-    """Return the faults of a list read from `source`. Raises InputError that names the entry that is wrong."""
+EXPECTED = (
+    "camera TEXT, plc down MS, plc restart MS [keep], plc bin full, plc unconfirmed, recipe N [now], line pause MS, "
+    "challenge TRUTH... or say TEXT"
+)
+CAMERA = (
+    "camera lose|incomplete|twice|swap [N], camera late MS [N], camera silent on|off, camera device lost|back, camera width N, "
+    "camera pulse [image=NAME], camera image NAME or camera status"
+)
+
+
+def as_written(do: str) -> str:
+    """Return what linesim is to do for the words of an entry: just them."""
+    return do
+
+
+def parse_faults(
+    entries: object, source: str, parts: int | None = None, translated: Callable[[str], str] = as_written
+) -> list[Fault]:
+    """Return the faults of a list read from `source`, for a run of `parts`. Raises InputError that names all wrong entries, in one line.
+
+    `translated` returns linesim's words for what an entry says, and raises InputError where they are wrong.
+    """
     if not isinstance(entries, list):
         raise InputError(
             f"{source}: expected a list of {{at_part: N, do: ...}}, got {type(entries).__name__}"
         )
-    return [_parse(entry, f"{source}: entry {number}") for number, entry in enumerate(entries, 1)]
+    faults, wrong = [], []
+    for number, entry in enumerate(entries, 1):
+        try:
+            faults.append(_parse(entry, parts, translated))
+        except InputError as error:
+            wrong.append(f"entry {number}: {error}")
+    if wrong:
+        raise InputError(f"{source}: {'; '.join(wrong)}")
+    return faults
 
 
-def read_faults(path: Path) -> list[Fault]:
-    """Return the faults that the file `path` lists."""
-    return parse_faults(read_entries(path, "list of faults", InputError), str(path))
+def read_faults(path: Path, parts: int | None = None) -> list[Fault]:
+    """Return the faults that the file `path` lists, for a run of `parts`."""
+    return parse_faults(read_entries(path, "list of faults", InputError), str(path), parts)
 
 
-def _parse(entry: object, where: str) -> Fault:
+def _parse(entry: object, parts: int | None, translated: Callable[[str], str]) -> Fault:
     if not isinstance(entry, dict) or set(entry) != {"at_part", "do"}:
-        raise InputError(f"{where}: expected the keys at_part and do, got: {entry}")
-    at_part, do = entry["at_part"], entry["do"]
-    if not isinstance(at_part, int) or at_part < 1:
-        raise InputError(f"{where}: expected at_part to be a whole number from 1, got: {at_part}")
-    words = str(do).split()
+        written = yaml.safe_dump(entry, default_flow_style=True, width=math.inf, sort_keys=False)
+        raise InputError(f"expected the keys at_part and do, got: {written.splitlines()[0]}")
+    at_part, do = entry["at_part"], str(entry["do"])
+    if not isinstance(at_part, int) or isinstance(at_part, bool) or at_part < 1:
+        raise InputError(f"expected at_part to be a whole number from 1, got: {at_part}")
+    if parts is not None and at_part > parts:
+        raise InputError(f"at_part {at_part}, but only {parts} parts pass")
+    words = translated(do).split()
     fault = Fault(at_part, words[0] if words else "", tuple(words[1:]))
     if not _is_known(fault):
-        raise InputError(
-            f"{where}: expected camera TEXT, plc down MS, plc restart MS [keep], plc bin full, plc unconfirmed, recipe N [now], "
-            f"line pause MS, challenge TRUTH... or say TEXT, got: {do}"
-        )
+        expected = CAMERA if fault.target == "camera" and fault.words else EXPECTED
+        raise InputError(f"expected {expected}, got: {do}")
     return fault
 
 
 def _is_known(fault: Fault) -> bool:
     match fault.target, fault.words:
-        case "camera" | "say", (_, *_):
+        case "say", (_, *_):
             return True
+        case "camera", (_, *_) as words:
+            return _camera_takes(words)
         case ("plc", ("down", ms)) | ("plc", ("restart", ms)) | ("plc", ("restart", ms, "keep")):
             return _is_ms(ms)
         case "plc", ("bin", "full") | ("unconfirmed",):
@@ -90,6 +124,29 @@ def _is_known(fault: Fault) -> bool:
             return _is_ms(ms)
         case _:
             return False
+
+
+def _camera_takes(words: Sequence[str]) -> bool:
+    """Return whether the camera knows such a line (tools/simcam/README.md): it would refuse it only when the part is there."""
+    match words:
+        case (("lose" | "incomplete" | "twice" | "swap" | "pulse" | "status"),):
+            return True
+        case (("lose" | "incomplete" | "twice" | "swap"), number):
+            return _is_count(number)
+        case ("late", ms, *number) if len(number) <= 1:
+            return _is_count(ms) and int(ms) > 0 and all(map(_is_count, number))
+        case ("width", number):
+            return _is_count(number) and int(number) > 0
+        case ("silent", "on" | "off") | ("device", "lost" | "back") | ("image", _, *_):
+            return True
+        case ("pulse", image, *_):
+            return image.startswith("image=")
+        case _:
+            return False
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and int(text) < 1 << 32
 
 
 def _is_ms(text: str) -> bool:

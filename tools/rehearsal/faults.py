@@ -23,7 +23,7 @@ from tools.faultproxy.faults import FAULTS, make_fault
 from tools.faultproxy.faults import InputError as LinkFaultError
 from tools.faultproxy.schedule import RANDOM, draw_arguments
 from tools.linesim.conveyor import InputError
-from tools.linesim.faults import parse_faults
+from tools.linesim.faults import EXPECTED, parse_faults
 from tools.rehearsal.station import Daemon
 
 KILLS = {"kill camera": Daemon.kill_camera, "kill station": Daemon.kill}
@@ -69,28 +69,30 @@ class FaultPlan:
 def plan_faults(wanted: str, parts: int) -> FaultPlan:
     """Return the faults of the file `wanted`, or those that "random:SEED" draws for so many parts. Raises ServiceError."""
     if not wanted.startswith(RANDOM):
-        return read_faults(Path(wanted))
+        return read_faults(Path(wanted), parts)
     seed = wanted.removeprefix(RANDOM)
     if not seed.isdecimal():
         raise ServiceError(f"expected --faults random:SEED with a whole number, got: {wanted}")
     return draw_faults(int(seed), parts)
 
 
-def read_faults(path: Path) -> FaultPlan:
-    """Return the faults that the file lists."""
+def read_faults(path: Path, parts: int | None = None) -> FaultPlan:
+    """Return the faults that the file lists, for a run of `parts`. Raises ServiceError that names all wrong entries."""
     entries = read_entries(path, "list of faults", ServiceError)
-    if isinstance(entries, list):
-        for number, entry in enumerate(entries, 1):
-            do = str(entry.get("do")) if isinstance(entry, dict) else ""
-            if do.startswith(LINK):
-                _check_link(do, f"{path}: entry {number}")
-            if do in KILLS or do.startswith(LINK):
-                entry["do"] = SAY + do
     try:
-        parse_faults(entries, str(path))  # linesim would too, but later, and by another file's name
+        faults = parse_faults(entries, str(path), parts, _for_linesim)
     except InputError as error:
-        raise ServiceError(f"{error} (here also: {', '.join(KILLS)}, link FAULT)") from error
-    return FaultPlan(sorted(entries, key=lambda entry: int(entry["at_part"])))
+        also = f" (here also: {', '.join(KILLS)}, link FAULT)" if EXPECTED in str(error) else ""
+        raise ServiceError(f"{error}{also}") from error
+    faults.sort(key=lambda fault: fault.at_part)
+    return FaultPlan([{"at_part": fault.at_part, "do": fault.text} for fault in faults])
+
+
+def _for_linesim(do: str) -> str:
+    """Return linesim's words for those of an entry. Raises InputError."""
+    if do.startswith(LINK):
+        _check_link(do)
+    return SAY + do if do in KILLS or do.startswith(LINK) else do
 
 
 def draw_faults(seed: int, parts: int) -> FaultPlan:
@@ -171,14 +173,14 @@ def cost_table(table: dict[str, dict[str, int]]) -> Table:
     return shown
 
 
-def _check_link(do: str, where: str) -> None:
+def _check_link(do: str) -> None:
     try:
         name, arguments = link_words(do)
-        make_fault(name, arguments, where)
+        make_fault(name, arguments, LINK.strip())
     except (ValueError, yaml.YAMLError):
-        raise ServiceError(f"{where}: expected link FAULT [NAME=VALUE ...], got: {do}") from None
+        raise InputError(f"expected link FAULT [NAME=VALUE ...], got: {do}") from None
     except LinkFaultError as error:
-        raise ServiceError(str(error)) from error
+        raise InputError(str(error)) from error
 
 
 def _log_uniform(rng: random.Random, least: float, most: float) -> int:

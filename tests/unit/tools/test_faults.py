@@ -62,6 +62,50 @@ def test_an_unknown_fault_is_refused_by_entry(do: str) -> None:
         parse_faults([{"at_part": 1, "do": do}], "list")
 
 
+def test_all_wrong_entries_are_named_at_once_as_they_were_written() -> None:
+    entries = [
+        {"at_part": 1, "do": "camera vanish"},
+        {"at_part": 2, "do": "camera lose 2"},
+        {"at_part": 3, "do": "camera lose many"},
+        {"at": 4, "do": "kill camera"},
+        {"at_part": 500, "do": "camera lose 1"},
+    ]
+    with pytest.raises(InputError) as error:
+        parse_faults(entries, "list", 100)
+    said = str(error.value)
+    assert said.startswith("list: entry 1: expected camera lose|incomplete|twice|swap [N], ")
+    assert "got: camera vanish; entry 3: expected camera lose" in said
+    assert "entry 4: expected the keys at_part and do, got: {at: 4, do: kill camera};" in said
+    assert said.endswith("; entry 5: at_part 500, but only 100 parts pass")
+    assert "entry 2" not in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "text", ["late", "late 0", "late 5 1 1", "lose -1", "silent", "device gone", "width 0", "pulse a"]
+)
+def test_what_the_camera_would_refuse_is_refused_before(text: str) -> None:
+    with pytest.raises(InputError, match="expected camera lose"):
+        parse_faults([{"at_part": 1, "do": f"camera {text}"}], "list")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "late 5",
+        "late 5 2",
+        "lose 0",
+        "silent on",
+        "device back",
+        "width 64",
+        "pulse image=a b",
+        "image good/a b",
+    ],
+)
+def test_what_the_camera_takes_is_taken(text: str) -> None:
+    assert len(parse_faults([{"at_part": 1, "do": f"camera {text}"}], "list")) == 1
+
+
 @pytest.mark.parametrize("entries", [None, {}, [1], [{"at_part": 1}], [{"at_part": 0, "do": "line pause 5"}]])
 def test_what_is_no_list_of_faults_is_refused(entries: object) -> None:
     with pytest.raises(InputError, match="list: "):

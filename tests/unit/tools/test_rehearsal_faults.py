@@ -31,10 +31,10 @@ def test_what_linesim_cannot_do_it_only_says(tmp_path: Path) -> None:
     ("do", "said"),
     [
         ("link", "expected camera TEXT"),
-        ("link tease", "entry 1: expected do to be one of delay, black_hole"),
-        ("link delay ms=soon", "entry 1: expected ms to be a number"),
-        ("link delay ms", "entry 1: expected ms to be a number in 0..3600000, got: None"),
-        ("link delay [=1", "entry 1: expected args with ms, of for delay"),
+        ("link tease", "entry 1: link: expected do to be one of delay, black_hole"),
+        ("link delay ms=soon", "entry 1: link: expected ms to be a number"),
+        ("link delay ms", "entry 1: link: expected ms to be a number in 0..3600000, got: None"),
+        ("link delay [=1", "entry 1: link: expected args with ms, of for delay"),
         ("link delay ms=[", "entry 1: expected link FAULT [NAME=VALUE ...], got: link delay ms=["),
     ],
 )
@@ -45,6 +45,19 @@ def test_a_link_fault_that_nobody_knows_is_refused_by_its_entry(tmp_path: Path, 
         read_faults(file)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_wrong_entries_are_shown_as_they_were_written(tmp_path: Path) -> None:
+    file = tmp_path / "faults.yaml"
+    file.write_text(
+        "- {at: 500, do: kill camera}\n- {at_part: 500, do: link delay}\n- {at_part: 1, do: kill camera}\n"
+    )
+    with pytest.raises(ServiceError) as error:
+        plan_faults(str(file), 100)
+    assert str(error.value) == (
+        f"{file}: entry 1: expected the keys at_part and do, got: {{at: 500, do: kill camera}}; "
+        "entry 2: at_part 500, but only 100 parts pass"
+    )
 
 
 def test_a_seed_draws_every_kind_again_and_again(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def images(tmp_path: Path) -> Path:
             assert cv2.imwrite(str(tmp_path / truth / f"{n}.png"), np.full((8, 8), n, np.uint8))
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.png").write_bytes(b"no image")
+    (tmp_path / "beyond.yaml").write_text("- {at_part: 500, do: kill camera}")
     (tmp_path / "line.yaml").write_text("camera: {backend: replay}")
     return tmp_path
 
@@ -44,6 +45,7 @@ def images(tmp_path: Path) -> Path:
         (["line.yaml"], "bad"),
         (["--rate", "200"], "bad"),
         (["--faults", "nowhere.yaml", "--parts", "12"], "bad"),
+        (["--faults", "beyond.yaml", "--parts", "12"], "bad"),
         ([], "broken"),
         ([], "nowhere"),
     ],
