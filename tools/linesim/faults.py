@@ -42,6 +42,11 @@ class Fault:
         return " ".join((self.target, *self.words))
 
     @property
+    def is_outage(self) -> bool:
+        """Whether the PLC loses power."""
+        return self.target == "plc" and self.words[0] in ("down", "restart")
+
+    @property
     def ms(self) -> float:
         """How long a plc or line fault lasts."""
         return float(self.words[1])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 
+from inspector.part import PART_ID_MAX
 from inspector.plc.registers import State, Status, releases
 from tools.linesim.conveyor import NS_PER_S, InputError, Item, deal, spacings_ns
 from tools.linesim.faults import CameraSocket, Fault, by_part
@@ -68,6 +69,7 @@ class Line:
         self.uncounted = 0  # parts that passed while the PLC had no power
         self.lags_ns = array("q")  # how late this process itself was at each trigger and gate
         self.problems: list[str] = []  # I5, after `run`
+        self.made: list[dict[str, object]] = []  # the faults that came, with the part that each came before
         self.operator = Operator(plc, tell, plan.clear_after_ms)
         self._challenges = Challenges(plc, plan.items, plan.challenge)
         self.products = Products(plc, tell)
@@ -206,7 +208,13 @@ class Line:
     # -- faults ---------------------------------------------------------------------------------
 
     async def _do(self, fault: Fault) -> None:
-        self.tell("fault", do=fault.text, at_part=fault.at_part)
+        if fault.is_outage and not self.plc.powered:
+            return  # the power is gone already
+        # The log knows parts by the PLC's count. A PLC that is down counts none.
+        counts = self.plc.powered and not fault.is_outage
+        part_id = self.plc.control.part_count % PART_ID_MAX + 1 if counts else None
+        self.made.append({"at_part": fault.at_part, "part_id": part_id, "do": fault.text})
+        self.tell("fault", **self.made[-1])
         if fault.target == "camera":
             self.camera.send(" ".join(fault.words))
         elif fault.target == "line":
@@ -224,7 +232,7 @@ class Line:
         elif fault.text == "plc unconfirmed":
             unconfirmed = (self.plc.control.unconfirmed_rejects + 1) & 0xFFFF
             self.plc.set_control(dataclasses.replace(self.plc.control, unconfirmed_rejects=unconfirmed))
-        elif fault.target == "plc" and self.plc.powered:
+        elif fault.is_outage:
             self._decide_due(time.monotonic_ns())
             await self.plc.power_off()
             task = asyncio.create_task(self._power_on_later(fault))

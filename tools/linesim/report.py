@@ -10,6 +10,7 @@ from typing import Any, Self, TextIO
 from rich.console import Console
 from rich.table import Table
 
+from inspector.plc.registers import State
 from tools.linesim.conveyor import InputError
 from tools.linesim.judge import Judge, Part
 from tools.linesim.line import Line
@@ -61,6 +62,8 @@ def result(line: Line, judge: Judge) -> dict[str, Any]:
         "challenge_parts": tally.challenge_parts,
         "challenge_escapes": tally.challenge_escapes,
         "line_stops": line.operator.stops,
+        "challenge_due": State.CHALLENGE_DUE in line.plc.status().state,
+        "faults_made": line.made,
         "wrong_recipe": tally.wrong_recipe,
         "recipe_changes": line.products.changes,
         "uncounted": line.uncounted,
@@ -99,6 +102,8 @@ def summary(result: dict[str, Any]) -> Table:
         )
     if result["line_stops"]:
         rows["line stops"] = str(result["line_stops"])
+    if result["challenge_due"]:
+        rows["challenge"] = "due"
     if result["challenge_parts"]:
         rows["parts of challenges"] = str(result["challenge_parts"])
     if result["uncounted"]:

@@ -198,7 +198,7 @@ def _run(
     parts = result.join(result.read_lines([folder / "parts.jsonl"]), log)
     figures = result.assemble(line, parts, starts=daemon.starts, seconds=seconds)
     if setting.faults:
-        figures["faults"] = costs(setting.faults.entries, [part.seen for part in parts])
+        figures["faults"] = costs(figures["faults_made"], [part.seen for part in parts])
     return status, figures, parts
 
 

@@ -140,22 +140,22 @@ def link_words(do: str) -> tuple[str, dict[str, Any]]:
     return name, {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)}
 
 
-def costs(entries: Sequence[Entry], outcomes: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """Return for each kind of fault how often it struck, and the good parts and all parts that were lost to it.
+def costs(made: Sequence[Entry], outcomes: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return for each kind of fault how often it was made, and the good parts and all parts that were lost to it.
 
     Lost is a part that was rejected for another reason than its score; it is put down to the last fault before it, or to
-    "none" where there was none.
+    "none" where there was none. `made`: those of linesim's record, as a run may end before all of its list.
     """
-    starts = [int(entry["at_part"]) for entry in entries]
+    starts = [int(entry["at_part"]) for entry in made]
     table: dict[str, dict[str, int]] = {}
-    for entry in entries:
+    for entry in made:
         row = table.setdefault(kind_of(entry["do"]), {"times": 0, "good_lost": 0, "parts_lost": 0})
         row["times"] += 1
     for part in outcomes:
         if part["released"] or part["reason"] == Reason.SCORE.name:
             continue
         last = bisect_right(starts, int(part["index"])) - 1
-        kind = kind_of(entries[last]["do"]) if last >= 0 else "none"
+        kind = kind_of(made[last]["do"]) if last >= 0 else "none"
         row = table.setdefault(kind, {"times": 0, "good_lost": 0, "parts_lost": 0})
         row["good_lost"] += part["truth"] == "good"
         row["parts_lost"] += 1
@@ -169,7 +169,8 @@ def cost_table(table: dict[str, dict[str, int]]) -> Table:
     )
     for kind, row in table.items():
         each = f"{row['good_lost'] / row['times']:.1f}" if row["times"] else ""
-        shown.add_row(kind, str(row["times"]), str(row["good_lost"]), each)
+        name, times = ("lost to no fault", "") if kind == "none" else (kind, str(row["times"]))
+        shown.add_row(name, times, str(row["good_lost"]), each)
     return shown
 
 

@@ -47,7 +47,9 @@ class Display:
                 self._running = True
                 self._say("The station is ready: the line runs.")
             case "fault":
-                self._say(f"Fault before part {event['at_part']}: {str(event['do']).removeprefix('say ')}")
+                in_log = f" (part_id {event['part_id']})" if event.get("part_id") else ""
+                do = str(event["do"]).removeprefix("say ")
+                self._say(f"Fault before part {event['at_part']}{in_log}: {do}")
             case "link_lost" if self._running:
                 self._say("The PLC has no connection.")
             case "plc_back":

@@ -127,3 +127,18 @@ def test_a_request_that_was_under_way_when_the_power_went_changes_nothing() -> N
         assert bench.plc.slot(1) == (0,) * 8
 
     on_bench(test)
+
+
+def test_only_faults_that_came_are_noted_and_by_the_part_that_the_log_knows() -> None:
+    async def test(bench: Bench) -> None:
+        bench.count()
+        await bench.line._do(Fault(60, "camera", ("lose", "1")))
+        bench.plc.powered = False
+        await bench.line._do(Fault(61, "say", ("kill", "camera")))
+        await bench.line._do(Fault(62, "plc", ("down", "1")))
+        assert bench.line.made == [
+            {"at_part": 60, "part_id": 2, "do": "camera lose 1"},
+            {"at_part": 61, "part_id": None, "do": "say kill camera"},
+        ]
+
+    on_bench(test)

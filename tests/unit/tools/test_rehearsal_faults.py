@@ -1,14 +1,25 @@
 """The faults of a rehearsal: what a list may say, what a seed draws, and what is put down to which fault."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from inspector.errors import ServiceError
 from tools.faultproxy.faults import FAULTS, make_fault
 from tools.linesim.faults import parse_faults
-from tools.rehearsal.faults import DRAWN, costs, draw_faults, kind_of, link_words, plan_faults, read_faults
+from tools.rehearsal.faults import (
+    DRAWN,
+    cost_table,
+    costs,
+    draw_faults,
+    kind_of,
+    link_words,
+    plan_faults,
+    read_faults,
+)
 
 
 def test_what_linesim_cannot_do_it_only_says(tmp_path: Path) -> None:
@@ -101,3 +112,15 @@ def test_a_part_is_lost_to_the_last_fault_before_it_unless_its_score_rejected_it
         "kill camera": {"times": 1, "good_lost": 1, "parts_lost": 2},
         "none": {"times": 0, "good_lost": 1, "parts_lost": 1},
     }
+
+
+def test_what_was_lost_to_no_fault_has_no_times() -> None:
+    text = io.StringIO()
+    table = {
+        "kill camera": {"times": 2, "good_lost": 3, "parts_lost": 4},
+        "none": {"times": 0, "good_lost": 1, "parts_lost": 1},
+    }
+    Console(file=text, width=100).print(cost_table(table))
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.getvalue().splitlines()]
+    assert ["kill camera", "2", "3", "1.5"] in rows
+    assert ["lost to no fault", "", "1", ""] in rows

@@ -36,9 +36,15 @@ def progress(**fields: object) -> Event:
 def test_faults_and_restarts_are_said_at_once() -> None:
     assert said(
         {"event": "fault", "at_part": 5, "do": "say kill camera"},
+        {"event": "fault", "at_part": 60, "part_id": 53, "do": "camera lose 1"},
         {"event": "restarted"},
         {"event": "plc_back"},
-    ) == ["Fault before part 5: kill camera", "The station died and is started again.", "The PLC is back."]
+    ) == [
+        "Fault before part 5: kill camera",
+        "Fault before part 60 (part_id 53): camera lose 1",
+        "The station died and is started again.",
+        "The PLC is back.",
+    ]
 
 
 def test_progress_is_said_now_and_then_and_only_while_the_line_runs() -> None:
