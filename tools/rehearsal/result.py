@@ -15,6 +15,14 @@ from inspector.part import Reason
 from tools.linesim.report import percentile_ms
 
 LIVE_KEYS = ("event",)
+OUTAGES = {"link_down": "link", "plc_down": "PLC"}
+BY_THE_PLC = {  # its own reasons, and the one of the station that is easily taken for them
+    "link_down": "had no verdict because the link was down (the PLC rejected them by itself).",
+    "plc_down": "came to the gate while the PLC was down (it rejects what it does not know).",
+    "no_verdict": "had no verdict though the link was up (the PLC rejected them by itself).",
+    "gate_shut": "had a PASS, but the gate was not opened in time (plc.direct).",
+    Reason.LINK.name: "were rejected by the station itself, as it could not reach the PLC before their deadline (LINK).",
+}
 BY_SCORE = (Reason.NONE.name, Reason.SCORE.name)
 
 
@@ -90,10 +98,21 @@ def assemble(
     result = {key: value for key, value in line.items() if key not in LIVE_KEYS}
     result["engine_ms"] = _spread(outcome.engine_ms for outcome in outcomes)
     result["overhead_ms"] = _spread(outcome.overhead_ms for outcome in outcomes)
+    result["without_verdict"] = dict(Counter(filter(None, map(_why_without_verdict, outcomes))))
     result["recorded"] = sum(outcome.verdict is not None for outcome in outcomes)
     result["station_starts"] = starts
     result["seconds"] = round(seconds, 1)
     return result
+
+
+def _why_without_verdict(outcome: PartOutcome) -> str:
+    """Return why no verdict was in the slot by the deadline: link_down, plc_down or station; "" where one was."""
+    seen = outcome.seen
+    if seen["t_slot_ns"] is not None and seen["t_slot_ns"] <= seen["t_deadline_ns"]:
+        return ""
+    if seen["reason"] == "plc_down":
+        return "plc_down"
+    return "link_down" if seen["link_lost"] else "station"
 
 
 def mistakes(outcomes: Sequence[PartOutcome]) -> tuple[list[PartOutcome], list[PartOutcome]]:
@@ -158,6 +177,7 @@ def words(result: dict[str, Any], budget_ms: float) -> list[str]:
     lines = [
         f"{result['parts']} parts passed the camera: {result['good']} good and {result['bad']} bad ones.",
         f"{result['released']} were released, {rejected.total()} rejected ({others or 'none'}).",
+        *(f"{rejected[name]} {text}" for name, text in BY_THE_PLC.items() if rejected[name]),
         f"{counted(result['released_bad'], 'bad part')} escaped.",
         f"{counted(result['rejected_good'], 'good part')} rejected, {result['rejected_good_by_score']} by their score.",
     ]
@@ -165,7 +185,7 @@ def words(result: dict[str, Any], budget_ms: float) -> list[str]:
     if slot["p50"] is not None:
         lines.append(
             f"From trigger to verdict in the PLC: p50 {slot['p50']:.1f} ms, p99 {slot['p99']:.1f} ms, at most "
-            f"{slot['max']:.1f} ms; the budget is {budget_ms:g} ms. {_late(result['late'])}"
+            f"{slot['max']:.1f} ms; the budget is {budget_ms:g} ms. {_late(result)}"
         )
     if engine["p50"] is not None and overhead["p50"] is not None:
         lines.append(
@@ -176,18 +196,35 @@ def words(result: dict[str, Any], budget_ms: float) -> list[str]:
         lines.append(
             f"{result['uncounted']} more parts passed while the PLC was down: its gate rejected them."
         )
+    if result["line_stops"]:
+        lines.append(f"The station stopped the line {counted(result['line_stops'], 'time')}.")
+    if result["challenge_due"]:
+        lines.append(
+            "At the end a challenge was due (`challenge bad good bad` in a list of faults runs one)."
+        )
     if result["station_starts"] > 1:
         lines.append(f"The station was started {result['station_starts']} times.")
     return lines
 
 
-def _late(number: int) -> str:
-    if not number:
-        return "No part was late."
-    return (
-        f"Late: {counted(number, 'part')}. One that has no score shortly before its deadline is rejected as LATE, "
-        "so that the PLC has a verdict in time."
-    )
+def _late(result: dict[str, Any]) -> str:
+    """Say which parts had no verdict in time, and whose delay it was."""
+    without, by_reason = Counter[str](result["without_verdict"]), result["rejects"].get(Reason.LATE.name, 0)
+    said = []
+    if without:
+        outages = [
+            f"{without[why]} while the {name} was down" for why, name in OUTAGES.items() if without[why]
+        ]
+        own = f"{without['station'] or 'none'} by the station's own delay"
+        said.append(
+            f"{without.total()} without a verdict in time: {'; '.join(filter(None, (', '.join(outages), own)))}."
+        )
+    if by_reason:
+        said.append(
+            f"Late: {counted(by_reason, 'part')}. One that has no score shortly before its deadline is rejected as LATE, "
+            "so that the PLC has a verdict in time."
+        )
+    return " ".join(said) or "No part was late."
 
 
 def _relative(outcome: PartOutcome) -> float:

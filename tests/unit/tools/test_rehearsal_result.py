@@ -24,10 +24,15 @@ MS = 1_000_000
 
 def part(part_id: int, t_trigger_ms: int, **fields: Any) -> dict[str, Any]:
     t_trigger_ns = t_trigger_ms * MS
-    plain = {"image": "a", "truth": "good", "released": True, "reason": "NONE"}
+    plain = {"image": "a", "truth": "good", "released": True, "reason": "NONE", "link_lost": False}
     return (
         plain
-        | {"part_id": part_id, "t_trigger_ns": t_trigger_ns, "t_slot_ns": t_trigger_ns + 12 * MS}
+        | {
+            "part_id": part_id,
+            "t_trigger_ns": t_trigger_ns,
+            "t_slot_ns": t_trigger_ns + 12 * MS,
+            "t_deadline_ns": t_trigger_ns + 100 * MS,
+        }
         | fields
     )
 
@@ -76,6 +81,7 @@ def test_the_result_is_linesims_with_the_engines_share() -> None:
         "parts": 100,
         "engine_ms": {"p50": 9.0, "p99": 9.0},
         "overhead_ms": {"p50": 3.0, "p99": 3.0},
+        "without_verdict": {},
         "recorded": 99,
         "station_starts": 1,
         "seconds": 2.0,
@@ -135,10 +141,9 @@ def test_where_nothing_escaped_there_is_nothing_to_advise() -> None:
     assert of_the_model([scored("bad/1", "bad", "CAMERA"), scored("good/1", "good", "NONE")]) == []
 
 
-@pytest.mark.parametrize(("late", "said"), [(0, "No part was late."), (1, "Late: 1 part."), (3, "3 parts.")])
-def test_a_late_part_does_not_seem_to_contradict_the_longest_time(late: int, said: str) -> None:
+def figures(**fields: Any) -> dict[str, Any]:
     spread = {"p50": 9.0, "p99": 20.0, "max": 96.2}
-    result: dict[str, Any] = {
+    plain: dict[str, Any] = {
         "parts": 20,
         "good": 10,
         "bad": 10,
@@ -150,15 +155,66 @@ def test_a_late_part_does_not_seem_to_contradict_the_longest_time(late: int, sai
         "trigger_to_slot_ms": spread,
         "engine_ms": spread,
         "overhead_ms": spread,
-        "late": late,
+        "without_verdict": {},
         "uncounted": 0,
+        "line_stops": 0,
+        "challenge_due": False,
         "station_starts": 1,
     }
-    lines = words(result, 100.0)
+    return plain | fields
+
+
+@pytest.mark.parametrize(
+    ("late", "without", "said"),
+    [
+        (0, {}, "is 100 ms. No part was late."),
+        (1, {}, "Late: 1 part. One that has no score"),
+        (
+            0,
+            {"link_down": 16, "plc_down": 1},
+            (
+                "is 100 ms. 17 without a verdict in time: 16 while the link was down, 1 while the PLC was down; "
+                "none by the station's own delay."
+            ),
+        ),
+        (3, {"station": 2}, "2 without a verdict in time: 2 by the station's own delay. Late: 3 parts."),
+    ],
+)
+def test_a_late_part_is_put_down_to_whose_delay_it_was(late: int, without: dict[str, int], said: str) -> None:
+    lines = words(figures(rejects={"LATE": late} if late else {}, without_verdict=without), 100.0)
     [times] = [line for line in lines if line.startswith("From trigger")]
     assert "at most 96.2 ms; the budget is 100 ms." in times
     assert said in times
     assert "1 bad part escaped." in lines
+
+
+def test_whose_delay_it_was_comes_from_the_parts() -> None:
+    late = {"t_slot_ns": 1200 * MS, "t_deadline_ns": 1100 * MS}
+    seen = [
+        part(1, 1000),
+        part(2, 1000, reason="link_down", link_lost=True, t_slot_ns=None),
+        part(3, 1000, reason="link_down", link_lost=True, **late),
+        part(4, 1000, reason="plc_down", link_lost=True, t_slot_ns=None),
+        part(5, 1000, reason="plc_down", link_lost=True),  # it had its verdict when the power went
+        part(6, 1000, reason="no_verdict", **late),
+    ]
+    result = assemble({}, join(seen, []), starts=1, seconds=1)
+    assert result["without_verdict"] == {"link_down": 2, "plc_down": 1, "station": 1}
+
+
+def test_the_plcs_own_reasons_are_explained_beside_the_stations() -> None:
+    lines = words(figures(rejects={"SCORE": 3, "link_down": 16, "LINK": 2}), 100.0)
+    assert lines[2:4] == [
+        "16 had no verdict because the link was down (the PLC rejected them by itself).",
+        "2 were rejected by the station itself, as it could not reach the PLC before their deadline (LINK).",
+    ]
+
+
+def test_line_stops_and_a_challenge_that_is_due_are_said() -> None:
+    lines = words(figures(line_stops=3, challenge_due=True), 100.0)
+    assert "The station stopped the line 3 times." in lines
+    assert [line for line in lines if "a challenge was due" in line]
+    assert not [line for line in words(figures(), 100.0) if "challenge" in line or "stopped" in line]
 
 
 def test_held_promises_are_told_apart_from_what_the_model_sees() -> None:
