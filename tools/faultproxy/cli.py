@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.faultproxy.faults import FAULTS, InputError
+from tools.faultproxy.faults import DESCRIBED, FAULTS, InputError
 from tools.faultproxy.proxy import Proxy
 from tools.faultproxy.schedule import (
     RANDOM,
@@ -40,18 +40,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Defaults are shown, and the schedule keeps its lines."""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="faultproxy",
         description="Stands between a Modbus TCP client and its server and breaks the link, on a schedule. "
         f"Faults: {', '.join(FAULTS)}.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog="A schedule is a YAML list of\n"
+        "    - {at_request: 120, do: delay, args: {ms: 40, of: request}}   at the 120th request\n"
+        "    - {at_s: 2.5, do: refuse}                                     2.5 s after the first one\n"
+        f"What can be done, with the arguments it has without args:\n{DESCRIBED}",
+        formatter_class=_Formatter,
     )
     add = parser.add_argument
     add("--peer", required=True, metavar="HOST:PORT", help="the Modbus TCP server")
     add("--host", default="127.0.0.1", help="address to listen at")
     add("--port", type=int, default=5021, help="port to listen at; 0 takes a free one")
-    add("--schedule", metavar="FILE|random:SEED", help="what goes wrong when; see schedule.py")
+    add("--schedule", metavar="FILE|random:SEED", help="what goes wrong when; see below")
     add("--requests", type=int, default=100_000, help="random:SEED draws faults for so many requests")
     add(
         "--every",

@@ -290,3 +290,14 @@ def _check(name: str, value: object, where: str) -> None:
     number = (int, float) if name == "ms" else int
     if isinstance(value, bool) or not isinstance(value, number) or not least <= value <= most:
         raise InputError(f"{where}: expected {name} to be a number in {least}..{most}, got: {value}")
+
+
+def _described() -> str:
+    lines = []
+    for name, fault in FAULTS.items():
+        words = " ".join(f"{key}={value}" for key, value in fault().arguments().items())
+        lines.append(f"    {name} {words}".rstrip())
+    return "\n".join(lines)
+
+
+DESCRIBED = _described()  # a line for each fault, with its arguments and their defaults

@@ -4,9 +4,14 @@ import argparse
 from pathlib import Path
 
 from inspector.plc.registers import RegisterMap
+from tools.linesim.faults import LIST
 from tools.linesim.judge import HELD_NS
 from tools.linesim.line import CHALLENGE
 from tools.linesim.report import NS_PER_MS
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Defaults are shown, and the list of faults keeps its lines."""
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -14,7 +19,8 @@ def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="linesim",
         description="A simulated conveyor, its PLC (a Modbus TCP server, or client) and its gate. Judges a station from outside.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog=LIST,
+        formatter_class=_Formatter,
     )
     _add_parts(parser.add_argument_group("parts"))
     _add_gate(parser.add_argument_group("gate"))
@@ -45,7 +51,7 @@ def _add_parts(group: "argparse._ArgumentGroup") -> None:
         action="store_true",
         help="the station triggers the camera by software: tell the camera which part stands before it, and send no pulse",
     )
-    add("--faults", type=Path, help="YAML list of {at_part: N, do: ...}; see faults.py")
+    add("--faults", type=Path, help="YAML list of {at_part: N, do: ...}; see below")
     add(
         "--challenge",
         default=",".join(CHALLENGE),

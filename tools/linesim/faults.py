@@ -1,19 +1,4 @@
-"""Faults on demand: a list of what happens at which part.
-
-A YAML (or JSON) list of {at_part: N, do: "..."}; N counts the parts of the run from 1. What can be done:
-
-    camera TEXT          TEXT goes to the camera's socket as it is, e.g. "camera lose 1"; tools/simcam/README.md lists them
-    plc down MS          the PLC loses power for MS milliseconds, its memory is retained
-    plc restart MS       the same, and its memory is zero afterwards, the part count too
-    plc restart MS keep  the same, but the part count is retained
-    plc bin full         its input says that the bin of rejected parts is full
-    plc unconfirmed      it counts a rejected part that no sensor saw fall into the bin
-    recipe N             on an empty line the PLC asks for recipe N, and waits until the station confirms or refuses it
-    recipe N now         it asks, and lets the parts come all the same
-    line pause MS        no part for MS milliseconds: the line runs empty
-    challenge TRUTH ...  when the line is empty, a challenge begins; its parts really are as said: "challenge bad good bad"
-    say TEXT             nothing: it is only told to who watches the run (--live), for faults that others make
-"""
+"""Faults on demand: a list of what happens at which part. `LIST` says what can be done."""
 
 import math
 import os
@@ -52,6 +37,21 @@ class Fault:
         return float(self.words[1])
 
 
+LIST = """\
+A YAML (or JSON) list of {at_part: N, do: "..."}; N counts the parts of the run from 1. What can be done:
+
+    camera TEXT          TEXT goes to the simulated camera: lose|incomplete|twice|swap [N], late MS [N], silent on|off,
+                         device lost|back, width N, pulse [image=NAME], image NAME
+    plc down MS          the PLC loses power for MS milliseconds, its memory is retained
+    plc restart MS       the same, and its memory is zero afterwards, the part count too
+    plc restart MS keep  the same, but the part count is retained
+    plc bin full         its input says that the bin of rejected parts is full
+    plc unconfirmed      it counts a rejected part that no sensor saw fall into the bin
+    recipe N             on an empty line the PLC asks for recipe N, and waits until the station confirms or refuses it
+    recipe N now         it asks, and lets the parts come all the same
+    line pause MS        no part for MS milliseconds: the line runs empty
+    challenge TRUTH ...  when the line is empty, a challenge begins; its parts really are as said: "challenge bad good bad"
+    say TEXT             nothing: it is only told to who watches the run (--live), for faults that others make"""
 EXPECTED = (
     "camera TEXT, plc down MS, plc restart MS [keep], plc bin full, plc unconfirmed, recipe N [now], line pause MS, "
     "challenge TRUTH... or say TEXT"

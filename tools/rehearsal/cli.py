@@ -21,6 +21,8 @@ from inspector.config.schema import Config
 from inspector.engine.base import open_engine
 from inspector.errors import InspectorError, ServiceError
 from inspector.model.pack import Pack, load_pack
+from tools.faultproxy.faults import DESCRIBED as LINK_FAULTS
+from tools.linesim.faults import LIST
 from tools.rehearsal import folders, result, sheet, station, verify
 from tools.rehearsal.asked import read_asked
 from tools.rehearsal.faults import FaultPlan, cost_table, costs
@@ -49,6 +51,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="tools/rehearse",
         description="Run a whole line on folders of good and bad images: simulated camera, conveyor and PLC, and the "
         "daemon as it is. Without CONFIG a model is fitted on 70 % of the good images, and the others are shown.",
+        epilog=f"{LIST}\n    kill camera          the camera's process dies without a word\n"
+        "    kill station         the station dies, and is started again\n"
+        '    link FAULT [NAME=VALUE ...]  the link is struck, e.g. "link delay ms=40 of=request"; FAULT with its defaults:\n'
+        + LINK_FAULTS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add(
@@ -75,9 +82,11 @@ def _parser() -> argparse.ArgumentParser:
         default=1,
         help="order and spacing of the parts, choice of images (default: %(default)s)",
     )
-    add("--faults", metavar="FILE|random:SEED", help="YAML list of {at_part: N, do: ...}: kill camera, kill station, "
-        "camera TEXT, plc down MS, plc restart MS, recipe N, line pause MS, link FAULT [NAME=VALUE ...] (tools/faultproxy); or "
-        "drawn from a seed")  # fmt: skip
+    add(
+        "--faults",
+        metavar="FILE|random:SEED",
+        help="YAML list of {at_part: N, do: ...}, or drawn from a seed; see below",
+    )
     add("--json", type=Path, metavar="FILE", help="write the figures here as one JSON object")
     add("--out", type=Path, metavar="DIR", help="where everything is kept (default: a new folder in runs/)")
     return parser

@@ -1,5 +1,6 @@
 """The list of faults."""
 
+import importlib
 import os
 import socket
 from pathlib import Path
@@ -158,3 +159,30 @@ def test_the_first_refusal_of_the_camera_is_heard(tmp_path: Path) -> None:
             assert camera.refusal() == "error no image of this name"
         finally:
             camera.close()
+
+
+@pytest.mark.parametrize("tool", ["rehearsal", "linesim"])
+def test_the_help_lists_what_can_be_done(tool: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = importlib.import_module(f"tools.{tool}.cli")
+    with pytest.raises(SystemExit):
+        command.main(["--help"])
+    said = capsys.readouterr().out
+    for words in (
+        "challenge bad good bad",
+        "plc bin full",
+        "plc unconfirmed",
+        "recipe N now",
+        "say TEXT",
+        "silent on|off",
+    ):
+        assert words in said
+    assert "faults.py" not in said
+
+
+def test_the_help_of_the_proxy_lists_its_faults(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        importlib.import_module("tools.faultproxy.cli").main(["--help"])
+    said = capsys.readouterr().out
+    assert "{at_s: 2.5, do: refuse}" in said
+    assert "delay ms=50.0 of=reply" in said
+    assert "schedule.py" not in said
