@@ -1,6 +1,6 @@
 """The page of `inspector bench`, for people, and its rows, for scripts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from rich.console import Console
@@ -95,22 +95,29 @@ def _stages(page: Page) -> Table:
         caption += " (--seconds)"
     table = Table(title=Text(title), title_justify="left", caption=caption, caption_justify="left")
     table.add_column("stage")
-    for name in ("p50", "p99", "p99.9", "worst"):
-        table.add_column(name, justify="right")
-    for name, values in page.found.stages.items():
-        label = f"{STAGES[name]} ({page.engine})" if name == "scored" else STAGES[name]
-        table.add_row(label, *_cells(values))
-    table.add_section()
-    table.add_row("from the frame to the verdict", *_cells(page.found.whole))
-    if page.found.answer is not None:
-        table.add_section()
-        table.add_row("answer of the real PLC (read)", *_cells(page.found.answer))
+    rows = [
+        (f"{STAGES[name]} ({page.engine})" if name == "scored" else STAGES[name], values)
+        for name, values in found.stages.items()
+    ]
+    sections = [rows, [("from the frame to the verdict", found.whole)]]
+    if found.answer is not None:
+        sections.append([("answer of the real PLC (read)", found.answer)])
+    add_times(table, sections)
     return table
 
 
-def _cells(values: Quantiles) -> Iterator[str]:
-    for value in (values.p50, values.p99, values.p999, values.worst):
-        yield "-" if value is None else f"{value:.2f}"
+def add_times(table: Table, sections: Sequence[Sequence[tuple[str, Quantiles]]]) -> None:
+    """Add a column for each quantile, p99.9 only where one is known, and a row for each label."""
+    columns = {"p50": "p50", "p99": "p99", "p99.9": "p999", "worst": "worst"}
+    if all(values.p999 is None for rows in sections for _, values in rows):
+        del columns["p99.9"]
+    for name in columns:
+        table.add_column(name, justify="right")
+    for rows in sections:
+        for label, values in rows:
+            times = (getattr(values, field) for field in columns.values())
+            table.add_row(label, *("-" if value is None else f"{value:.2f}" for value in times))
+        table.add_section()
 
 
 def _verdict(page: Page) -> Iterator[str]:
@@ -166,9 +173,13 @@ def _stalls(page: Page, machine: Machine) -> Iterator[str]:
     stalls = machine.stalls
     met = [stalled_ms(stalls, part.t_arrival_ns, part.t_written_ns) for part in page.parts]
     if any(met):
-        calm = [sum(part.stages_ms) for part, ms in zip(page.parts, met, strict=True) if not ms]
-        without = Quantiles.of(calm) if calm else None
-        yield (
-            f"{sum(map(bool, met))} of {len(met)} parts met a stall of the machine, of up to {max(met):.1f} ms"
-            + (f"; without these the worst took {without.worst:.1f} ms" if without else "")
-        )
+        yield met_stalls([sum(part.stages_ms) for part in page.parts], met)
+
+
+def met_stalls(times_ms: Sequence[float], met_ms: Sequence[float]) -> str:
+    """Say how many parts met a stall, and how long the worst took without these, where that is less."""
+    said = f"{sum(map(bool, met_ms))} of {len(met_ms)} parts met a stall of the machine, of up to {max(met_ms):.1f} ms"
+    calm = [ms for ms, met in zip(times_ms, met_ms, strict=True) if not met]
+    if calm and max(calm) < max(times_ms):
+        said += f"; without these the worst took {max(calm):.1f} ms"
+    return said
