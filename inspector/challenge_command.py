@@ -68,7 +68,9 @@ def _follow(caller: Caller, timeout_s: float, sequence: Sequence[str], console: 
             return message
         if said == "refused":
             raise ServiceError(f"the station refused: {message['why']}")
-        if said == "begun":
+        if said == "waiting":
+            console.print(f"waiting: the station is {message['why']}", soft_wrap=True)
+        elif said == "begun":
             console.print(f"begun: now put these parts on the line: {', '.join(sequence)}")
         elif said == "part":
             console.print(f"part {message['part_id']}: expected {message['expected']}, {_came(message)}")

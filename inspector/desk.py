@@ -326,7 +326,9 @@ class Desk:
     def summary(self) -> str:
         """Return one line for `systemctl status`."""
         with self._lock:
-            return self._panel.summary(link_up=self._plc.link_up)
+            return self._panel.summary(
+                link=self._plc.link_up, camera=self._jobs.has_ring, engine=self.engine_ready
+            )
 
     def tell(self) -> None:
         """Log what has become of stops and challenges, also while no PLC is there to be heard."""

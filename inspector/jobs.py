@@ -16,6 +16,11 @@ class Jobs:
         self._waiting: deque[tuple[Frame, RingReader]] = deque()
         self._working: RingReader | None = None  # the ring of the job that the engine has
 
+    @property
+    def has_ring(self) -> bool:
+        """Whether a camera writes into a ring."""
+        return self._reader is not None
+
     def use(self, reader: RingReader | None) -> None:
         """Take frames from this ring from now on; those of an earlier one stay valid until they are given back."""
         self._reader = reader

@@ -68,9 +68,10 @@ class Panel:
             model_hash=int(active.deciding.model_sha256[:8], 16) if active else 0,
         )
 
-    def summary(self, *, link_up: bool) -> str:
-        """Return one line for `systemctl status`."""
+    def summary(self, *, link: bool, camera: bool, engine: bool) -> str:
+        """Return one line for `systemctl status`: of camera and engine only what is missing."""
         totals = self._tally.totals()
-        ready, link = "ready" if self._ledger.ready else "not ready", "up" if link_up else "down"
+        ready, plc = "ready" if self._ledger.ready else "not ready", "up" if link else "down"
+        missing = "".join((", camera down" * (not camera), ", engine down" * (not engine)))
         stop = ", line stop" if self._safeguards.line_stop else ""
-        return f"{ready}, PLC {link}{stop}, {totals.parts} parts, {totals.rejects} rejected"
+        return f"{ready}, PLC {plc}{missing}{stop}, {totals.parts} parts, {totals.rejects} rejected"

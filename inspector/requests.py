@@ -1,6 +1,6 @@
 """What a command at the shell may ask of the running station: a challenge. The main thread looks at it ten times a second.
 
-The command is told, a packet each: `refused` and why; or `asked`, `begun` (the next part counted is the first), `part` for each
+The command is told, a packet each: `refused` and why; or `asked`, `waiting` with what the station lacks, `begun` (the next part counted is the first), `part` for each
 that has its verdict, and `over` with the outcome. A command that goes before that ends its challenge.
 """
 
@@ -29,6 +29,13 @@ class Desk(Protocol):
     def withdraw_challenge(self, ticket: int) -> None:
         """Take note that nobody waits for it any more."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether parts can pass."""
+
+    def summary(self) -> str:
+        """Say in one line how the station is."""
+
     def challenge_progress(self, ticket: int) -> Progress:
         """Say how far it is."""
 
@@ -43,6 +50,7 @@ class Requests:
         self._ticket: int | None = None
         self._begun = False
         self._told = 0  # parts that the command knows of
+        self._said_why = ""  # what it knows that the station lacks
 
     def look(self) -> None:
         """Take what commands ask, and tell them what has become of it."""
@@ -66,13 +74,15 @@ class Requests:
             self._listener.send({"said": "refused", "why": why})
             self._listener.hang_up()
             return
-        self._ticket, self._begun, self._told = ticket, False, 0
+        self._ticket, self._begun, self._told, self._said_why = ticket, False, 0, ""
         self._listener.send({"said": "asked"})
 
     def _follow(self, progress: Progress) -> None:
         if progress.begun and not self._begun:
             self._begun = True
             self._listener.send({"said": "begun"})
+        elif progress.report is None and not self._desk.ready:
+            self._say_why(self._desk.summary())
         for part in progress.parts[self._told :]:
             self._listener.send({"said": "part", **part_described(part)})
         self._told = len(progress.parts)
@@ -80,6 +90,12 @@ class Requests:
             self._listener.send({"said": "over", **described(progress.report)})
             self._listener.hang_up()
             self._ticket = None
+
+    def _say_why(self, why: str) -> None:
+        """Tell what the station lacks, before and during a challenge, each time that it changes."""
+        if why != self._said_why:
+            self._said_why = why
+            self._listener.send({"said": "waiting", "why": why})
 
     def _forget(self) -> None:
         if self._ticket is not None:

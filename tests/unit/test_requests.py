@@ -28,6 +28,8 @@ class FakeDesk:
         self.withdrawn: list[int] = []
         self.free = True
         self.progress = NOTHING_YET
+        self.ready = True
+        self.lacks = ""
 
     def ask_challenge(self, asked_by: str) -> int | None:
         self.asked_by.append(asked_by)
@@ -35,6 +37,9 @@ class FakeDesk:
 
     def withdraw_challenge(self, ticket: int) -> None:
         self.withdrawn.append(ticket)
+
+    def summary(self) -> str:
+        return self.lacks
 
     def challenge_progress(self, ticket: int) -> Progress:
         assert ticket == 7
@@ -95,6 +100,22 @@ def test_a_challenge_is_followed_to_its_end(requests: Requests, desk: FakeDesk, 
         assert [one["part_id"] for one in over["parts"]] == [8, 9]
     requests.look()
     assert desk.withdrawn == []
+
+
+def test_what_the_station_lacks_is_said_once(requests: Requests, desk: FakeDesk, path: Path) -> None:
+    desk.ready, desk.lacks = False, "not ready, PLC down, camera down"
+    with Caller(path) as caller:
+        caller.send({"do": "challenge"})
+        requests.look()
+        requests.look()
+        assert heard(caller) == {"said": "asked"}
+        assert heard(caller) == {"said": "waiting", "why": desk.lacks}
+        desk.lacks = "not ready, PLC up, camera down"
+        requests.look()
+        assert heard(caller) == {"said": "waiting", "why": desk.lacks}
+        desk.ready, desk.progress = True, Progress(begun=True, parts=(), report=None)
+        requests.look()
+        assert heard(caller) == {"said": "begun"}
 
 
 def test_a_command_that_goes_ends_its_challenge(requests: Requests, desk: FakeDesk, path: Path) -> None:
