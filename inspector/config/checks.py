@@ -2,6 +2,7 @@
 
 import ipaddress
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def contradictions(config: Config) -> Iterator[Finding]:
                 f"{config.plc.registers.slots}; after part {PART_ID_MAX} a slot would be needed again {left} parts later"
             ),
         )
+    if re.fullmatch(r"[0-9.]+", config.plc.host) and not _is_address(config.plc.host):
+        yield (
+            ("plc", "host"),
+            f"expected an IP address (four numbers of 0 to 255) or a host name, came {config.plc.host}",
+        )
+    yield from _exposures(config)
     registers = RegisterMap(**config.plc.registers.model_dump())
     for text in registers.problems(server=config.plc.role == "server"):
         yield ("plc", "registers"), f"expected blocks that stand apart, came: {text}"
@@ -50,9 +57,10 @@ def missing_files(config: Config, folder: Path) -> Iterator[Finding]:
                 f"expected a folder of images to replay, but there is no folder {producer}",
             )
     elif not producer.is_file():
+        hint = "; for the simulated camera run tools/simcam/build" if producer.name == "simcam.cti" else ""
         yield (
             ("camera", "producer"),
-            f"expected a GenTL producer (.cti file), but there is no file {producer}",
+            f"expected a GenTL producer (.cti file), but there is no file {producer}{hint}",
         )
     for key, pack in packs(config, folder):
         if not pack.is_dir():
@@ -103,6 +111,31 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_network(host, strict=False).is_loopback
     except ValueError:
         return False
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _exposures(config: Config) -> Iterator[Finding]:
+    """Yield the exposure (microseconds, SFNC) that is longer than a frame may take to arrive."""
+    for i, recipe in enumerate(config.all_recipes):
+        exposure = recipe.features.get(
+            "ExposureTime", None if i else config.camera.features.get("ExposureTime")
+        )
+        if isinstance(exposure, int | float) and exposure / 1000 >= config.latency_max_ms:
+            section: KeyPath = ("recipes", i - 1) if i else ("camera",)
+            yield (
+                (*section, "features", "ExposureTime"),
+                (
+                    f"expected less than camera.latency_ms.max ({config.latency_max_ms:g} ms) in microseconds, came {exposure:g} "
+                    f"({exposure / 1000:g} ms); every frame would come too late"
+                ),
+            )
 
 
 def _recipes(config: Config) -> Iterator[Finding]:

@@ -33,7 +33,12 @@ def register(
 def check(args: argparse.Namespace) -> int:
     """Print all problems of the file, one a line, on stderr; return 2 if there are any, else 0."""
     try:
-        loaded = load(args.config, check_files=not args.no_files, check_pack=args.check_pack)
+        loaded = load(
+            args.config,
+            check_files=not args.no_files,
+            check_pack=args.check_pack,
+            check_machine=not args.no_files,
+        )
     except ConfigError as error:
         sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
         return EXIT_PROBLEMS

@@ -85,7 +85,8 @@ def read(text: str, schema: type[BaseModel]) -> Document:
         document.report((), "no valid configuration: nested too deeply")
         return document
     if root is None:
-        document.report((), f"expected the sections {', '.join(schema.model_fields)}, came an empty file")
+        needed = [name for name, known in schema.model_fields.items() if known.is_required()]
+        document.report((), f"expected the sections {', '.join(needed)} at least, came an empty file")
     elif (data := _mapping(document, root, (), schema)) is not None:
         document.data = data
     return document

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from inspector.config import checks, document, wording
+from inspector.config import checks, document, machine, wording
 from inspector.config.document import Document
 from inspector.config.schema import Config, resolve
 from inspector.errors import ConfigError, InspectorError
@@ -36,12 +36,18 @@ class LoadedConfig:
         return resolve(self.folder, path)
 
 
-def load(path: Path | str, *, check_files: bool = True, check_pack: PackCheck | None = None) -> LoadedConfig:
+def load(
+    path: Path | str,
+    *,
+    check_files: bool = True,
+    check_pack: PackCheck | None = None,
+    check_machine: bool = False,
+) -> LoadedConfig:
     """Return the configuration in the file `path`.
 
     Raises ConfigError with all problems, in the order of the file, each `file:line:column: key: expected, came`.
     With `check_files`, files and folders that must be there (producer, model pack) and are not count as problems too,
-    and so does what `check_pack` says of a model pack that is there.
+    and so does what `check_pack` says of a model pack that is there; with `check_machine`, what this machine cannot grant.
     """
     path = Path(path)
     raw = _read(path)
@@ -49,6 +55,9 @@ def load(path: Path | str, *, check_files: bool = True, check_pack: PackCheck | 
     config = _validated(found)
     if config is not None and not found.problems:
         _cross_check(found, config, path.resolve().parent if check_files else None, check_pack)
+        if check_machine:
+            for key, text in machine.misfits(config, path.resolve().parent):
+                found.report(key, text)
     if config is None or found.problems:
         lines = [
             f"{path}:{p.line}:{p.column}: {p.key + ': ' if p.key else ''}{p.text}"
