@@ -17,6 +17,7 @@ import onnx
 import onnx.reference
 from numpy.typing import NDArray
 
+from inspector.engine.base import Engine
 from inspector.errors import EngineUnavailableError
 from tests.unit.engine import host_kernel
 
@@ -302,3 +303,12 @@ class StandInBindings:
         self._gpu.enter("launch")
         for work in executable:
             self._gpu.enqueue(work)
+
+
+def calls_of_a_frame(
+    gpu: StandInGpu, engine: Engine, image: Any, pixel_format: str | None = None
+) -> list[str]:
+    """Score one frame and return what the GPU was told for it, in order."""
+    gpu.calls.clear()
+    engine.score(image, pixel_format)
+    return gpu.calls

@@ -1,12 +1,9 @@
 """The PLC thread, against a scripted PLC and a scripted desk, with the real clock."""
 
-import os
-import select
 import threading
 from dataclasses import replace
 from functools import partial
 from itertools import count
-from pathlib import Path
 
 import pytest
 
@@ -16,77 +13,6 @@ from inspector.plc.base import Heartbeats
 from inspector.plc.registers import State
 from tests.unit.plc.link_rig import ENABLED, FAR_MS, FakeDesk, Link, clock, configured, linked, verdict, words
 from tests.unit.plc.scripted import PATIENCE_S, Request, ScriptedPlc
-
-# -- who wakes the thread, and for what -----------------------------------------------------------
-
-
-def test_a_delivery_writes_and_asks_for_nothing(plc: ScriptedPlc, desk: FakeDesk) -> None:
-    with linked(plc, desk) as link:
-        desk.wait_for(lambda: desk.ups == 1)
-        reads = len(desk.controls)
-        for part_id in (21, 22, 23):
-            desk.file(verdict(part_id))
-            link.deliver()
-            desk.wait_for(partial(lambda wanted: len(desk.written) == wanted, part_id - 20))
-        assert len(desk.controls) == reads
-        link.wake()
-        desk.wait_for(lambda: len(desk.controls) == reads + 1)
-
-
-def test_a_frame_does_not_wait_until_many_verdicts_are_written(plc: ScriptedPlc, desk: FakeDesk) -> None:
-    with linked(plc, desk) as link:
-        desk.wait_for(lambda: desk.ups == 1)
-        requests = len(plc.requests)
-        desk.file(*(verdict(part_id, passed=False) for part_id in (21, 22, 23)))
-        link.wake()
-        desk.wait_for(lambda: len(desk.written) == 3)
-        addresses = [request.address for request in plc.requests[requests : requests + 4]]
-    slots = [plc.map.slot_address(part_id) for part_id in (21, 22, 23)]
-    assert addresses == [slots[0], plc.map.control_address, *slots[1:]]
-
-
-def test_a_frame_is_heard_of_while_the_engine_scores_and_not_while_it_sleeps(
-    plc: ScriptedPlc, desk: FakeDesk
-) -> None:
-    doorbell_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-    engine = select.epoll()
-    engine.register(doorbell_fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
-    link = Link(configured(plc.port), 5000, desk, clock)
-    link.hear(doorbell_fd)
-    link.start()
-    try:
-        desk.wait_for(lambda: desk.ups == 1)
-        turns = desk.turns
-        os.eventfd_write(doorbell_fd, 1)  # nobody sleeps at the engine's end
-        desk.wait_for(lambda: desk.turns > turns)
-        os.eventfd_read(doorbell_fd)
-        # Twice, since the thread also turns by itself now and then.
-        assert any(rings_beside_a_sleeper(engine, doorbell_fd, desk) == 0 for _ in range(2))
-    finally:
-        link.stop(PATIENCE_S)
-        engine.close()
-        os.close(doorbell_fd)
-
-
-def rings_beside_a_sleeper(engine: select.epoll, doorbell_fd: int, desk: FakeDesk) -> int:
-    """Ring while a thread sleeps at the engine's end; return how often the PLC thread turned."""
-    sleeper = threading.Thread(target=engine.poll, args=(PATIENCE_S,))
-    sleeper.start()
-    wait_until_asleep(sleeper)
-    turns = desk.turns
-    os.eventfd_write(doorbell_fd, 1)
-    sleeper.join(PATIENCE_S)
-    assert not sleeper.is_alive()
-    os.eventfd_read(doorbell_fd)
-    return desk.turns - turns
-
-
-def wait_until_asleep(thread: threading.Thread) -> None:
-    """Wait until the thread is in the system call that waits (232, epoll_wait, on x86-64), and has given the CPU away."""
-    task = Path(f"/proc/self/task/{thread.native_id}")
-    while not (task / "syscall").read_text().startswith("232 "):  # or "running"
-        assert thread.is_alive()
-
 
 # -- verdicts -------------------------------------------------------------------------------------
 
