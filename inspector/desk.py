@@ -4,8 +4,8 @@
     engine thread  on_tick, next_job, on_score
     PLC thread     on_tick, on_control, take_verdicts, withdraw, on_written
 
-Each call takes microseconds. New frames are taken from the ring by whoever comes first, so that the ledger knows of a frame
-also while the engine computes; verdicts leave through the PLC thread alone, in the order in which they became final.
+New frames are taken from the ring by whoever comes first, so that the ledger knows of a frame also while the engine
+computes; verdicts leave through the PLC thread alone, in the order in which they became final.
 
 What is read without the lock (`_plc.link_up`, `_engine_name`, `_simulated`, whether `_verdicts` is empty) is one reference, written
 whole: the reader sees the old value or the new one, and either was true a moment ago.
@@ -326,9 +326,8 @@ class Desk:
     def summary(self) -> str:
         """Return one line for `systemctl status`."""
         with self._lock:
-            return self._panel.summary(
-                link=self._plc.link_up, camera=self._jobs.has_ring, engine=self.engine_ready
-            )
+            link, camera = self._plc.link_up, self._jobs.has_ring
+            return self._panel.summary(link=link, camera=camera, engine=self.engine_ready)
 
     def tell(self) -> None:
         """Log what has become of stops and challenges, also while no PLC is there to be heard."""
