@@ -3,8 +3,11 @@
 python -m inspector.plc.register_table > config/registers.md
 """
 
+import inspect
 import sys
+from collections.abc import Iterator
 
+from inspector.errors import InspectorError, error_number
 from inspector.part import Reason
 from inspector.plc import registers
 from inspector.plc.registers import (
@@ -86,8 +89,26 @@ def markdown(register_map: RegisterMap) -> str:
     for title, signals in (("control", CONTROL_SIGNALS), ("status", STATUS_SIGNALS)):
         lines += ["", f"## Vision {title} signals", "", "| bit | signal | meaning |", "| --- | --- | --- |"]
         lines += [f"| {s.bit_length() - 1} | {s.name} | {meaning} |" for s, meaning in signals.items()]
+    lines += ["", "## Error codes", "", "| error_code | in the log | meaning |", "| --- | --- | --- |"]
+    lines += [
+        f"| {error_number(error.code)} | {error.code} | {_first_line(error)} |"
+        for error in _errors(InspectorError)
+    ]
     lines += ["", "## Inspector as the server", "", *PROGRAM.strip().splitlines()]
     return "\n".join(lines) + "\n"
+
+
+def _errors(root: type[InspectorError]) -> Iterator[type[InspectorError]]:
+    """Yield the errors below `root` that have a number of their own, by their number."""
+    below = [root]
+    for error in below:
+        below += error.__subclasses__()
+    numbered = (error for error in below if error is not root and error.__module__ == root.__module__)
+    yield from sorted(numbered, key=lambda error: error_number(error.code))
+
+
+def _first_line(error: type[InspectorError]) -> str:
+    return " ".join((inspect.getdoc(error) or "").split("\n\n")[0].split())
 
 
 if __name__ == "__main__":

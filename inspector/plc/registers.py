@@ -1,6 +1,7 @@
 """The register map, once, as data: the addresses, the encoders and decoders are here, the table for people (`register_table.py`) comes of it.
 
-Three blocks of 16-bit holding registers:
+Three blocks of 16-bit holding registers. Addresses are those on the wire, from 0: address 0 is 40001 in Modicon's notation, 300 is
+40301. As the client Inspector reads with function 3 and writes with function 16.
 
 - **results**, written by Inspector: slots of eight words. The verdict of part p stands in slot p % slots, in one write.
 - **status**, written by Inspector with its heartbeat.
@@ -76,7 +77,10 @@ STATUS_WORDS = 14
 CONTROL = (
     Field("enable", 0, 1, "1 = inspect; 0 = every part is rejected with reason NOT_READY"),
     Field(
-        "clear_fault", 1, 1, "rising to 1: forget what is latched; a cause that is still there latches again"
+        "clear_fault",
+        1,
+        1,
+        "rising to 1, held until a read has seen it (plc.poll_ms; 100 ms is plenty): forget what is latched; what is still there latches again",
     ),
     Field(
         "challenge_mode",
