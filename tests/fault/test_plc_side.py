@@ -1,5 +1,7 @@
 """What goes wrong on the PLC's side while its network still answers: the daemon tells it apart, and shows it in the status block."""
 
+import pytest
+
 from inspector.plc.registers import State
 from tests.conftest import Stand
 from tests.support.daemon import Daemon, write_config
@@ -57,8 +59,10 @@ def test_a_station_that_lost_what_the_plc_asked_for_waits_for_a_number(stand: St
         wait_for(lambda: plc.status.active_recipe == 2, "the other recipe")
         plc.set(recipe_request=0)
         daemon.kill()
-        (kept,) = stand.folder.rglob("*.recipe")
-        kept.write_bytes(b"?" * kept.stat().st_size)
+        kept = [*stand.folder.rglob("*.recipe"), *stand.folder.rglob("*.recipe.synced")]
+        assert len(kept) == 2, "of one the other would tell"
+        for copy in kept:
+            copy.write_bytes(b"?" * copy.stat().st_size)
         plc.forget_status()
         daemon.start()
         wait_for(lambda: plc.status.error_code == 607, "the status to tell of it")
@@ -71,3 +75,21 @@ def test_a_station_that_lost_what_the_plc_asked_for_waits_for_a_number(stand: St
         assert (plc.status.active_recipe, plc.status.error_code) == (2, 0)
         assert daemon.end() == 0
     assert [entry["code"] for entry in daemon.events("recipe_lost")] == ["PLC-007"]
+
+
+@pytest.mark.parametrize("lost", ["*.recipe", "*.recipe.synced"])
+def test_one_copy_of_what_the_plc_asked_for_is_enough(stand: Stand, lost: str) -> None:
+    """As after a loss of power, which leaves what was synced."""
+    with PlainPlc() as plc:
+        daemon = stand.daemon(plc.port, recipes=[{"number": 2, "pack": str(stand.pack)}])
+        wait_for(lambda: State.READY in plc.status.state, "the station to be ready")
+        plc.set(recipe_request=2)
+        wait_for(lambda: plc.status.active_recipe == 2, "the other recipe")
+        plc.set(recipe_request=0)
+        daemon.kill()
+        (copy,) = stand.folder.rglob(lost)
+        copy.unlink()
+        plc.forget_status()
+        daemon.start()
+        wait_for(lambda: State.READY in plc.status.state, "the station to be ready again")
+        assert (plc.status.active_recipe, plc.status.error_code) == (2, 0)

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from inspector.clock import SystemClock
 from inspector.config.schema import PlcConfig
-from inspector.part import Outcome, Reason, Verdict
+from inspector.part import PART_ID_MAX, Outcome, Reason, Verdict
 from inspector.plc.base import Desk
 from inspector.plc.client import PlcConnection
 from inspector.plc.link import PlcLink
@@ -90,10 +91,10 @@ def quiet_desk() -> tuple[QuietDesk, Desk]:
     return desk, cast("Desk", desk)
 
 
-def a_verdict() -> Verdict:
-    """Return a PASS of part 21 whose deadline is far."""
+def a_verdict(part_id: int = 21) -> Verdict:
+    """Return a PASS whose deadline is far."""
     now_ns = clock.now_ns()
-    return Verdict(21, Outcome.PASS, Reason.NONE, now_ns, now_ns + round(FAR_MS * 1e6), now_ns)
+    return Verdict(part_id, Outcome.PASS, Reason.NONE, now_ns, now_ns + round(FAR_MS * 1e6), now_ns)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -137,8 +138,12 @@ def _client_role(calls: int) -> list[dict[str, Any]]:
         def by_our_client() -> None:
             connection.write_slot(21, words)
 
+        parts = cycle(
+            range(22, PART_ID_MAX)
+        )  # a part's verdict that stands there already would be another writer's
+
         def by_the_thread() -> None:
-            desk.file(a_verdict())
+            desk.file(a_verdict(next(parts)))
             link.wake()
             desk.done.wait()
 
