@@ -89,6 +89,11 @@ def configure(
         daemon.close()
 
 
+def by_score(plc: PlainPlc) -> list[dict[str, int]]:
+    """Return the verdicts that a busy machine did not make."""
+    return [verdict for verdict in list(plc.verdicts) if verdict["reason"] not in MAY_COST_A_PART]
+
+
 @pytest.mark.parametrize(
     ("ball_size", "decision"),
     [(20, (Outcome.PASS, Reason.NONE)), (40, (Outcome.REJECT, Reason.SCORE))],
@@ -98,13 +103,11 @@ def test_verdicts_for_consecutive_parts_arrive(
     configure: Callable[[int], Daemon], plc: PlainPlc, ball_size: int, decision: tuple[Outcome, Reason]
 ) -> None:
     daemon = configure(ball_size)
-    wait_for(lambda: len(plc.verdicts) >= CONSECUTIVE, "verdicts in the slots")
+    wait_for(lambda: len(by_score(plc)) >= CONSECUTIVE, "verdicts in the slots")
     assert daemon.end() == 0
     assert [verdict["part_id"] for verdict in plc.verdicts] == list(range(1, len(plc.verdicts) + 1))
     assert all(verdict["part_id_again"] == verdict["part_id"] for verdict in plc.verdicts)
     assert {verdict["flags"] for verdict in plc.verdicts} == {Flag.SIMULATED}
-    decided = [verdict for verdict in plc.verdicts if verdict["reason"] not in MAY_COST_A_PART]
-    assert len(decided) > CONSECUTIVE / 2
-    assert {(verdict["verdict"], verdict["reason"]) for verdict in decided} == {decision}
+    assert {(verdict["verdict"], verdict["reason"]) for verdict in by_score(plc)} == {decision}
     frames = [entry["frame_id"] for entry in daemon.events("verdict") if entry["frame_id"] >= 0]
     assert frames == sorted(set(frames))
