@@ -50,15 +50,20 @@ def test_two_stations_at_the_same_addresses_find_each_other(stand: Stand) -> Non
         wait_for(lambda: State.READY in plc.status.state, "the station to be ready again")
 
 
+def ask_for_the_second_recipe_and_die(plc: PlainPlc, daemon: Daemon) -> None:
+    """The PLC takes its request back once it is confirmed."""
+    wait_for(lambda: State.READY in plc.status.state, "the station to be ready")
+    plc.set(recipe_request=2)
+    wait_for(lambda: plc.status.active_recipe == 2, "the other recipe")
+    plc.set(recipe_request=0)
+    daemon.kill()
+
+
 def test_a_station_that_lost_what_the_plc_asked_for_waits_for_a_number(stand: Stand) -> None:
     """With the first recipe it would judge the parts of one product by the model of another."""
     with PlainPlc() as plc:
         daemon = stand.daemon(plc.port, recipes=[{"number": 2, "pack": str(stand.pack)}])
-        wait_for(lambda: State.READY in plc.status.state, "the station to be ready")
-        plc.set(recipe_request=2)
-        wait_for(lambda: plc.status.active_recipe == 2, "the other recipe")
-        plc.set(recipe_request=0)
-        daemon.kill()
+        ask_for_the_second_recipe_and_die(plc, daemon)
         kept = [*stand.folder.rglob("*.recipe"), *stand.folder.rglob("*.recipe.synced")]
         assert len(kept) == 2, "of one the other would tell"
         for copy in kept:
@@ -82,11 +87,7 @@ def test_one_copy_of_what_the_plc_asked_for_is_enough(stand: Stand, lost: str) -
     """As after a loss of power, which leaves what was synced."""
     with PlainPlc() as plc:
         daemon = stand.daemon(plc.port, recipes=[{"number": 2, "pack": str(stand.pack)}])
-        wait_for(lambda: State.READY in plc.status.state, "the station to be ready")
-        plc.set(recipe_request=2)
-        wait_for(lambda: plc.status.active_recipe == 2, "the other recipe")
-        plc.set(recipe_request=0)
-        daemon.kill()
+        ask_for_the_second_recipe_and_die(plc, daemon)
         (copy,) = stand.folder.rglob(lost)
         copy.unlink()
         plc.forget_status()
