@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 
+from inspector.config import slips
+
 KeyPath = tuple[str | int, ...]
 Data = Any  # what YAML can hold: dict, list, str, int, float, bool, None
 
@@ -50,6 +52,7 @@ class Problem:
 class Document:
     """What a file says: `data` for the schema, where each key stands, and what is wrong with the writing."""
 
+    schema: type[BaseModel]
     data: dict[str, Data] = field(default_factory=dict)
     marks: dict[KeyPath, tuple[int, int]] = field(default_factory=lambda: {(): (1, 1)})
     problems: list[Problem] = field(default_factory=list)
@@ -69,12 +72,12 @@ class Document:
 
 def read(text: str, schema: type[BaseModel]) -> Document:
     """Return what `text` says, as far as it is of `schema`'s shape; all else is in `problems`."""
-    document = Document()
+    document = Document(schema)
     try:
         root = yaml.compose(text, Loader=_CoreLoader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        document.report((), f"no valid YAML: {_syntax(error)}", _position(mark) if mark else None)
+        slip = slips.diagnosed(text, error)
+        document.report((), slip.text, (slip.line, slip.column))
         return document
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
@@ -99,8 +102,13 @@ def dotted(path: KeyPath) -> str:
 
 def closest(word: str, known: Iterable[str]) -> str:
     """Return a hint at the known word that was probably meant, or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
+    meant = nearest(word, known)
+    return f"; did you mean {meant}?" if meant else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the known word that was probably meant, or ""."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)), "")
 
 
 def kinds(annotation: Data) -> set[Data]:
@@ -151,12 +159,36 @@ def _mapping(
     for key, value in _items(document, node, path):
         known = schema.model_fields.get(key)
         if known is None:
-            where = f"in {dotted(path)}" if path else "at the top"
-            hint = closest(key, schema.model_fields) or f"; known: {', '.join(schema.model_fields)}"
-            document.report((*path, key), f"unknown key {where}{hint}")
+            _report_unknown(document, path, key, schema)
             continue
         data[key] = _value(document, value, (*path, key), known.annotation)
     return data
+
+
+def _report_unknown(document: Document, path: KeyPath, key: str, schema: type[BaseModel]) -> None:
+    where = f"in {dotted(path)}" if path else "at the top"
+    if meant := nearest(key, schema.model_fields):
+        document.faulty.add((*path, meant))  # which is not missing
+        hint = f"; did you mean {meant}?"
+    elif said := slips.foreign(key):
+        hint = f"; {said}"
+    elif homes := [home for home in _homes(key, document.schema) if home != path]:
+        named = " or ".join(f"of {dotted(home)}" if home else "at the top" for home in homes)
+        document.faulty.update((*home, key) for home in homes)
+        hint = f"; it is a key {named}: see the indentation"
+    else:
+        hint = f"; known: {', '.join(schema.model_fields)}"
+    document.report((*path, key), f"unknown key {where}{hint}")
+
+
+def _homes(key: str, schema: type[BaseModel], path: KeyPath = ()) -> list[KeyPath]:
+    """Return the sections that know this key."""
+    homes = [path] if key in schema.model_fields else []
+    for name, known in schema.model_fields.items():
+        for kind in kinds(known.annotation):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                homes += _homes(key, kind, (*path, name))
+    return homes
 
 
 def _free_mapping(document: Document, node: yaml.Node, path: KeyPath, annotation: Data) -> dict[str, Data]:
@@ -174,7 +206,11 @@ def _sequence(document: Document, node: yaml.Node, path: KeyPath, annotation: Da
     if _is_null(node):
         return []
     if not isinstance(node, yaml.SequenceNode):
-        document.report(path, "expected a list, as in [0, 1]")
+        if isinstance(node, yaml.ScalarNode):
+            text = f"expected a list, as in [{node.value.strip('[]')}], came {shown(node.value)}"
+        else:
+            text = "expected a list, each entry begun by a dash, came a section without one"
+        document.report(path, text)
         return []
     for i, item in enumerate(node.value):
         document.marks[*path, i] = _position(item.start_mark)
@@ -186,8 +222,7 @@ def _items(document: Document, node: yaml.Node, path: KeyPath) -> list[tuple[str
     if _is_null(node):
         return []
     if not isinstance(node, yaml.MappingNode):
-        came = "a list" if isinstance(node, yaml.SequenceNode) else shown(node.value)
-        document.report(path, f"expected a section of `key: value` lines, came {came}")
+        _report_no_section(document, node, path)
         return []
     items: dict[str, yaml.Node] = {}
     for key_node, value_node in node.value:
@@ -203,6 +238,16 @@ def _items(document: Document, node: yaml.Node, path: KeyPath) -> list[tuple[str
         document.marks[*path, key] = mark
         items[key] = value_node
     return list(items.items())
+
+
+def _report_no_section(document: Document, node: yaml.Node, path: KeyPath) -> None:
+    """Note that there is no section: its one line may lack the colon, or the space behind it."""
+    if isinstance(node, yaml.SequenceNode):
+        document.report(path, "expected a section of `key: value` lines without dashes, came a list")
+    elif path and re.search(r"[\s:]", node.value) and (meant := slips.unwritten(node.value)):
+        document.report(path, meant, _position(node.start_mark))
+    else:
+        document.report(path, f"expected a section of `key: value` lines, came {shown(node.value)}")
 
 
 def _scalar(document: Document, node: yaml.ScalarNode, path: KeyPath, *, as_text: bool) -> Data:
@@ -237,8 +282,3 @@ def _is_null(node: yaml.Node) -> bool:
 
 def _position(mark: yaml.Mark) -> tuple[int, int]:
     return mark.line + 1, mark.column + 1
-
-
-def _syntax(error: yaml.MarkedYAMLError) -> str:
-    said = ", ".join(part for part in (error.context, error.problem) if part)
-    return said + ("; indent with spaces" if "'\\t'" in said else "")

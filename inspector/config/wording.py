@@ -1,5 +1,6 @@
 """Pydantic's errors in our words: what was expected, what came."""
 
+import re
 from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel
@@ -47,8 +48,15 @@ def text_of(fault: ErrorDetails, schema: type[BaseModel]) -> str:
         words, bound = _BOUNDS[kind]
         return f"expected {words} {context[bound]:g}, came {shown(value)}"
     if kind in _TYPES:
-        return f"expected {_TYPES[kind]}, came {shown(value)}"
+        hint = _number_in(value) if kind in ("int_type", "float_type") else ""
+        return f"expected {_TYPES[kind]}, came {shown(value)}{hint}"
     return f"{fault['msg']}, came {shown(value)}"
+
+
+def _number_in(value: object) -> str:
+    """Return a hint at the number that a text begins with, or nothing: decimal commas, units and quotes are not understood."""
+    match = re.match(r"[-+]?[0-9]+([.,][0-9]+)?", value) if isinstance(value, str) else None
+    return f"; write {match[0].replace(',', '.')}, without anything else" if match else ""
 
 
 def _annotation(path: KeyPath, schema: type[BaseModel]) -> Any:

@@ -34,7 +34,6 @@ def test_every_problem_is_a_line_on_stderr(tmp_path: Path, capsys: pytest.Captur
     assert [line.split(": ")[1] for line in err.splitlines()] == [
         "camera",
         "station.budget_ms",
-        "station.name",
         "station.nam",
         "model.pack",
     ]
