@@ -20,6 +20,8 @@ def entry_of(verdict: Verdict, t_written_ns: int | None, *, simulated: bool) -> 
         "y": None if finding.place is None else finding.place[1],
         "defect": finding.defect or None,
         "confidence": finding.confidence,
+        "view": finding.view or None,
+        "views": dict(zip(deciding.views, finding.views, strict=False)) or None,
         "t_trigger_ns": verdict.t_trigger_ns,
         "t_deadline_ns": verdict.t_deadline_ns,
         "t_decided_ns": verdict.t_decided_ns,

@@ -86,7 +86,8 @@ class Finding:
     """What the engine found in a frame; NaN, None and "" where there is nothing to say.
 
     `place` is where the frame is least like the good parts, (x, y) in pixels of the raw frame. `defect` is the known defect
-    that a frame above the threshold looks like most, with a `confidence` of 0 to 1.
+    that a frame above the threshold looks like most, with a `confidence` of 0 to 1. `view` is the view that decided and `views` the
+    relative score of each, in the order of `Deciding.views`, where the part has several.
     """
 
     score: float = float("nan")
@@ -95,6 +96,8 @@ class Finding:
     place: tuple[int, int] | None = None
     defect: str = ""
     confidence: float = float("nan")
+    view: str = ""
+    views: tuple[float, ...] = ()
 
 
 NOTHING_FOUND = Finding()
@@ -109,6 +112,7 @@ class Deciding:
     model_sha256: str = ""
     config_sha256: str = ""
     defects: tuple[str, ...] = ()  # the names of those that the model knows
+    views: tuple[str, ...] = ()  # the names of the part's views, where the model has several
 
 
 NOBODY = Deciding()

@@ -1,13 +1,18 @@
 """What every engine promises, the contract of the graph, and the table of backends.
 
-An engine scores one frame at a time and is called from one thread, the engine thread. The graph does everything
+An engine scores one part at a time and is called from one thread, the engine thread. The graph does everything
 from normalisation to score; an engine only fits the frame to the graph's input (preprocess.py), runs it, and refuses
 to hand out anything that is not a finite number.
 
-    graph input     image    uint8   [1, H, W, C]   C = 1 or 3 (RGB); every shape static
+    graph input     image    uint8   [V, H, W, C]   C = 1 or 3 (RGB); V views of the part, mostly 1; every shape static
     graph outputs   score    float32 [1] or []      higher = less like the good parts
-                    heatmap  float32 [1, h, w]      the same per place, any resolution
-                    defects  float32 [1, k]         confidence in each of k known defects, where the pack knows any
+                    heatmap  float32 [V, h, w]      the same per place, any resolution
+                    views    float32 [V]            the score of each view, only where V > 1
+                    defects  float32 [1, k]         confidence in each of k known defects, where the pack knows any; V = 1 only
+
+Where a part has several views (regions of its frame), they go through the graph as one batch, in one execution. Each has a threshold of its
+own, which the graph knows: heat map and score of a view come divided by it, and the part's score is that of its worst view. So 1 is the
+threshold of the part, and one view that is unlike the good parts rejects it.
 """
 
 import importlib
@@ -23,7 +28,7 @@ from numpy.typing import NDArray
 
 from inspector.engine.decoding import Samples
 from inspector.engine.place import IDENTITY, Affine, apply, compose, stretch
-from inspector.engine.preprocess import Geometry
+from inspector.engine.preprocess import Geometry, Views, input_shape_of
 from inspector.errors import EngineError, EngineUnavailableError, GraphError, ScoreError
 from inspector.part import Deciding, Finding
 
@@ -35,23 +40,27 @@ BACKENDS = {
     "openvino": ("inspector.engine.openvino", "OpenVinoEngine"),
 }
 
-TENSOR_NAMES = ("image", "score", "heatmap", "defects")
+TENSOR_NAMES = ("image", "score", "heatmap", "views", "defects")
+_VIEWS_AGREE = 1e-3  # relative: what a runtime computes twice may be rounded twice
 Signature = Mapping[str, tuple[str, tuple[int, ...]]]  # tensor name -> (NumPy data type name, shape)
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What the graph says of one frame: finite `value`, and `heatmap` float32 (h, w), the caller's own copy.
+    """What the graph says of one part: finite `value`, and `heatmap` float32 (h, w), the caller's own copy.
 
     `cells_to_frame` maps (column, row) of the heat map to (x, y) of the raw frame, through region, scale and pose; both count
     from the corner of the first, so that the centre of the first cell is (0.5, 0.5). `defects` float32 (k,): see the graph's output;
-    None where it has none.
+    None where it has none. Of a part with several views this is what decided, the score and the map of its worst `view`; `views` has
+    the score of each. Empty where there is one.
     """
 
     value: float
     heatmap: NDArray[np.float32]
     cells_to_frame: Affine = IDENTITY
     defects: NDArray[np.float32] | None = None
+    view: int = 0
+    views: tuple["Score", ...] = ()
 
     def place(self, row: int, column: int) -> tuple[float, float]:
         """Return the centre of a cell in pixels (x, y) of the raw frame; with an alignment it may lie outside."""
@@ -76,7 +85,16 @@ def finding_of(score: Score, deciding: Deciding, *, engine_ms: float) -> Finding
     relative = score.value / deciding.threshold
     x, y = score.oddest()
     defect, confidence = score.named(deciding.defects) if relative > 1 else ("", math.nan)
-    return Finding(score.value, relative, engine_ms, (math.floor(x), math.floor(y)), defect, confidence)
+    return Finding(
+        score.value,
+        relative,
+        engine_ms,
+        (math.floor(x), math.floor(y)),
+        defect,
+        confidence,
+        view=deciding.views[score.view] if score.view < len(deciding.views) else "",
+        views=tuple(each.value / deciding.threshold for each in score.views),
+    )
 
 
 class Engine(Protocol):
@@ -91,13 +109,16 @@ class Engine(Protocol):
     def score(self, image: Samples, pixel_format: str | None = None) -> Score:
         """Score a frame: the bytes that a camera sent as `pixel_format`, or an image of a file; see preprocess.prepare.
 
+        All views are regions of this one frame. Views from several cameras would be one call too, with a frame for each in their order:
+        only preparing knows which view is of which frame, and the graph's input does not change.
+
         Raises EngineInputError for a frame that does not fit, ScoreError where the result is not finite,
         EngineTimeoutError where the device hangs, DeviceLostError where it fails, EngineClosedError after `close`.
         """
         ...
 
     def score_prepared(self, prepared: NDArray[np.uint8]) -> Score:
-        """Score what is the graph's input already, uint8 [1, H, W, C]. Its places are those of the input. Raises as `score`."""
+        """Score what is the graph's input already, uint8 [V, H, W, C]. Its places are those of the input. Raises as `score`."""
         ...
 
     def close(self) -> None:
@@ -114,10 +135,10 @@ class Cooling(Protocol):
         ...
 
 
-def open_engine(kind: str, graph: Path, geometry: Geometry, *, threads: int = 0) -> Engine:
+def open_engine(kind: str, graph: Path, geometry: Views, *, threads: int = 0) -> Engine:
     """Compile `graph` (ONNX) on the backend `kind`: "openvino", "tensorrt", or "auto" for the best this machine can run.
 
-    `threads` limits a CPU backend, 0 leaves it to the backend. `auto` passes over a backend that this machine lacks something for
+    `geometry` is that of the part's one view, or of each of several. `threads` limits a CPU backend, 0 leaves it to the backend. `auto` passes over a backend that this machine lacks something for
     (EngineUnavailableError) or that cannot take this graph (GraphError), and logs once what was chosen and why. Any other
     EngineError is a backend that is there and broken: that is raised, not hidden by a slower one.
     """
@@ -137,7 +158,7 @@ def open_engine(kind: str, graph: Path, geometry: Geometry, *, threads: int = 0)
     raise failure  # of the last: the one that runs on any machine
 
 
-def _open(name: str, graph: Path, geometry: Geometry, threads: int) -> Engine:
+def _open(name: str, graph: Path, geometry: Views, threads: int) -> Engine:
     if name not in BACKENDS:
         raise EngineError(f"engine is one of auto, {', '.join(sorted(BACKENDS))}, not {name!r}")
     if not graph.is_file():
@@ -151,65 +172,87 @@ def _open(name: str, graph: Path, geometry: Geometry, threads: int) -> Engine:
     return engine
 
 
-def check_contract(inputs: Signature, outputs: Signature, geometry: Geometry, graph: Path) -> None:
+def check_contract(inputs: Signature, outputs: Signature, geometry: Views, graph: Path) -> None:
     """Raise GraphError unless the graph has exactly the tensors of our contract, for this geometry."""
-    wanted = {"image": ("uint8", geometry.input_shape)}
+    shape = input_shape_of(geometry)
+    views = shape[0]
+    wanted = {"image": ("uint8", shape)}
     if dict(inputs) != wanted:
         raise GraphError(
             f"{graph}: expected the input {_text(wanted)}, found {_text(inputs)}: fit the pack again"
         )
     shapes = {name: shape for name, (dtype, shape) in outputs.items() if dtype == "float32"}
     heatmap, defects = shapes.get("heatmap", ()), shapes.get("defects", (1, 1))
+    named = {"score", "heatmap"} | ({"views"} if views > 1 else set())
     fits = (
         set(shapes) == set(outputs)
-        and {"score", "heatmap"} <= set(shapes) <= set(TENSOR_NAMES)
+        and named <= set(shapes) <= named | ({"defects"} if views == 1 else set())
         and shapes["score"] in {(), (1,)}
+        and shapes.get("views", (views,)) == (views,)
         and len(heatmap) == 3
-        and heatmap[0] == 1
+        and heatmap[0] == views
         and min(heatmap) > 0
         and len(defects) == 2
         and defects[0] == 1
         and defects[1] > 0
     )
     if not fits:
+        also = f"views float32 [{views}]" if views > 1 else "defects float32 [1, k] or none"
         raise GraphError(
-            f"{graph}: expected the outputs score float32 [1] and heatmap float32 [1, h, w] of fixed size, "
-            f"and defects float32 [1, k] or none, found {_text(outputs)}: fit the pack again"
+            f"{graph}: expected the outputs score float32 [1] and heatmap float32 [{views}, h, w] of fixed size, "
+            f"and {also}, found {_text(outputs)}: fit the pack again"
         )
 
 
 def to_score(
     score: NDArray[np.float32],
     heatmap: NDArray[np.float32],
-    geometry: Geometry | None = None,
-    input_to_frame: Affine = IDENTITY,
+    geometry: Views | None = None,
+    input_to_frame: Sequence[Affine] = (),
     *,
+    views: NDArray[np.float32] | None = None,
     defects: NDArray[np.float32] | None = None,
 ) -> Score:
-    """Copy the graph's outputs ([1] or [], [1, h, w], [1, k] or None) out of the engine's memory, or raise ScoreError.
+    """Copy the graph's outputs (see the contract) out of the engine's memory, or raise ScoreError.
 
-    The heat map is checked as well: a maximum on x86 may drop a NaN and leave a score that looks healthy.
+    `input_to_frame` is where each view's slice of the input is from; left out, places are those of the input. The heat map is checked as
+    well: a maximum on x86 may drop a NaN and leave a score that looks healthy.
     """
     value = float(score.item())
     if not math.isfinite(value):
         raise ScoreError(
             f"the score is {value}, expected a finite number: the frame or the model is outside its range"
         )
-    if not np.isfinite(heatmap).all():
+    for what, array in (
+        ("heat map", heatmap),
+        ("score of a view", views),
+        ("confidence in a known defect", defects),
+    ):
+        if array is not None and not np.isfinite(array).all():
+            raise ScoreError(f"the {what} is not finite, though the part's score looks like a number")
+    places = _places(heatmap.shape, geometry, input_to_frame)
+    if views is None:
+        confidences = None if defects is None else defects[0].copy()
+        return Score(value, heatmap[0].copy(), places[0], confidences)
+    each = tuple(map(Score, views.tolist(), heatmap.copy(), places))
+    view = int(views.argmax())
+    if abs(each[view].value - value) > _VIEWS_AGREE * max(1.0, abs(value)):
         raise ScoreError(
-            "the heat map holds a value that is not finite, though the score looks like a number"
+            f"the part's score is {value:g}, expected that of its worst view, {each[view].value:g}: run tools/gpu-check, or fit the pack again"
         )
-    if defects is not None:
-        if not np.isfinite(defects).all():
-            raise ScoreError(
-                "the confidence in a known defect is not finite, though the score looks like a number"
-            )
-        defects = defects[0].copy()
+    return Score(value, each[view].heatmap, places[view], view=view, views=each)
+
+
+def _places(shape: tuple[int, ...], geometry: Views | None, input_to_frame: Sequence[Affine]) -> list[Affine]:
+    """Return the map from cells to the frame for each view, for a heat map of this shape."""
     if geometry is None:
-        return Score(value, heatmap[0].copy(), defects=defects)
-    cells = heatmap.shape[2], heatmap.shape[1]
-    place = compose(input_to_frame, stretch(cells, (geometry.width, geometry.height)))
-    return Score(value, heatmap[0].copy(), place, defects)
+        return [IDENTITY] * shape[0]
+    found = (geometry,) if isinstance(geometry, Geometry) else geometry
+    cells = shape[2], shape[1]
+    return [
+        compose(place, stretch(cells, (view.width, view.height)))
+        for view, place in zip(found, input_to_frame or [IDENTITY] * len(found), strict=True)
+    ]
 
 
 def one_line(error: BaseException) -> str:

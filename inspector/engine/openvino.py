@@ -8,6 +8,7 @@ station starts (model/probing.py), and float32 without pinning is what holds unt
 
 import logging
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from openvino import frontend
 
 from inspector.engine.base import TENSOR_NAMES, Score, Signature, check_contract, one_line, to_score
 from inspector.engine.decoding import Samples
-from inspector.engine.place import IDENTITY, Affine
-from inspector.engine.preprocess import Geometry, copy_prepared, prepare
+from inspector.engine.place import Affine
+from inspector.engine.preprocess import Views, copy_prepared, input_shape_of, prepare_views, views_of
 from inspector.engine.settings import FALLBACK, Settings, read_probed
 from inspector.errors import EngineClosedError, EngineError, GraphError
 
@@ -47,9 +48,9 @@ class OpenVinoEngine:
     name = "openvino"
 
     def __init__(
-        self, graph: Path, geometry: Geometry, *, threads: int = 0, settings: Settings | None = None
+        self, graph: Path, geometry: Views, *, threads: int = 0, settings: Settings | None = None
     ) -> None:
-        self._geometry = geometry
+        self._views = views_of(geometry)
         if settings is None:
             probed = read_probed(graph)
             settings = FALLBACK if probed is None else probed.taken
@@ -57,8 +58,8 @@ class OpenVinoEngine:
         log.info("engine_settings", extra=self.settings.model_dump())
         compiled = _compile(graph, self.settings)
         outputs = _signature(compiled.outputs, graph)
-        check_contract(_signature(compiled.inputs, graph), outputs, geometry, graph)
-        self._input = np.zeros(geometry.input_shape, np.uint8)
+        check_contract(_signature(compiled.inputs, graph), outputs, self._views, graph)
+        self._input = np.zeros(input_shape_of(self._views), np.uint8)
         self._outputs = {name: np.zeros(shape, np.float32) for name, (_, shape) in outputs.items()}
         self._request: Any = compiled.create_infer_request()
         for tensor, array in {"image": self._input, **self._outputs}.items():
@@ -76,7 +77,7 @@ class OpenVinoEngine:
 
     def score(self, image: Samples, pixel_format: str | None = None) -> Score:
         """Score one frame; see Engine.score. Engine thread only: input and outputs are the request's own memory."""
-        return self._run(prepare(image, self._geometry, self._input, pixel_format))
+        return self._run(prepare_views(image, self._views, self._input, pixel_format))
 
     def score_prepared(self, prepared: NDArray[np.uint8]) -> Score:
         """Score what is the graph's input already; see Engine.score_prepared."""
@@ -87,7 +88,7 @@ class OpenVinoEngine:
         """Drop the request and, with it, the compiled graph and its threads."""
         self._request = None
 
-    def _run(self, input_to_frame: Affine = IDENTITY) -> Score:
+    def _run(self, input_to_frame: Sequence[Affine] = ()) -> Score:
         if self._request is None:
             raise EngineClosedError("the engine was closed: open another")
         self._outputs["score"].fill(
@@ -99,7 +100,7 @@ class OpenVinoEngine:
             self._request.wait()
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed while scoring: {_reason(error)}") from error
-        return to_score(**self._outputs, geometry=self._geometry, input_to_frame=input_to_frame)
+        return to_score(**self._outputs, geometry=self._views, input_to_frame=input_to_frame)
 
 
 class OpenVinoHead:

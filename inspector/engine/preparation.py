@@ -1,18 +1,20 @@
-"""What the preprocessing kernel (prepare.cu) needs to know: its parameters and tables of weights, for one kind of frame.
+"""What the preprocessing kernel (prepare.cu) needs to know: its parameters and tables of weights, for one kind of frame and all views.
 
 The rules are those of preprocess.py and resize.py; the tables say in numbers what OpenCV does for the rest of the change of size.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.engine.decoding import BAYER_LEAST, Samples
+from inspector.engine.decoding import BAYER_LEAST, Region, Samples
 from inspector.engine.place import Affine, compose, shift, stretch
-from inspector.engine.preprocess import Geometry
+from inspector.engine.preprocess import Geometry, Views, views_of
 from inspector.engine.resize import BILINEAR_UP_TO, whole_step
 from inspector.errors import EngineInputError
 from inspector.pixels import BYTES, GIGE, LSB, PIXEL_FORMATS, WORDS, PixelFormat
@@ -29,9 +31,11 @@ _HALVINGS_MAX = 10  # levels that the kernel has sums for: a side of 1,024 pixel
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """Everything that the kernel reads besides the frame; `input_to_frame` is where its result is from.
+    """Everything that the kernel reads besides the frame; `input_to_frame` is where each slice of its result is from.
 
-    `parameters` int32, the struct of prepare.cu. `first_x` int32 (width), `weights_x` float32 (width, taps), y alike.
+    `parameters` int32 (V, n), the struct of prepare.cu for each view. The tables are those of all views, one behind the other:
+    `first_x` int32 (widths), `weights_x` float32 (widths x taps), y alike. `lines` is what of the frame the kernel gets: from the
+    first of these to before the last.
     """
 
     parameters: NDArray[np.int32]
@@ -39,46 +43,98 @@ class Preparation:
     weights_x: NDArray[np.float32]
     first_y: NDArray[np.int32]
     weights_y: NDArray[np.float32]
-    input_to_frame: Affine
+    input_to_frame: tuple[Affine, ...]
+    lines: tuple[int, int]
 
     @property
-    def grid(self) -> tuple[int, int]:
-        """Blocks of BLOCK threads across and down."""
-        width, height = (int(v) for v in self.parameters[-4:-2])
-        return -(-width // BLOCK[0]), -(-height // BLOCK[1])
+    def views(self) -> int:
+        """How many slices the result has."""
+        return len(self.parameters)
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Blocks of BLOCK threads across and down, for each view."""
+        width, height = (int(v) for v in self.parameters[0, -4:-2])
+        return -(-width // BLOCK[0]), -(-height // BLOCK[1]), self.views
 
 
 def preparation(
-    image: Samples, geometry: Geometry, pixel_format: str | None, out_kind: int = U8_NHWC
+    image: Samples, views: Views, pixel_format: str | None, out_kind: int = U8_NHWC
 ) -> Preparation:
-    """Return what the kernel does with frames like `image`, see preprocess.prepare; it depends on their shape and type alone.
+    """Return what the kernel does with frames like `image`, see preprocess.prepare_views; it depends on their shape and type alone.
 
     Raises EngineInputError for a frame that does not fit, and for a geometry with an alignment: finding a part is the CPU's.
     """
+    found = views_of(views)
+    form, width, bits = _form(image, found[0], pixel_format)
+    regions = [_region(each, width, image.shape[0]) for each in found]
+    lines = _lines(regions, image.shape[0], bayer=bool(form.bayer))
+    parameters, tables, places = [], _Tables(), []
+    for geometry, (left, top, wide, high) in zip(found, regions, strict=True):
+        filled_width, filled_height = geometry.filled
+        halvings, across, down = _steps(wide, high, filled_width, filled_height)
+        rest = wide // (across << halvings), high // (down << halvings)
+        begin = tables.sizes
+        taps = tables.add(*_tables(rest, geometry.filled, eight_bits=form.layout == BYTES))
+        parameters.append((
+            _LAYOUTS[form.layout], bits, form.channels, _RED[form.bayer],
+            image.strides[0], width, lines[1] - lines[0],
+            left, top - lines[0],
+            halvings, across, down,
+            *rest,
+            *taps,
+            filled_width, filled_height,
+            *begin,
+            geometry.width, geometry.height, geometry.channels, out_kind,
+        ))  # fmt: skip
+        places.append(compose(shift(left, top), stretch(geometry.filled, (wide, high))))
+    return Preparation(np.array(parameters, np.int32), *tables.joined(), tuple(places), lines)
+
+
+class _Tables:
+    """The tables of all views, one behind the other: first_x, weights_x, first_y, weights_y."""
+
+    def __init__(self) -> None:
+        self._parts: list[list[NDArray[Any]]] = [[], [], [], []]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Return how long each table is by now."""
+        return [sum(part.size for part in parts) for parts in self._parts]
+
+    def add(self, across: "Table", down: "Table") -> tuple[int, int]:
+        """Put those of one more view behind the others; return the taps across and down."""
+        for parts, table in zip(self._parts, (*across, *down), strict=True):
+            parts.append(table.reshape(-1))
+        return across[1].shape[1], down[1].shape[1]
+
+    def joined(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Return them in one piece each."""
+        first_x, weights_x, first_y, weights_y = (np.concatenate(parts) for parts in self._parts)
+        return first_x, weights_x, first_y, weights_y
+
+
+def _region(geometry: Geometry, width: int, height: int) -> Region:
+    """Return the region of one view in frames of this size. Raises EngineInputError."""
     if geometry.alignment is not None:
         raise EngineInputError("the kernel does not align: prepare the frame on the CPU")
-    form, width, bits = _form(image, geometry, pixel_format)
-    height = image.shape[0]
     geometry.require_frame(width, height)
-    left, top, wide, high = geometry.roi or (0, 0, width, height)
-    filled_width, filled_height = geometry.filled
-    halvings, across, down = _steps(wide, high, filled_width, filled_height)
-    rest_width, rest_height = wide // (across << halvings), high // (down << halvings)
-    (first_x, weights_x), (first_y, weights_y) = _tables(
-        (rest_width, rest_height), (filled_width, filled_height), eight_bits=form.layout == BYTES
-    )
-    parameters = (
-        _LAYOUTS[form.layout], bits, form.channels, _RED[form.bayer],
-        image.strides[0], width, height,
-        left, top,
-        halvings, across, down,
-        rest_width, rest_height,
-        weights_x.shape[1], weights_y.shape[1],
-        filled_width, filled_height,
-        geometry.width, geometry.height, geometry.channels, out_kind,
-    )  # fmt: skip
-    place = compose(shift(left, top), stretch(geometry.filled, (wide, high)))
-    return Preparation(np.array(parameters, np.int32), first_x, weights_x, first_y, weights_y, place)
+    return geometry.roi or (0, 0, width, height)
+
+
+def _lines(regions: Sequence[Region], height: int, *, bayer: bool) -> tuple[int, int]:
+    """Return the lines of a frame that these regions need, all others need not go up: from the first of them to before the last.
+
+    A demosaic looks at the lines beside, the frame's first and last are made of their neighbours', and a mosaic that began with an odd
+    line would be another one.
+    """
+    first = min(top for _, top, _, _ in regions)
+    last = max(top + high for _, top, _, high in regions)
+    if bayer:
+        first, last = max(0, first - 1) // 2 * 2, min(height, last + 1)
+        if last - first < BAYER_LEAST:
+            return 0, height
+    return first, last
 
 
 def is_dense(image: Samples) -> bool:

@@ -1,6 +1,6 @@
 /* From a raw frame to the graph's input in one pass: region, unpacking, demosaic, change of size, bits, layout, half precision.
 
-   One thread makes one pixel of the input. It follows preprocess.py step by step (OpenCV's demosaic, halvings, whole step, then
+   One thread makes one pixel of the input, and the grid's third axis is the view: each has a Preparation, and a slice of the input. It follows preprocess.py step by step (OpenCV's demosaic, halvings, whole step, then
    a table of weights for the rest) and rounds where that rounds, so that both give the same grey levels but for ties.
 
    Plain C, so that the same lines are compiled for the CPU, where they are tested against OpenCV. */
@@ -21,6 +21,7 @@ typedef struct {
     int rest_width, rest_height;            /* what is left for the tables */
     int taps_x, taps_y;                     /* of the tables; 0: nothing is left to do */
     int filled_width, filled_height;        /* of the input; beyond, the edge repeats */
+    int at_first_x, at_weights_x, at_first_y, at_weights_y;     /* where this view's tables begin among those of all */
     int out_width, out_height, out_channels, out_kind;
 } Preparation;
 
@@ -146,11 +147,16 @@ __device__ unsigned short to_half(float value) {
     return (unsigned short)(sign | half);
 }
 
-/* affine: scale of each output channel, then offset of each; used for half and float alone.
-   receipt: a number that comes back with every bit turned, by the thread of the last pixel: the sign that this run has written. */
+/* how, receipts, out: one for each view. affine: scale of each output channel, then offset of each; used for half and float alone.
+   receipts: numbers that come back with every bit turned, by the thread of a view's last pixel: the sign that this run has written. */
 __global__ void prepare(const unsigned char *frame, const Preparation *how, const int *first_x, const float *weights_x,
-                        const int *first_y, const float *weights_y, const float *affine, unsigned *receipt, void *out) {
-    const Preparation p = *how;
+                        const int *first_y, const float *weights_y, const float *affine, unsigned *receipts, void *out) {
+    int view = (int)blockIdx.z;
+    const Preparation p = how[view];
+    first_x += p.at_first_x;
+    weights_x += p.at_weights_x;
+    first_y += p.at_first_y;
+    weights_y += p.at_weights_y;
     int x = (int)(blockIdx.x * blockDim.x + threadIdx.x), y = (int)(blockIdx.y * blockDim.y + threadIdx.y);
     if (x >= p.out_width || y >= p.out_height)
         return;
@@ -177,15 +183,16 @@ __global__ void prepare(const unsigned char *frame, const Preparation *how, cons
                 value = fminf(rintf(value / (float)(1 << (p.bits - 8))), 255.0f);
         }
         long plane = (long)p.out_width * p.out_height, pixel = (long)y * p.out_width + x;
+        long slice = view * plane * p.out_channels, planar = slice + c * plane + pixel;
         if (p.out_kind == U8_NHWC)
-            ((unsigned char *)out)[pixel * p.out_channels + c] = (unsigned char)value;
+            ((unsigned char *)out)[slice + pixel * p.out_channels + c] = (unsigned char)value;
         else if (p.out_kind == HALF_NCHW)
-            ((unsigned short *)out)[c * plane + pixel] = to_half(value * affine[c] + affine[p.out_channels + c]);
+            ((unsigned short *)out)[planar] = to_half(value * affine[c] + affine[p.out_channels + c]);
         else
-            ((float *)out)[c * plane + pixel] = value * affine[c] + affine[p.out_channels + c];
+            ((float *)out)[planar] = value * affine[c] + affine[p.out_channels + c];
     }
     if (x == p.out_width - 1 && y == p.out_height - 1)
-        *receipt = ~*receipt;
+        receipts[view] = ~receipts[view];
 }
 
 #ifdef __cplusplus

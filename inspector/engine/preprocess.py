@@ -6,6 +6,7 @@ that the graph takes, as the camera's own 8-bit format would: what averaging gai
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,16 +94,39 @@ class Geometry:
                 )
 
 
+Views = Geometry | Sequence[Geometry]  # one region of a frame, or several that are scored in one execution
+
+
+def views_of(views: Views) -> tuple[Geometry, ...]:
+    """Return the geometry of each view of a part. Raises EngineInputError unless they fit in the slices of one input."""
+    found = (views,) if isinstance(views, Geometry) else tuple(views)
+    if not found:
+        raise EngineInputError("expected at least one view of a part, there is none: fit the pack again")
+    sizes = {(each.width, each.height, each.channels, each.bits) for each in found}
+    if len(sizes) > 1:
+        told = ", ".join(f"{w} x {h} x {channels} of {bits} bits" for w, h, channels, bits in sorted(sizes))
+        raise EngineInputError(
+            f"expected views of one size (width x height x channels), found {told}: fit the pack again"
+        )
+    return found
+
+
+def input_shape_of(views: Views) -> tuple[int, int, int, int]:
+    """Return the shape of the graph's input, [V, H, W, C]: a slice for each view."""
+    found = views_of(views)
+    return (len(found), *found[0].input_shape[1:])
+
+
 def to_input(
     image: Samples,
-    geometry: Geometry,
+    views: Views,
     pixel_format: str | None = None,
     out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
-    """Return what `prepare` writes, as uint8 [1, H, W, C]: into `out` where given."""
+    """Return what `prepare_views` writes, as uint8 [V, H, W, C]: into `out` where given."""
     if out is None:
-        out = np.empty(geometry.input_shape, np.uint8)
-    prepare(image, geometry, out, pixel_format)
+        out = np.empty(input_shape_of(views), np.uint8)
+    prepare_views(image, views_of(views), out, pixel_format)
     return out
 
 
@@ -115,6 +139,23 @@ def copy_prepared(prepared: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
     np.copyto(out, prepared)
 
 
+def prepare_views(
+    image: Samples, views: Sequence[Geometry], out: NDArray[np.uint8], pixel_format: str | None = None
+) -> tuple[Affine, ...]:
+    """Write each view of the frame `image` into its slice of `out`, uint8 [V, H, W, C], and return where each is from. As `prepare`.
+
+    Views that share one alignment share its pose too: the part is looked for once.
+    """
+    if len(out) != len(views):
+        raise EngineInputError(
+            f"expected a slice of the input for each of {len(views)} views, got {len(out)}"
+        )
+    poses: dict[int, Affine] = {}
+    return tuple(
+        _prepare(image, view, out[index : index + 1], pixel_format, poses) for index, view in enumerate(views)
+    )
+
+
 def prepare(
     image: Samples, geometry: Geometry, out: NDArray[np.uint8], pixel_format: str | None = None
 ) -> Affine:
@@ -125,6 +166,17 @@ def prepare(
     luminance (ITU-R BT.601) for a graph of one. Raises EngineInputError for a frame that does not fit, of that PoseError where the
     part lies beyond the limits. Any thread.
     """
+    return _prepare(image, geometry, out, pixel_format, {})
+
+
+def _prepare(
+    image: Samples,
+    geometry: Geometry,
+    out: NDArray[np.uint8],
+    pixel_format: str | None,
+    poses: dict[int, Affine],
+) -> Affine:
+    """Do what `prepare` promises; `poses` of this frame by the alignment that found them, which is filled in."""
     if out.shape != geometry.input_shape or out.dtype != np.uint8 or not out.flags.c_contiguous:
         raise EngineInputError(f"out is contiguous uint8 {geometry.input_shape}, not {out.dtype} {out.shape}")
     frame = _image_of(image, geometry.bits) if pixel_format is None else _frame_of(image, pixel_format)
@@ -135,7 +187,10 @@ def prepare(
         samples = frame.samples(region, geometry.channels)
     else:
         whole = frame.samples((0, 0, frame.width, frame.height), geometry.channels)
-        pose = geometry.alignment.find(whole if whole.ndim == 2 else cv2.cvtColor(whole, cv2.COLOR_RGB2GRAY))
+        pose = poses.get(id(geometry.alignment))
+        if pose is None:
+            grey = whole if whole.ndim == 2 else cv2.cvtColor(whole, cv2.COLOR_RGB2GRAY)
+            pose = poses[id(geometry.alignment)] = geometry.alignment.find(grey)
         samples = move(whole, pose, region)
         place = compose(pose, place)
     _write(samples, frame.bits, geometry.filled, out[0])

@@ -1,7 +1,7 @@
 """The GPU engine: the fused graph as a TensorRT plan, run with pycuda memory on a stream of its own.
 
-A frame's way: from the page-locked ring up to the GPU as the camera sent it, one kernel that makes the graph's input, the plan, its
-few outputs down; all put into one stream, then one wait that has a time-out. Where there is no kernel for this GPU, or the part has to
+A frame's way: from the page-locked ring up to the GPU as the camera sent it, one kernel that makes the graph's input (of all views), the
+plan, its few outputs down; all put into one stream, then one wait that has a time-out. Where there is no kernel for this GPU, or the part has to
 be found first (an alignment), the frame is prepared on the CPU.
 
 What has not been run: there was no GPU where this was written. Plans for SM80, SM86, SM89 and SM120 are really built in the tests, the
@@ -10,7 +10,7 @@ a stand-in for pycuda and the runtime. Deserialising and executing a plan on a r
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ from inspector.engine.build import logger_of, plan_for
 from inspector.engine.capture import CapturedRun
 from inspector.engine.decoding import Samples
 from inspector.engine.gpu import Gpu, PageLock, require_device
-from inspector.engine.place import IDENTITY, Affine
+from inspector.engine.place import Affine
 from inspector.engine.plan import Plan, plan_folder
 from inspector.engine.preparation import is_dense
-from inspector.engine.preprocess import Geometry, copy_prepared, prepare
+from inspector.engine.preprocess import Views, copy_prepared, prepare_views, views_of
 from inspector.engine.raw_frames import RawFrames
 from inspector.engine.uploads import Uploads
 from inspector.errors import EngineClosedError, EngineError, EngineUnavailableError, GraphError
@@ -49,14 +49,12 @@ class TensorRTEngine:
 
     name = "tensorrt"
 
-    def __init__(
-        self, graph: Path, geometry: Geometry, *, threads: int = 0, timeout_ms: float = 1000.0
-    ) -> None:
+    def __init__(self, graph: Path, geometry: Views, *, threads: int = 0, timeout_ms: float = 1000.0) -> None:
         del threads
+        self._views = views_of(geometry)
         trt, cuda = require_device()
         self.mark: Callable[[str], None] = lambda _step: None
         self.gpu = Gpu(cuda, timeout_ms)
-        self._geometry = geometry
         self._lock = PageLock()
         self._runtime: Any = None
         self._engine: Any = None
@@ -110,19 +108,18 @@ class TensorRTEngine:
         self._check_usable()
         raw = self._raw
         if raw is None or not is_dense(image):
-            place = prepare(image, self._geometry, self._host["image"], pixel_format)
-            return self._run_prepared(place)
+            return self._run_prepared(prepare_views(image, self._views, self._host["image"], pixel_format))
         places: list[Affine] = []
 
         def upload() -> None:
-            places.append(raw.upload(image, pixel_format))
+            places.extend(raw.upload(image, pixel_format))
             self.mark("upload")
             raw.launch()
             self.mark("prepare")
 
         outputs = self._run_to_host(upload)
         raw.check(image, pixel_format)
-        return to_score(**outputs, geometry=self._geometry, input_to_frame=places[0])
+        return to_score(**outputs, geometry=self._views, input_to_frame=places)
 
     def score_prepared(self, prepared: NDArray[np.uint8]) -> Score:
         """Score what is the graph's input already; see Engine.score_prepared."""
@@ -159,7 +156,7 @@ class TensorRTEngine:
         self._runtime = trt.Runtime(logger)
         for again in (False, True):
             plan = plan_for(trt, graph, self.gpu.capability, self.gpu.name, again=again)
-            check_contract(plan.inputs, plan.outputs, self._geometry, graph)
+            check_contract(plan.inputs, plan.outputs, self._views, graph)
             logger.error = ""
             self._engine = self._runtime.deserialize_cuda_engine(plan.data)
             if self._engine is not None:
@@ -182,12 +179,12 @@ class TensorRTEngine:
             self._device[name] = cuda.mem_alloc(self._host[name].nbytes)
             if not self._execution.set_tensor_address(name, int(self._device[name])):
                 raise GraphError(f"{graph}: the plan has no tensor {name!r}, delete {plan_folder(graph)}")
-        if self._geometry.alignment is not None:
+        if any(view.alignment is not None for view in self._views):
             log.info("frames_prepared_on_cpu", extra={"why": "the part is found there"})
             return
         try:
             target = int(self._device["image"])
-            self._raw = RawFrames(self.gpu, self._geometry, plan_folder(graph), target, self._lock)
+            self._raw = RawFrames(self.gpu, self._views, plan_folder(graph), target, self._lock)
         except EngineUnavailableError as error:
             log.warning("frames_prepared_on_cpu", extra={"why": str(error)})
 
@@ -207,10 +204,10 @@ class TensorRTEngine:
             cuda.memcpy_dtoh_async(self._host[name], self._device[name], stream)
         self.mark("download")
 
-    def _run_prepared(self, input_to_frame: Affine = IDENTITY) -> Score:
+    def _run_prepared(self, input_to_frame: Sequence[Affine] = ()) -> Score:
         outputs = self._run_to_host(self._upload_prepared)
         self._uploads.check()
-        return to_score(**outputs, geometry=self._geometry, input_to_frame=input_to_frame)
+        return to_score(**outputs, geometry=self._views, input_to_frame=input_to_frame)
 
     def _run_to_host(self, upload: Callable[[], None]) -> dict[str, NDArray[Any]]:
         """Return the outputs, which are the engine's own memory."""

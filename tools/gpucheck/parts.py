@@ -133,7 +133,7 @@ def preparing(outcome: Outcome, setting: Setting) -> None:
     try:
         with gpu.current():
             target = cuda.mem_alloc(made.nbytes)
-            raw = RawFrames(gpu, setting.geometry, plan_folder(setting.graph), int(target), lock)
+            raw = RawFrames(gpu, (setting.geometry,), plan_folder(setting.graph), int(target), lock)
         outcome.rows = measure.preparing(
             gpu, raw, target, made, slots, pixel_format=setting.pixel_format, runs=setting.runs
         )
@@ -298,17 +298,17 @@ def _launcher(gpu: Gpu, folder: Path) -> references.Launch:
         function.prepare(ARGUMENTS)
 
     def launch(how: Preparation, frame: NDArray[Any]) -> NDArray[np.uint8]:
-        _, _, width, height, channels, _ = (int(v) for v in how.parameters[-6:])
-        out = np.zeros((1, height, width, channels), np.uint8)
+        width, height, channels, _ = (int(v) for v in how.parameters[0, -4:])
+        out = np.zeros((how.views, height, width, channels), np.uint8)
         inputs = [
-            frame,
+            frame[slice(*how.lines)],
             how.parameters,
             how.first_x,
             how.weights_x,
             how.first_y,
             how.weights_y,
             np.zeros(2, np.float32),
-            np.zeros(1, np.uint32),
+            np.zeros(how.views, np.uint32),
         ]
         with gpu.current():
             memory = [cuda.mem_alloc(array.nbytes) for array in (*inputs, out)]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inspector.engine.alignment import Alignment
 from inspector.engine.preparation import BLOCK, FLOAT_NCHW, HALF_NCHW, Preparation, preparation
-from inspector.engine.preprocess import Geometry, prepare, to_input
+from inspector.engine.preprocess import Geometry, Views, prepare, prepare_views, to_input
 from inspector.errors import EngineInputError
 from inspector.pixels import PIXEL_FORMATS
 from tests.unit.engine.host_kernel import by_kernel, compiler, launch
@@ -31,7 +31,7 @@ def frame_of(name: str, width: int, height: int, rng: np.random.Generator) -> ND
     return rng.integers(0, 256, (height, form.line_bytes(width)), np.uint8)
 
 
-def apart(image: NDArray[Any], geometry: Geometry, pixel_format: str | None = None) -> int:
+def apart(image: NDArray[Any], geometry: Views, pixel_format: str | None = None) -> int:
     """The largest difference between kernel and CPU path, in grey levels."""
     kernel = by_kernel(image, geometry, pixel_format).astype(int)
     return int(np.abs(kernel - to_input(image, geometry, pixel_format)).max())
@@ -127,7 +127,7 @@ def test_every_pixel_of_the_input_is_written_by_whole_blocks_or_not() -> None:
     geometry = Geometry(1, BLOCK[1] + 1, BLOCK[0] + 1)
     image = np.zeros((BLOCK[1] + 1, BLOCK[0] + 1), np.uint8)
     how = preparation(image, geometry, None)
-    assert how.grid == (2, 2)
+    assert how.grid == (2, 2, 1)
     assert not launch(how, image).any()
 
 
@@ -135,7 +135,66 @@ def test_the_place_in_the_frame_is_that_of_the_cpu_path() -> None:
     geometry = Geometry(1, 32, 48, roi=(4, 6, 90, 50), picture=(40, 30))
     image = np.zeros((80, 120), np.uint8)
     out = np.empty(geometry.input_shape, np.uint8)
-    assert preparation(image, geometry, None).input_to_frame == prepare(image, geometry, out)
+    assert preparation(image, geometry, None).input_to_frame == (prepare(image, geometry, out),)
+
+
+# -- several views ---------------------------------------------------------------------------------
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_any_regions_of_a_frame_are_within_one_grey_level_in_one_run(data: st.DataObject) -> None:
+    """Each view has a way of its own of changing the size, and so tables of other lengths; they may overlap."""
+    draw = data.draw
+    name = draw(st.sampled_from(sorted(PIXEL_FORMATS)))
+    width, height = draw(st.integers(4, 120)), draw(st.integers(3, 120))
+    width -= width % 4
+    image = frame_of(name, width, height, np.random.default_rng(draw(st.integers(0, 99))))
+    out_width, out_height = draw(st.integers(1, 50)), draw(st.integers(1, 50))
+    channels = draw(st.sampled_from([1, 3]))
+    views = []
+    for _ in range(draw(st.integers(2, 4))):
+        left, top = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
+        roi = (left, top, draw(st.integers(1, width - left)), draw(st.integers(1, height - top)))
+        picture = draw(st.integers(1, out_width)), draw(st.integers(1, out_height))
+        views.append(Geometry(channels, out_height, out_width, roi=roi, picture=picture))
+    assert apart(image, views, name) <= 1
+
+
+@pytest.mark.parametrize("kind", [HALF_NCHW, FLOAT_NCHW])
+def test_planes_of_several_views_lie_one_behind_the_other(kind: int) -> None:
+    image = np.random.default_rng(4).integers(0, 256, (70, 90, 3), np.uint8)
+    views = [Geometry(3, 32, 40, roi=roi) for roi in ((0, 0, 90, 70), (50, 30, 40, 32))]
+    affine = np.array([1, 1, 1, 0, 0, 0], np.float32)
+    made = launch(preparation(image, views, None, kind), image, affine)
+    np.testing.assert_array_equal(made, by_kernel(image, views).transpose(0, 3, 1, 2))
+
+
+def test_each_view_knows_its_place_in_the_frame() -> None:
+    views = [Geometry(1, 32, 48, roi=roi) for roi in ((4, 6, 90, 50), (0, 40, 24, 16))]
+    image = np.zeros((80, 120), np.uint8)
+    out = np.empty((2, 32, 48, 1), np.uint8)
+    assert preparation(image, views, None).input_to_frame == prepare_views(image, views, out)
+
+
+@pytest.mark.parametrize(
+    ("name", "rois", "lines"),
+    [
+        ("Mono8", [(0, 10, 8, 5), (3, 40, 9, 20)], (10, 60)),
+        ("Mono12p", [(0, 11, 8, 5)], (11, 16)),
+        ("BayerRG8", [(0, 11, 8, 5)], (10, 17)),  # the neighbours of its first and last line
+        ("BayerRG8", [(0, 12, 8, 5)], (10, 18)),  # from an even line on, which keeps the pattern
+        ("BayerRG8", [(0, 0, 8, 70)], (0, 70)),
+        ("BayerRG8", [(0, 69, 8, 1)], (0, 70)),  # two lines are no mosaic
+    ],
+)
+def test_only_the_lines_that_the_views_need_are_asked_for(
+    name: str, rois: list[tuple[int, int, int, int]], lines: tuple[int, int]
+) -> None:
+    image = frame_of(name, 48, 70, np.random.default_rng(1))
+    views = [Geometry(1, 16, 16, roi=roi) for roi in rois]
+    assert preparation(image, views, name).lines == lines
+    assert apart(image, views, name) <= 1
 
 
 # -- other outputs ---------------------------------------------------------------------------------
@@ -218,10 +277,10 @@ def test_the_parameters_are_those_of_the_struct() -> None:
         if name.strip()
     ]
     how: Preparation = preparation(np.zeros((40, 60), np.uint8), Geometry(1, 16, 20), None)
-    assert len(members) == len(how.parameters)
+    assert len(members) == how.parameters.shape[1]
     assert members[-6:] == [
-        "filled_width",
-        "filled_height",
+        "at_first_y",
+        "at_weights_y",
         "out_width",
         "out_height",
         "out_channels",
