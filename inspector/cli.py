@@ -71,12 +71,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _check_pack(path: Path, frame_size: tuple[int, int] | None) -> None:
+def _check_pack(path: Path, frame_size: tuple[int, int] | None) -> str:
     from inspector.model.pack import load_pack
+    from inspector.model.pack_line import line_of
 
     pack = load_pack(path)
     if frame_size is not None:
         pack.geometry.require_frame(*frame_size)
+    return line_of(pack)
 
 
 def _say(text: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from inspector.config import checks, document, machine, wording
+from inspector.config import checks, document, doubts, machine, wording
 from inspector.config.document import Document
 from inspector.config.schema import Config, resolve
 from inspector.errors import ConfigError, InspectorError
@@ -20,11 +20,15 @@ LARGEST_FILE = 1 << 20  # a station's file has some hundred lines; more is anoth
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A configuration and the file it came from; `sha256` (hexadecimal) is what the record names (I6)."""
+    """A configuration and the file it came from; `sha256` (hexadecimal) is what the record names (I6).
+
+    `doubts`: values that can be meant but seldom are, a line each, `file:line:column: key: warning: text`.
+    """
 
     config: Config
     path: Path
     sha256: str
+    doubts: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -47,7 +51,8 @@ def load(
 
     Raises ConfigError with all problems, in the order of the file, each `file:line:column: key: expected, came`.
     With `check_files`, files and folders that must be there (producer, model pack) and are not count as problems too,
-    and so does what `check_pack` says of a model pack that is there; with `check_machine`, what this machine cannot grant.
+    and so does what `check_pack` says of a model pack that is there; with `check_machine`, what this machine cannot grant. That
+    one may ask a name server, and so wait some seconds.
     """
     path = Path(path)
     raw = _read(path)
@@ -59,12 +64,17 @@ def load(
             for key, text in machine.misfits(config, path.resolve().parent):
                 found.report(key, text)
     if config is None or found.problems:
-        lines = [
-            f"{path}:{p.line}:{p.column}: {p.key + ': ' if p.key else ''}{p.text}"
-            for p in sorted(found.problems)
-        ]
-        raise ConfigError(lines)
-    return LoadedConfig(config, path.resolve(), hashlib.sha256(raw).hexdigest())
+        raise ConfigError(_lines(path, found))
+    for key, text in doubts.doubtful(config, ask_names=check_machine):
+        found.report(key, f"warning: {text}")
+    return LoadedConfig(config, path.resolve(), hashlib.sha256(raw).hexdigest(), tuple(_lines(path, found)))
+
+
+def _lines(path: Path, found: Document) -> list[str]:
+    """Return what is reported, in the order of the file."""
+    return [
+        f"{path}:{p.line}:{p.column}: {p.key + ': ' if p.key else ''}{p.text}" for p in sorted(found.problems)
+    ]
 
 
 def _read(path: Path) -> bytes:

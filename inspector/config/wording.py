@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from inspector.config.document import KeyPath, closest, kinds, shown
+from inspector.config.doubts import on_the_wire
 
 _TYPES: Final = {
     "bool_type": "true or false",
@@ -46,11 +47,18 @@ def text_of(fault: ErrorDetails, schema: type[BaseModel]) -> str:
         )
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
-        return f"expected {words} {context[bound]:g}, came {shown(value)}"
+        hint = _on_the_wire(key_of(fault), value)
+        return f"expected {words} {context[bound]:g}, came {shown(value)}{hint}"
     if kind in _TYPES:
         hint = _number_in(value) if kind in ("int_type", "float_type") else ""
         return f"expected {_TYPES[kind]}, came {shown(value)}{hint}"
     return f"{fault['msg']}, came {shown(value)}"
+
+
+def _on_the_wire(key: KeyPath, value: object) -> str:
+    """Return a hint at the address that is meant by register 400301, or nothing."""
+    meant = on_the_wire(value) if str(key[-1]).endswith("_address") and isinstance(value, int) else ""
+    return f"; addresses count from 0 here: for register {value} write {meant}" if meant else ""
 
 
 def _number_in(value: object) -> str:

@@ -37,3 +37,28 @@ def test_every_problem_is_a_line_on_stderr(tmp_path: Path, capsys: pytest.Captur
         "station.nam",
         "model.pack",
     ]
+
+
+def test_each_recipe_is_told_with_its_model_and_its_factor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("imgs", "pack", "bolt"):
+        (tmp_path / name).mkdir()
+    path = tmp_path / "line.yaml"
+    path.write_text(
+        "station: {name: a, budget_ms: 100}\n"
+        "camera: {backend: replay, producer: imgs, device: {model: x}}\n"
+        "model: {pack: pack}\n"
+        "recipes: [{number: 7, pack: bolt, threshold_factor: 1.5}]\n"
+        "plc: {registers: {control_address: 40301}}\n"
+    )
+    parser = argparse.ArgumentParser()
+    commands.register(parser.add_subparsers(), lambda pack, _: f"model {pack.name}")
+    args = parser.parse_args(["check", str(path)])
+    assert args.run(args) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1:] == [
+        "recipe 1: model pack",
+        "recipe 7: model bolt, times threshold_factor 1.5",
+    ]
+    assert "control_address: warning:" in err

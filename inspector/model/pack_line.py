@@ -1,0 +1,18 @@
+"""A model pack in one line: what a person compares with the PLC, the log and the list of what was fitted."""
+
+from inspector.model.pack import Pack
+
+
+def line_of(pack: Pack) -> str:
+    """Return `model_hash 16#1A2B3C4D (log 1a2b3c4d...), nearest, input 256x256, bank 3000, threshold 1.2, fitted ... UTC on 400 images`.
+
+    The hash is the 32-bit word of the status block, in IEC 61131-3's notation.
+    """
+    manifest, short = pack.manifest, pack.model_hash[:8]
+    size = manifest.input
+    fitted = manifest.created[: len("2026-11-22T12:00")].replace("T", " ")
+    kept = f", bank {manifest.bank}" if manifest.bank else ""
+    return (
+        f"model_hash 16#{short.upper()} (in the log {short}...), {manifest.method}, input {size.width}x{size.height}{kept}, "
+        f"threshold {pack.threshold:.4g}, fitted {fitted} UTC on {manifest.images} images"
+    )
