@@ -33,7 +33,8 @@
     │   └── LostRequestError            PLC-007  which recipe the PLC asked for last is not known any more
     ├── ServiceError                    SVC-001  the surroundings: processes, sockets, folders
     │   ├── HungError                   SVC-002  a thread hangs: the process must end without it
-    │   └── NotRunningError             SVC-003  no daemon of this station answers
+    │   ├── NotRunningError             SVC-003  no daemon of this station answers
+    │   └── DiskError                   SVC-004  the disk does not keep the state files
     └── LineError                       LIN-001  the line must stop or a person must look; latched until clear_fault
         ├── RejectsInARowError          LIN-002  too many rejects, one after the other
         ├── RejectRateError             LIN-003  too many rejects among the last parts
@@ -274,6 +275,12 @@ class NotRunningError(ServiceError):
     """No daemon of this station answers, or not to this user."""
 
     code = "SVC-003"
+
+
+class DiskError(ServiceError):
+    """The disk does not answer, or refuses: a stop or a counter could be lost with the power. Recipe changes wait. Never raised."""
+
+    code = "SVC-004"
 
 
 # -- the line -----------------------------------------------------------------------------------

@@ -4,14 +4,14 @@ Not thread-safe: the desk guards it.
 """
 
 from inspector.changeover import Changeover
-from inspector.errors import UNCODED, error_number
+from inspector.errors import UNCODED, DiskError, error_number
 from inspector.ledger import Ledger
 from inspector.part import Reason
 from inspector.plc.registers import State, Status
 from inspector.safeguards import Safeguards
 from inspector.service.tally import Tally
 
-LINK, HEARTBEAT, FOREIGN_WRITER = "link", "heartbeat", "foreign writer"  # sources of faults
+LINK, HEARTBEAT, FOREIGN_WRITER, DISK = "link", "heartbeat", "foreign writer", "disk"  # sources of faults
 _OF_THE_PLC = {LINK, HEARTBEAT}
 
 
@@ -42,6 +42,10 @@ class Panel:
     def status(self, heartbeat: int, *, simulated: bool) -> Status:
         """Return the status block: counters over all runs of the station, states as they are now."""
         totals, active, guards = self._tally.totals(), self._changeover.active, self._safeguards
+        if guards.disk_stands():
+            self._faults.setdefault(DISK, error_number(DiskError.code))
+        else:
+            self.well(DISK)
         code = next(iter(self._faults.values()), 0) or (
             error_number(guards.latched_code) if guards.latched_code else 0
         )

@@ -54,6 +54,7 @@ class Safeguards:
         """Go on with what `kept` says is latched. `reject_parts`: while the line must stand, no part passes."""
         # Has the disk keep what was latched or cleared. A stop takes effect before that, and one that was cleared may come back.
         self.sync: Callable[[], None] = lambda: None
+        self.disk_stands: Callable[[], bool] = lambda: False  # it does not answer, or refuses
         self._kept = kept
         self._reject_parts = reject_parts
         self._interlock = Interlock(stops, _decoded(kept.numbers))

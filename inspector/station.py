@@ -131,12 +131,12 @@ class Station:
             prepare=partial(realtime.prepare_thread, config.realtime),
         )
         self.desk.wake_plc, self.desk.deliver = self._plc.wake, self._plc.deliver
-        self._disk = DiskThread([asked, latched, tally], on_synced=self._plc.wake)
+        self._disk = DiskThread([asked, latched, tally], clock, on_synced=self._plc.wake)
         changeover.keep, changeover.is_kept = (
             partial(keep_asked, asked, self._disk.wake),
             lambda: asked.synced,
         )
-        safeguards.sync = self._disk.wake
+        safeguards.sync, safeguards.disk_stands = self._disk.wake, lambda: self._disk.stands
         self._engine = EngineThread(
             lambda number: self._open_engine(recipes[number]),
             self.desk,
@@ -190,6 +190,7 @@ class Station:
                 raise FeatureError(self.desk.refused_feature)
             self._raise_if_hanging()
             self._recorder.ensure_alive()
+            self._disk.look()
             self._requests.look()
             self.desk.tell()
             if not told and self.desk.engine_ready:

@@ -78,6 +78,11 @@ class KeptNumbers:
         """Whether the disk has them."""
         return self._synced == self._state[0]
 
+    @property
+    def failing(self) -> bool:
+        """Whether the disk refused them at the last `sync`."""
+        return self._sync_failed
+
     def write(self, numbers: Sequence[int]) -> None:
         """Replace all numbers, or none of them. Some microseconds, no system call."""
         state = [self._state[0] + 1, *numbers]

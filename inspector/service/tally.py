@@ -108,6 +108,11 @@ class Tally:
         undecided = tuple(next_part_id(last_part_id, -back) for back in _places(self._state[_PARTS:_BOOT]))
         return Totals(generation, last_part_id, passed, MappingProxyType(by_reason), undecided)
 
+    @property
+    def failing(self) -> bool:
+        """Whether the disk refused the counters at the last `sync`."""
+        return self._kept.failing
+
     def sync(self) -> None:
         """Have the disk keep the counters, against a loss of power. Waits for the disk: not on the way of a part."""
         self._kept.sync()

@@ -253,6 +253,14 @@ def test_a_foreign_writer_makes_the_station_not_ready(ready: Rig, caplog: pytest
     assert [record.message for record in caplog.records] == ["foreign_writer", "foreign_writer_gone"]
 
 
+def test_a_disk_that_stands_is_a_fault_but_parts_pass(ready: Rig) -> None:
+    ready.safeguards.disk_stands = lambda: True
+    assert state(ready) & (State.FAULT | State.READY) == State.FAULT | State.READY
+    assert ready.desk.status(1).error_code == 704
+    ready.safeguards.disk_stands = lambda: False
+    assert ready.desk.status(1).error_code == 0
+
+
 def test_enable_is_told_when_it_changes(ready: Rig, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         for enabled in (True, False, False, True):

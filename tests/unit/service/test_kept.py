@@ -136,6 +136,8 @@ def test_a_sync_that_failed_is_said_once_and_tried_again(
         kept.sync()
         kept.sync()
     assert not kept.synced
+    assert kept.failing
     assert [record.message for record in caplog.records] == ["state_file_sync_failed"]
     kept.sync()
     assert kept.synced
+    assert not kept.failing
