@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inspector.engine.base import Engine, open_engine
-from inspector.engine.preprocess import Geometry, to_input
+from inspector.engine.preprocess import Geometry, Views, to_input
 from inspector.errors import (
     EngineClosedError,
     EngineInputError,
@@ -37,7 +37,7 @@ class EngineContract:
             engine.close()
 
     def open(
-        self, graph: SmallGraph, folder: Path, opened: list[Engine], geometry: Geometry | None = None
+        self, graph: SmallGraph, folder: Path, opened: list[Engine], geometry: Views | None = None
     ) -> Engine:
         geometry = geometry or Geometry(graph.channels, graph.height, graph.width)
         engine = open_engine(self.kind, graph.save(folder / "graph.onnx"), geometry)
@@ -78,6 +78,55 @@ class EngineContract:
         image = noise(*shape)
         score = self.open(graph, tmp_path, opened, geometry).score(image)
         assert score.value == pytest.approx(graph.reference(to_input(image, geometry))[0], rel=1e-3)
+
+    @pytest.mark.parametrize("shape", [(100, 150), (100, 150, 3)])
+    def test_each_view_of_a_frame_is_scored_and_the_worst_decides(
+        self, shape: tuple[int, ...], tmp_path: Path, opened: list[Engine]
+    ) -> None:
+        graph = SmallGraph(channels=3, views=2)
+        views = Geometry(3, 32, 48, roi=(3, 5, 64, 51)), Geometry(3, 32, 48, roi=(40, 20, 110, 80))
+        engine = self.open(graph, tmp_path, opened, views)
+        for odd, corner in enumerate((np.s_[8:16, 8:24], np.s_[70:90, 100:140])):
+            image = 190 + noise(*shape) // 16
+            image[corner] = 0
+            score, prepared = engine.score(image), to_input(image, views)
+            value, heatmap = graph.reference(prepared)
+            assert score.value == pytest.approx(
+                value, rel=3e-2
+            )  # a grey level may round the other way on a GPU
+            np.testing.assert_allclose(score.heatmap, heatmap, rtol=3e-2, atol=3e-2)
+            alone = [
+                graph.reference(np.stack([each] * 2))[0] for each in prepared
+            ]  # by the first's threshold
+            relative = np.array(alone) * graph.limits[0] / graph.limits
+            np.testing.assert_allclose([each.value for each in score.views], relative, rtol=3e-2)
+            assert score.view == odd
+            (x, y), (rows, columns) = score.oddest(), corner
+            assert columns.start <= x <= columns.stop, "a place in the frame, not in the view"
+            assert rows.start <= y <= rows.stop
+
+    def test_views_come_prepared_in_one_batch(self, tmp_path: Path, opened: list[Engine]) -> None:
+        graph = SmallGraph(views=4)
+        engine = self.open(graph, tmp_path, opened, [Geometry(1, 32, 48)] * 4)
+        prepared = noise(4, 32, 48, 1)
+        first, other = engine.score_prepared(prepared), engine.score_prepared(prepared[::-1].copy())
+        assert first.value == pytest.approx(graph.reference(prepared)[0], rel=1e-3)
+        assert len(first.views) == 4
+        assert first.views[0].value == pytest.approx(other.views[3].value * 1.5, rel=1e-3), (
+            "by their thresholds"
+        )
+        with pytest.raises(EngineInputError, match=r"the graph's input is uint8 \(4, 32, 48, 1\)"):
+            engine.score_prepared(prepared[:1])
+
+    def test_a_graph_of_other_views_is_refused_when_opened(
+        self, tmp_path: Path, opened: list[Engine]
+    ) -> None:
+        with pytest.raises(GraphError, match=r"expected the input image uint8 \[2, 32, 48, 1\]"):
+            self.open(SmallGraph(views=3), tmp_path, opened, [Geometry(1, 32, 48)] * 2)
+        with pytest.raises(GraphError, match=r"expected the input image uint8 \[1, 32, 48, 1\]"):
+            self.open(SmallGraph(views=3), tmp_path, opened)
+        with pytest.raises(EngineInputError, match="expected views of one size"):
+            self.open(SmallGraph(views=2), tmp_path, opened, [Geometry(1, 32, 48), Geometry(1, 48, 32)])
 
     def test_the_same_frame_gives_the_same_score_whatever_came_between(
         self, tmp_path: Path, opened: list[Engine]

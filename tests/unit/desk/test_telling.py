@@ -141,6 +141,8 @@ def test_the_record_of_a_verdict_names_what_decided(ready: Rig) -> None:
         "y": 0,
         "defect": None,
         "confidence": pytest.approx(math.nan, nan_ok=True),
+        "view": None,
+        "views": None,
         "t_trigger_ns": verdict.t_trigger_ns,
         "t_deadline_ns": verdict.t_deadline_ns,
         "t_decided_ns": verdict.t_decided_ns,
@@ -170,6 +172,33 @@ def test_the_record_of_a_reject_says_where_and_which_defect_it_is(tmp_path: Path
         assert (rejected["outcome"], rejected["x"], rejected["y"]) == ("REJECT", 157, 153)
         assert (rejected["defect"], rejected["confidence"]) == ("rust", 0.625)
         assert (passed["outcome"], passed["defect"]) == ("PASS", None)
+    finally:
+        rig.close()
+
+
+def test_the_record_of_a_part_with_several_views_says_which_decided_and_what_each_gave(
+    tmp_path: Path,
+) -> None:
+    rig = Rig(tmp_path, replace(DECIDING, threshold=1.25, views=("left", "top")))
+    rig.ready()
+    heatmap = np.array([[1, 1], [1, 3]], np.float32)
+    views = Score(0.5, heatmap), Score(2.0, heatmap, (1.0, 0.0, 60.0, 0.0, 1.0, 30.0))
+    try:
+        rig.count_part_with_frame()
+        rig.desk.on_score(
+            rig.next_job(),
+            Score(2.0, heatmap, views[1].cells_to_frame, view=1, views=views),
+            engine_ms=7.0,
+        )
+        rig.count_part_with_frame()
+        rig.desk.on_no_score(rig.next_job(), Reason.ENGINE)
+        for verdict in rig.desk.take_verdicts():
+            rig.desk.on_written(verdict, 123)
+        rejected, none = (entry for entry in rig.recorder.entries if entry["event"] == "verdict")
+        assert (rejected["outcome"], rejected["relative_score"]) == ("REJECT", 1.6)
+        assert (rejected["view"], rejected["views"]) == ("top", {"left": 0.4, "top": 1.6})
+        assert (rejected["x"], rejected["y"]) == (61, 31)
+        assert (none["reason"], none["view"], none["views"]) == ("ENGINE", None, None)
     finally:
         rig.close()
 

@@ -68,6 +68,8 @@ class StandInGpu:
         self.plans: list[bytes] = []  # deserialised
         self.allocations: list[Allocation] = []
         self.calls: list[str] = []  # in the order they came
+        self.grids: list[tuple[int, ...]] = []  # of the kernel's runs
+        self.uploaded: list[NDArray[Any]] = []  # what was copied in
         self.queries = 0  # of the event
         self.strategies: list[Any] = []  # of the execution contexts
         self.capturing: list[Callable[[], None]] | None = None
@@ -165,12 +167,14 @@ class StandInGpu:
 
     def _kernel(self, grid: Any, block: Any, stream: object, *pointers: int) -> None:
         self.enter("kernel")
+        self.grids.append(grid)
         by_address = {int(each): each for each in self.allocations if not each.freed}
         memory = [ctypes.c_void_p(by_address[each].memory.ctypes.data) for each in pointers]
         self.enqueue(lambda: host_kernel.library().run(*grid, *block[:2], *memory))
 
     def _copy_in(self, target: Allocation, source: NDArray[Any], stream: object) -> None:
         self.enter("upload")
+        self.uploaded.append(source)
         if self.fails:
             raise CudaError("cuMemcpyHtoDAsync failed: an illegal memory access was encountered")
 

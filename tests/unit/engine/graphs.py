@@ -15,7 +15,10 @@ BANK = 64
 
 @dataclass(frozen=True)
 class SmallGraph:
-    """Weights of one small fused graph, with `known` defects an output more; `poison` adds a value that is not finite once the image is dark.
+    """Weights of one small fused graph, with `known` defects an output more, with several `views` one for them; `poison` adds a value that is
+    not finite once the image is dark.
+
+    Each view's patches go through the same bank, and are divided by a threshold of its own.
 
     The confidence in defect i is score * (i + 1) / 1000. poison: "" none, "nan" or "inf" in the score, "heatmap" NaN in one place of the heat map while the score stays healthy.
     """
@@ -27,6 +30,14 @@ class SmallGraph:
     heatmap_rank: int = 3
     seed: int = 7
     known: int = 0
+    views: int = 1
+
+    @property
+    def limits(self) -> NDArray[np.float32]:
+        """The thresholds of the views (V,); 1 where there is one view, which is divided by nothing."""
+        return (
+            np.linspace(0.5, 0.75, self.views, dtype=np.float32) if self.views > 1 else np.ones(1, np.float32)
+        )
 
     @property
     def shares(self) -> NDArray[np.float32]:
@@ -39,8 +50,8 @@ class SmallGraph:
 
     @property
     def heatmap_shape(self) -> list[int]:
-        """[1, h, w] by the contract; with another `heatmap_rank` one dimension less or more."""
-        return [1] * (self.heatmap_rank - 2) + list(self.grid)
+        """[V, h, w] by the contract; with another `heatmap_rank` one dimension less or more."""
+        return [self.views] * (self.heatmap_rank > 2) + [1] * (self.heatmap_rank - 3) + list(self.grid)
 
     def weights(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return kernels [F, C, s, s] and bank [F, N]."""
@@ -50,26 +61,36 @@ class SmallGraph:
         return kernels, bank
 
     def reference(self, image: NDArray[np.uint8]) -> tuple[float, NDArray[np.float64]]:
-        """Return (score, heat map) in float64 for a graph input [1, H, W, C]."""
+        """Return (score, heat map of the view that decided) in float64 for a graph input [V, H, W, C]."""
+        maps = np.stack(
+            [self._map(view[None]) / limit for view, limit in zip(image, self.limits, strict=True)]
+        )
+        return float(maps.max()), maps[maps.reshape(self.views, -1).max(axis=1).argmax()]
+
+    def _map(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return the heat map in float64 of one view [1, H, W, C], divided by nothing."""
         kernels, bank = (array.astype(np.float64) for array in self.weights())
         rows, columns = self.grid
         x = (image[0].astype(np.float64) - 127) / 128
         patches = x.reshape(rows, STRIDE, columns, STRIDE, self.channels)
         features = np.einsum("aibjc,fcij->abf", patches, kernels).reshape(-1, FEATURES)
         distances = ((features[:, :, None] - bank[None]) ** 2).sum(axis=1)
-        heatmap = distances.min(axis=1).reshape(rows, columns)
-        return float(heatmap.max()), heatmap
+        heatmap: NDArray[np.float64] = distances.min(axis=1).reshape(rows, columns)
+        return heatmap
 
     def save(self, path: Path) -> Path:
         """Write the ONNX file and return its path."""
         kernels, bank = self.weights()
         rows, columns = self.grid
-        patches = rows * columns
+        patches = self.views * rows * columns
         constants = {
             "offset": np.array(127, np.float32),
             "scale": np.array(128, np.float32),
             "kernels": kernels,
-            "flat": np.array([FEATURES, patches], np.int64),
+            "flat": np.array([patches, FEATURES], np.int64),
+            "limits": self.limits[:, None],
+            "by_view": np.array([self.views, -1], np.int64),
+            "all": np.array([patches], np.int64),
             "bank": bank,
             "bank_norms": (bank**2).sum(axis=0, keepdims=True),
             "minus_two": np.array(-2, np.float32),
@@ -85,15 +106,18 @@ class SmallGraph:
             helper.make_node("Div", ["centred", "scale"], ["normalised"]),
             helper.make_node("Transpose", ["normalised"], ["planes"], perm=[0, 3, 1, 2]),
             helper.make_node("Conv", ["planes", "kernels"], ["convolved"], strides=[STRIDE, STRIDE]),
-            helper.make_node("Reshape", ["convolved", "flat"], ["by_feature"]),
-            helper.make_node("Transpose", ["by_feature"], ["features"], perm=[1, 0]),
+            helper.make_node("Transpose", ["convolved"], ["by_place"], perm=[0, 2, 3, 1]),
+            helper.make_node("Reshape", ["by_place", "flat"], ["features"]),
             helper.make_node("Mul", ["features", "features"], ["squares"]),
             helper.make_node("ReduceSum", ["squares", "axis_1"], ["feature_norms"]),
             helper.make_node("MatMul", ["features", "bank"], ["products"]),
             helper.make_node("Mul", ["products", "minus_two"], ["cross"]),
             helper.make_node("Add", ["cross", "bank_norms"], ["partial"]),
             helper.make_node("Add", ["partial", "feature_norms"], ["distances"]),
-            helper.make_node("ReduceMin", ["distances", "axis_1"], ["nearest"], keepdims=0),
+            helper.make_node("ReduceMin", ["distances", "axis_1"], ["absolute"], keepdims=0),
+            helper.make_node("Reshape", ["absolute", "by_view"], ["of_views"]),
+            helper.make_node("Div", ["of_views", "limits"], ["relative"]),
+            helper.make_node("Reshape", ["relative", "all"], ["nearest"]),
             helper.make_node("Reshape", ["nearest", "heatmap_shape"], ["clean_heatmap"]),
             helper.make_node("ReduceMax", ["nearest"], ["maximum"], keepdims=0),
             helper.make_node("Reshape", ["maximum", "one_score"], ["clean_score"]),
@@ -102,14 +126,18 @@ class SmallGraph:
         if self.known:
             constants["shares"] = self.shares
             nodes.append(helper.make_node("Mul", ["score", "shares"], ["defects"]))
+        if self.views > 1:
+            nodes.append(helper.make_node("ReduceMax", ["relative", "axis_1"], ["views"], keepdims=0))
         outputs = [
             helper.make_tensor_value_info("score", TensorProto.FLOAT, [1]),
             helper.make_tensor_value_info("heatmap", TensorProto.FLOAT, self.heatmap_shape),
         ]
         if self.known:
             outputs.append(helper.make_tensor_value_info("defects", TensorProto.FLOAT, [1, self.known]))
+        if self.views > 1:
+            outputs.append(helper.make_tensor_value_info("views", TensorProto.FLOAT, [self.views]))
         image = helper.make_tensor_value_info(
-            "image", TensorProto.UINT8, [1, self.height, self.width, self.channels]
+            "image", TensorProto.UINT8, [self.views, self.height, self.width, self.channels]
         )
         initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
         graph = helper.make_graph(nodes, "small_fused", [image], outputs, initializers)

@@ -164,6 +164,76 @@ def test_nothing_that_an_engine_hands_out_may_be_other_than_finite(bad: float) -
         to_score(np.array([0.5], np.float32), heatmap, defects=np.array([[0.5, bad]], np.float32))
 
 
+VIEWS = (GEOMETRY, Geometry(1, 32, 48, roi=(9, 9, 48, 32)))
+OF_TWO = {"score": ("float32", (1,)), "heatmap": ("float32", (2, 8, 12)), "views": ("float32", (2,))}
+
+
+def test_a_graph_of_several_views_tells_of_each() -> None:
+    check_contract({"image": ("uint8", (2, 32, 48, 1))}, OF_TWO, VIEWS, Path("g.onnx"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"views": ("float32", (1,))},
+        {"views": ("float32", (2, 1))},
+        {"views": ("float16", (2,))},
+        {"views": None},
+        {"heatmap": ("float32", (1, 8, 12))},
+        {"score": ("float32", (2,))},
+        {"defects": ("float32", (1, 3))},  # which view they are of nobody could say
+    ],
+)
+def test_outputs_that_do_not_tell_of_each_view(change: dict[str, tuple[str, tuple[int, ...]] | None]) -> None:
+    outputs = {name: each for name, each in ({**OF_TWO, **change}).items() if each is not None}
+    with pytest.raises(
+        GraphError, match=r"heatmap float32 \[2, h, w\] .* and views float32 \[2\], found"
+    ) as caught:
+        check_contract({"image": ("uint8", (2, 32, 48, 1))}, outputs, VIEWS, Path("g.onnx"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_graph_of_one_view_has_no_output_for_views() -> None:
+    outputs = {**OF_TWO, "heatmap": ("float32", (1, 8, 12)), "views": ("float32", (1,))}
+    with pytest.raises(GraphError, match="expected the outputs score"):
+        check_contract({"image": ("uint8", (1, 32, 48, 1))}, outputs, GEOMETRY, Path("g.onnx"))
+
+
+def test_a_graph_of_one_view_is_not_one_of_two() -> None:
+    with pytest.raises(
+        GraphError, match=r"expected the input image uint8 \[2, 32, 48, 1\], found image uint8 \[1,"
+    ):
+        check_contract({"image": ("uint8", (1, 32, 48, 1))}, OF_TWO, VIEWS, Path("g.onnx"))
+
+
+def test_the_worst_view_decides_and_the_places_are_its_own() -> None:
+    heatmap = np.zeros((2, 8, 12), np.float32)
+    heatmap[0, 0, 0], heatmap[1, 7, 11] = 0.5, 2
+    places = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (1.0, 0.0, 9.0, 0.0, 1.0, 9.0)
+    views = np.array([0.5, 2], np.float32)
+    score = to_score(np.array([2], np.float32), heatmap, VIEWS, places, views=views)
+    heatmap[:], views[:] = 7, 7
+    assert (score.value, score.view, [each.value for each in score.views]) == (2, 1, [0.5, 2])
+    assert score.oddest() == (9 + 46, 9 + 30)
+    assert score.views[0].oddest() == (2, 2)
+    assert score.heatmap.max() == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [([0.5, np.nan], "score of a view"), ([0.5, 1.5], "expected that of its worst view, 1.5")],
+)
+def test_views_that_do_not_make_the_score_are_refused(values: list[float], told: str) -> None:
+    """Those of the part before would name the wrong view."""
+    with pytest.raises(ScoreError, match=told):
+        to_score(
+            np.array([2], np.float32),
+            np.zeros((2, 8, 12), np.float32),
+            VIEWS,
+            views=np.array(values, np.float32),
+        )
+
+
 def test_known_defects_may_be_told_beside_score_and_heat_map() -> None:
     outputs = {
         "score": ("float32", (1,)),

@@ -157,3 +157,59 @@ def test_a_uniform_frame_does_not_count_as_a_comparison(
     engine.score(np.full_like(GOOD, 9))
     wrong_by(2, monkeypatch)
     refused(lambda: engine.score(GOOD), "grey levels from the CPU")
+
+
+# -- several views ---------------------------------------------------------------------------------
+
+VIEWS = [Geometry(1, 32, 48, roi=roi) for roi in ((0, 0, 48, 32), (30, 20, 64, 40))]
+
+
+@pytest.fixture
+def of_two(gpu: StandInGpu) -> Iterator[TensorRTEngine]:
+    engine = TensorRTEngine(SmallGraph(views=2).save(gpu.graph), VIEWS)
+    engine.warm_up()
+    yield engine
+    engine.close()
+
+
+@pytest.mark.parametrize("left_out", [0, 1])
+def test_a_view_that_the_kernel_leaves_out_leaves_no_score(
+    left_out: int, of_two: TensorRTEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each view answers for itself: its slice could be that of the part before."""
+    of_two.score(GOOD)
+    right = host_kernel.library()
+
+    def run(across: int, down: int, _views: int, *rest: Any) -> None:
+        *pointers, receipts, out = rest
+        if left_out == 1:
+            right.run(across, down, 1, *rest)
+            return
+        mine, made = (
+            ctypes.c_uint.from_address(receipts.value),
+            (ctypes.c_ubyte * (32 * 48)).from_address(out.value),
+        )
+        receipt, before = mine.value, bytes(made)
+        right.run(across, down, 2, *pointers, receipts, out)
+        mine.value, made[:] = receipt, list(before)
+
+    monkeypatch.setattr(host_kernel, "library", lambda: SimpleNamespace(run=run))
+    refused(lambda: of_two.score(BAD), "kernel did not run")
+
+
+def test_a_view_of_one_grey_does_not_count_as_a_comparison(
+    of_two: TensorRTEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the other view says much: the kernel may take this one's pixels from the wrong places."""
+    compared: list[object] = []
+
+    def to_input_told(image: Any, *rest: Any) -> Any:
+        compared.append(image)
+        return to_input(image, *rest)
+
+    monkeypatch.setattr("inspector.engine.raw_frames.to_input", to_input_told)
+    uniform = GOOD.copy()
+    uniform[:32, :48] = 9
+    for image in (uniform, GOOD, GOOD):
+        of_two.score(image)
+    assert [each is uniform for each in compared] == [True, False]

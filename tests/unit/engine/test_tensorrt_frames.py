@@ -22,6 +22,7 @@ from tests.unit.engine.gpu_standin import (
     StandInGpu,
     calls_of_a_frame,
 )
+from tests.unit.engine.graphs import SmallGraph
 
 GEOMETRY = Geometry(1, 32, 48)
 IMAGE = np.random.default_rng(3).integers(0, 256, (32, 48), np.uint8)
@@ -128,4 +129,91 @@ def test_the_first_runs_may_take_longer_than_a_frame(graph: Path, gpu: StandInGp
     limits.clear()
     engine.score(IMAGE)
     assert set(limits) == {500}
+    engine.close()
+
+
+# -- several views ---------------------------------------------------------------------------------
+
+VIEWS = [
+    Geometry(1, 32, 48, roi=roi)
+    for roi in ((0, 20, 64, 40), (30, 22, 48, 32), (8, 70, 96, 64), (0, 44, 128, 90))
+]
+PART = np.random.default_rng(5).integers(0, 256, (160, 128), np.uint8)
+
+
+@pytest.fixture
+def of_four(graph: Path, gpu: StandInGpu) -> Path:
+    return SmallGraph(views=4).save(graph)
+
+
+@needs_compiler
+def test_all_views_cost_one_upload_one_kernel_one_execution_and_one_wait(
+    of_four: Path, gpu: StandInGpu
+) -> None:
+    engine = TensorRTEngine(of_four, VIEWS)
+    engine.score(PART)  # the first of its kind: its input comes down as well
+    calls = calls_of_a_frame(gpu, engine, PART, "Mono8")
+    upload, prepare = ["set", "download", "upload", "download"], ["set", "set", "kernel", "download"]
+    outputs = ["download"] * 3  # score, heat maps, the views' scores
+    assert engine.score(PART).value == pytest.approx(
+        SmallGraph(views=4).reference(to_input(PART, VIEWS))[0], rel=2e-2
+    )
+    calls = calls_of_a_frame(gpu, engine, PART)
+    assert calls == [*upload, *prepare, "set", "infer", *outputs, "record"]
+    assert gpu.grids[-1] == (2, 4, 4)
+    engine.close()
+
+
+@needs_compiler
+def test_only_the_lines_that_the_views_need_go_up(
+    of_four: Path, gpu: StandInGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a page-locked ring, which needs no copy either."""
+    driver = StandInDriver()
+    monkeypatch.setattr(engine_module, "PageLock", lambda: PageLock(driver))
+    ring = np.frombuffer(mmap.mmap(-1, 8 * 4096), np.uint8)
+    frame = ring[4096:][: PART.size].reshape(PART.shape)
+    frame[...] = PART
+    engine = TensorRTEngine(of_four, VIEWS)
+    score = engine.score(frame, "Mono8")
+    assert gpu.uploaded[-1].size == 114 * 128
+    assert gpu.uploaded[-1].ctypes.data == frame[20:].ctypes.data
+    frame[:20], frame[134:] = 0, 255
+    assert engine.score(frame, "Mono8").value == score.value
+    engine.close()
+
+
+@needs_compiler
+def test_memory_is_taken_once_for_all_views_and_given_back(of_four: Path, gpu: StandInGpu) -> None:
+    engine = TensorRTEngine(of_four, VIEWS)
+    engine.warm_up()
+    for _ in range(3):
+        engine.score(PART)
+    assert len(gpu.allocations) == 4 + 1 + 7, "tensors; receipts, a frame, the kernel's parameters and tables"
+    engine.close()
+    assert all(allocation.freed for allocation in gpu.allocations)
+
+
+@needs_compiler
+def test_views_scored_from_a_frame_are_those_that_the_cpu_prepared(of_four: Path, gpu: StandInGpu) -> None:
+    engine = TensorRTEngine(of_four, VIEWS)
+    raw = np.random.default_rng(6).integers(0, 256, (160, 128), np.uint8)
+    by_cpu = engine.score_prepared(to_input(raw, VIEWS, "BayerGR8"))
+    by_gpu = engine.score(raw, "BayerGR8")
+    for ours, theirs in zip(by_gpu.views, by_cpu.views, strict=True):
+        assert ours.value == pytest.approx(theirs.value, rel=3e-2)
+    assert [each.place(0, 0) for each in by_gpu.views] == [
+        pytest.approx((roi[0] + roi[2] / 24, roi[1] + roi[3] / 16))
+        for roi in (view.roi for view in VIEWS)
+        if roi
+    ]
+    engine.close()
+
+
+def test_an_idle_engine_keeps_all_views_warm(of_four: Path, gpu: StandInGpu) -> None:
+    engine = TensorRTEngine(of_four, VIEWS)
+    gpu.calls.clear()
+    engine.keep_warm()
+    assert gpu.calls.count("upload") == gpu.calls.count("infer") == 1
+    assert gpu.uploaded[-1].shape == (4, 32, 48, 1)
     engine.close()
