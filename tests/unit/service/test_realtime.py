@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,3 +134,24 @@ def test_memory_beyond_the_limit_is_not_locked(limit: int) -> None:
         "print(json.dumps({'granted': granted, 'said': said}))"
     )
     assert answer == {"granted": False, "said": [["realtime_refused", "mlockall"]]}
+
+
+def test_the_cpus_stay_awake_for_as_long_as_the_process_lives(tmp_path: Path) -> None:
+    device = tmp_path / "latency"
+    device.touch()
+    answer = run(
+        f"granted = realtime.stay_awake({str(device)!r})\n"
+        "held = [os.readlink(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd')"
+        " if os.path.exists(f'/proc/self/fd/{fd}')]\n"
+        f"print(json.dumps({{'granted': granted, 'held': {str(device)!r} in held, 'said': said}}))"
+    )
+    assert answer == {"granted": True, "held": True, "said": [["realtime_granted", "CPUs that stay awake"]]}
+    assert device.read_bytes() == bytes(4)  # microseconds that a CPU may take to wake
+
+
+def test_cpus_that_may_not_be_kept_awake_are_left_asleep(tmp_path: Path) -> None:
+    answer = run(
+        f"granted = realtime.stay_awake({str(tmp_path / 'none')!r})\n"
+        "print(json.dumps({'granted': granted, 'said': said}))"
+    )
+    assert answer == {"granted": False, "said": [["realtime_refused", "CPUs that stay awake"]]}
