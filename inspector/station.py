@@ -59,9 +59,10 @@ def run(loaded: LoadedConfig) -> None:
     state = loaded.resolve(config.station.state_folder)
     with ExitStack() as held:
         held.enter_context(StationLock(state / f"{config.station.name}.lock"))
-        recorder = Recorder.start(
-            config.recorder, loaded.resolve(config.recorder.folder), clock, station=config.station.name
-        )
+        logs = loaded.resolve(config.recorder.folder)
+        if logs != state:  # two stations of one name would remove each other's log files
+            held.enter_context(StationLock(logs / f"{config.station.name}.lock", "recorder.folder"))
+        recorder = Recorder.start(config.recorder, logs, clock, station=config.station.name)
         held.callback(_stop_recorder, recorder)
         held.enter_context(routed_logging(recorder))
         realtime.use_cpus(config.realtime.cpus, recorder.pid)  # what is started from now on inherits them
@@ -132,10 +133,8 @@ class Station:
         )
         self.desk.wake_plc, self.desk.deliver = self._plc.wake, self._plc.deliver
         self._disk = DiskThread([asked, latched, tally], clock, on_synced=self._plc.wake)
-        changeover.keep, changeover.is_kept = (
-            partial(keep_asked, asked, self._disk.wake),
-            lambda: asked.synced,
-        )
+        changeover.keep = partial(keep_asked, asked, self._disk.wake)
+        changeover.is_kept = lambda: asked.synced
         safeguards.sync, safeguards.disk_stands = self._disk.wake, lambda: self._disk.stands
         self._engine = EngineThread(
             lambda number: self._open_engine(recipes[number]),
@@ -146,16 +145,21 @@ class Station:
         )
         self._plc.hear(self._doorbell_fd)
         self._requests = Requests(socket_path(loaded), self.desk)
-        self._camera = CameraProcess(
-            config.camera.model_copy(update={"features": dict(recipes[first].features)}),
+        self._camera = self._camera_of(loaded, recipes[first])
+        changeover.change_camera = self._camera.change
+        self.desk.trigger_camera = self._camera.trigger
+
+    def _camera_of(self, loaded: LoadedConfig, first: PackedRecipe) -> CameraProcess:
+        """Return the camera with the features of the recipe to begin with, ringing our doorbell; it does not run yet."""
+        config = loaded.config
+        return CameraProcess(
+            config.camera.model_copy(update={"features": dict(first.features)}),
             self.desk,
             self._doorbell_fd,
             folder=loaded.folder,
-            clock=clock,
+            clock=self._clock,
             fifo_priority=config.realtime.fifo_priority,
         )
-        changeover.change_camera = self._camera.change
-        self.desk.trigger_camera = self._camera.trigger
 
     def __enter__(self) -> Self:
         """Start the PLC thread first, so that every part has someone to reject it; then the engine, then the camera.

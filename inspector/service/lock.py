@@ -24,16 +24,17 @@ def holder_of(path: Path) -> str:
 class StationLock:
     """An exclusive lock on a file that names the holder's process id. Held until `release` or the end of the process."""
 
-    def __init__(self, path: Path) -> None:
-        """Take the lock; the folder is made if need be. Raises ServiceError if another process holds it."""
+    def __init__(self, path: Path, key: str = "station.state_folder") -> None:
+        """Take the lock; the folder, which the configuration's `key` names, is made if need be.
+
+        Raises ServiceError if another process holds it.
+        """
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise ServiceError(
-                f"expected to write {path}, but: {error.strerror}; see station.state_folder"
-            ) from error
+            raise ServiceError(f"expected to write {path}, but: {error.strerror}; see {key}") from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -41,7 +42,7 @@ class StationLock:
             os.close(self._fd)
             raise ServiceError(
                 f"expected to be the only daemon of this station, but it is already running, pid {holder}; "
-                f"stop that one first ({path})"
+                f"stop that one first, or give the station a name of its own ({path})"
             ) from error
         with contextlib.suppress(OSError):  # the id is for people: on a full disk the line runs without
             os.ftruncate(self._fd, 0)

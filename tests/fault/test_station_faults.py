@@ -117,10 +117,13 @@ def test_a_killed_daemon_goes_on_where_it_was(stand: Stand) -> None:
     )
 
 
-def test_a_second_daemon_of_the_station_is_refused(stand: Stand) -> None:
+@pytest.mark.parametrize("state", ["state", "another"])
+def test_a_second_daemon_of_the_station_is_refused(stand: Stand, state: str) -> None:
+    """Also one with a state of its own, that would write, and tidy away, log files of the same name."""
     daemon = stand.daemon(free_port())
     daemon.wait_for("engine_ready")
-    second = inspector("run", daemon.config, more=daemon.more)
+    config = stand.configured(free_port(), station={"state_folder": state}).config
+    second = inspector("run", config, more=daemon.more)
     assert second.returncode == 1
     assert len(second.stderr.splitlines()) == 1
     assert f"already running, pid {daemon.process.pid if daemon.process else 0}" in second.stderr
