@@ -164,4 +164,4 @@ def _images(pack: "Pack", folder: Path | None) -> Iterator[NDArray[np.uint8]]:
         return
     paths = list_images(folder)
     for path in paths[:: -(-len(paths) // _SAMPLE)]:
-        yield to_input(read_frame(path, pack.geometry.channels), pack.geometry)
+        yield to_input(read_frame(path, pack.geometry.channels), pack.geometries)

@@ -138,4 +138,24 @@ class Checkpoint:
         return (self._folder or Path()) / f"{stage}.npz"
 
 
+class CheckpointPart(Checkpoint):
+    """What one of several equal parts of a fit keeps: its stages, by the part's name, among those of the `whole`."""
+
+    def __init__(self, whole: Checkpoint, name: str) -> None:
+        super().__init__(None)
+        self._whole, self._name = whole, name
+
+    def due(self, seconds: float = EVERY_S) -> bool:
+        """Say whether so much time has passed since any part was saved."""
+        return self._whole.due(seconds)
+
+    def load(self, stage: str) -> Arrays | None:
+        """Return what this stage of the part saved."""
+        return self._whole.load(f"{self._name}.{stage}")
+
+    def save(self, stage: str, arrays: Arrays) -> None:
+        """Keep it beside the other parts'."""
+        self._whole.save(f"{self._name}.{stage}", arrays)
+
+
 NOTHING_KEPT = Checkpoint(None)

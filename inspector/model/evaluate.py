@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from inspector.model.compare import bootstrap, delong, mcnemar
 from inspector.model.confusion import confusion
+from inspector.model.evaluate_views import by_view
 from inspector.model.images import batch_of, find_mask, list_images
 from inspector.model.judged import Judged, judge
 from inspector.model.likeness import copies, from_sheet
@@ -36,6 +37,7 @@ def evaluate(
     A part is rejected when its score is above the pack's threshold. `recall_by_defect` goes by the sub-folders of `bad`.
     `auroc_pixel` and `aupro` come only with `masks`, `confusion` only where the pack knows defects. Each share has an exact
     interval and each area a bootstrap one, 95 %. `named_right` is a share of `named_right_of` rejected parts of known kinds.
+    Of a part with several views `by_view` has what each does, and how many rejected parts it decided.
     `against`: another pack, whose figures and differences stand under that name.
     """
     good_paths, bad_paths = list_images(good), list_images(bad)
@@ -74,6 +76,8 @@ def _figures(pack: Pack, judged: Judged, kinds: Sequence[str], masks: Sequence[P
     }
     if masks:
         result |= _found(judged, masks, strata)
+    if pack.views:
+        result["by_view"] = by_view(pack, judged, kinds)
     if pack.defects:
         result |= _named(pack, judged, kinds, rejected)
     return result | _known(pack, judged)

@@ -29,6 +29,7 @@ def show(pack: Pack, against: Pack | None, result: Mapping[str, Any]) -> None:
     """Print the tables and warnings of what `evaluate` returned."""
     if against is None:
         show_table(f"Model pack {pack.path}", list(_column(pack, result).items()), ())
+        _show_views("", result)
         _show_confusion("", result)
         show_warnings((*pack.manifest.warnings, *result["warnings"]))
         return
@@ -38,6 +39,7 @@ def show(pack: Pack, against: Pack | None, result: Mapping[str, Any]) -> None:
     show_table("Two model packs", [("", f"this: {pack.path}", f"other: {against.path}"), *rows], ())
     show_table("Differences", list(_differences(other)), ())
     for which, model, figures in (("this", pack, result), ("other", against, other)):
+        _show_views(f"{which}: ", figures)
         _show_confusion(f"{which}: ", figures)
         show_warnings([f"{which}: {text}" for text in (*model.manifest.warnings, *figures["warnings"])])
 
@@ -110,6 +112,25 @@ def _differences(against: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield (
             label,
             f"{counts['only_this']} by this only, {counts['only_other']} by the other only, p = {counts['p']:.2g} (McNemar)",
+        )
+
+
+def _show_views(which: str, result: Mapping[str, Any]) -> None:
+    if "by_view" in result:
+        rows = list(_views(result["by_view"]))
+        show_table(f"{which}what each view rejects by itself, and how many parts it decided", rows, ())
+
+
+def _views(figures: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    yield ("", "AUROC", "good rejected", "bad rejected", "decided")
+    for name, view in figures.items():
+        decided = "{good} good, {bad} bad".format(**view["decided"])
+        yield (
+            name,
+            f"{view['auroc']:.3f}",
+            f"{view['false_reject_rate']:.1%}",
+            f"{view['recall']:.1%}",
+            decided,
         )
 
 

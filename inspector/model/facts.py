@@ -1,7 +1,7 @@
 """What fitting writes into a pack beside the graph: what the model is, what its threshold rests on, and images to check it by."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from inspector.clock import utc_label
-from inspector.engine.preprocess import Geometry, to_input
+from inspector.engine.preprocess import Views, input_shape_of, to_input
 from inspector.errors import ModelError
 from inspector.model.batches import Batches
 from inspector.model.calibrate import Threshold
@@ -23,6 +23,7 @@ from inspector.model.patches import PatchModel
 from inspector.model.proportions import CONFIDENCE
 from inspector.model.score_nodes import Exposure
 from inspector.model.scoring import compiled
+from inspector.model.views import ViewsModel
 
 # Good images that the pack keeps for the self-test. Three let an engine through whose weights were rounded to 13 bits and
 # whose scores were off by 5 % elsewhere; twelve saw it, and 14 bits too. They cost a tenth of a second at the start.
@@ -30,7 +31,7 @@ _REFERENCES = 12
 
 
 def what(
-    options: FitOptions, model: PatchModel | ImportedModel, kept: int, exposure: Exposure
+    options: FitOptions, model: PatchModel | ImportedModel | ViewsModel, kept: int, exposure: Exposure
 ) -> dict[str, object]:
     """Return the manifest's entries about the model."""
     size = model.geometry
@@ -70,10 +71,14 @@ def worth(
 
 
 def calibration(
-    names: Sequence[str], batches: Batches, fold_of: NDArray[np.int64], scores: NDArray[np.float64]
+    names: Sequence[str],
+    batches: Batches,
+    fold_of: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    views: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> bytes:
-    """Return calibration.json: one entry for each good image."""
-    entries = [
+    """Return calibration.json: one entry for each good image, where there are several `views` with the share of its limit that each reaches."""
+    entries: list[dict[str, object]] = [
         {
             "image": name,
             "batch": batch,
@@ -85,23 +90,30 @@ def calibration(
             names, batches.labels(), batches.family_of, fold_of, scores, strict=True
         )
     ]
+    if views:
+        for index, entry in enumerate(entries):
+            entry["views"] = {view: float(relative[index]) for view, relative in views.items()}
     return json.dumps({"held_out": entries}, indent=1).encode()
 
 
 def references(
-    paths: Sequence[Path], scores: NDArray[np.float64], graph: onnx.ModelProto, geometry: Geometry
+    paths: Sequence[Path], scores: NDArray[np.float64], graph: onnx.ModelProto, geometry: Views
 ) -> dict[str, tuple[bytes, float]]:
-    """Return good images from the best to the worst as PNG of the graph's input size, with the final graph's score of each."""
+    """Return good images from the best to the worst, with the final graph's score of each.
+
+    As PNG of the graph's input, its views one below the other.
+    """
     order = np.argsort(scores, kind="stable")
     ranks = np.linspace(0, len(order) - 1, _REFERENCES).astype(np.int64)
     names = ["best", *(f"rank-{number:02}" for number in range(2, _REFERENCES)), "worst"]
     chosen = dict(zip(names, order[ranks], strict=True))
     found = {}
+    _, _, width, channels = input_shape_of(geometry)
     with compiled(graph, geometry) as engine:
         for name, index in chosen.items():
-            prepared = to_input(read_frame(paths[index], geometry.channels), geometry)
-            pixels = prepared[0, :, :, 0] if geometry.channels == 1 else prepared[0, :, :, ::-1]
-            written, png = cv2.imencode(".png", pixels)
+            prepared = to_input(read_frame(paths[index], channels), geometry)
+            stacked = prepared.reshape(-1, width, channels)[:, :, ::-1]
+            written, png = cv2.imencode(".png", stacked)
             if not written:
                 raise ModelError(f"{paths[index]}: cannot be encoded as PNG for the pack; replace the image")
             found[f"reference/{name}.png"] = (png.tobytes(), engine.score_prepared(prepared).value)

@@ -1,4 +1,4 @@
-"""The first half of a graph: from the image to the feature grid of each branch.
+"""The first half of a graph: from the image to the feature grid of each branch. Several views of a part go through it at once.
 
 Brightness and contrast are taken out of each image, since lamps age.
 """
@@ -20,47 +20,58 @@ _LEAST_DEVIATION = 4.0
 _POOL = 3  # neighbourhood of a patch, in cells of each tap's own grid
 
 
-def add_input(nodes: Nodes, spec: ModelSpec) -> tuple[str, str]:
-    """Append image uint8 NHWC to normalised float32 NCHW; return it and the mean grey level [1, 1, 1, 1].
+def add_input(nodes: Nodes, spec: ModelSpec, watched: Watched | None = None) -> tuple[str, str]:
+    """Append images uint8 NHWC to normalised float32 NCHW; return them and each one's mean grey level [V, 1, 1, 1].
 
-    Pixels that are not watched become 0 before anything is computed of them, and are 0 in the result.
+    Pixels that are not watched become 0 before anything is computed of them, and are 0 in the result. `watched` bool (V, height,
+    width) is each view's own; left out, the spec's is that of the one image.
     """
+    if watched is None:
+        watched = spec.watched
     grey = nodes.add("Transpose", nodes.add("Cast", "image", to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
-    if spec.watched is None:
+    if watched is None:
         mean = nodes.add("ReduceMean", grey, axes=[1, 2, 3], keepdims=1)
         return _add_normalisation(nodes, grey, mean, spec.backbone.pixels), mean
-    rest = float(
-        spec.watched.size / spec.watched.sum()
-    )  # of a mean over all pixels, to one over those watched
-    grey = add_mask(nodes, grey, spec.watched)
+    grey = add_mask(nodes, grey, watched)
     mean = nodes.add("ReduceMean", grey, axes=[1, 2, 3], keepdims=1)
-    mean = nodes.add("Mul", mean, nodes.scalar("rest", rest))
-    normalised = _add_normalisation(nodes, grey, mean, spec.backbone.pixels, spec.watched)
-    return add_mask(nodes, normalised, spec.watched), mean
+    mean = nodes.add("Mul", mean, _add_rest(nodes, watched))
+    normalised = _add_normalisation(nodes, grey, mean, spec.backbone.pixels, watched)
+    return add_mask(nodes, normalised, watched), mean
+
+
+def _add_rest(nodes: Nodes, watched: Watched) -> str:
+    """Store what makes of a mean over all pixels one over those watched: [1], or [V, 1, 1, 1] of several views."""
+    rest = (watched.shape[-2] * watched.shape[-1] / watched.sum(axis=(-2, -1))).astype(np.float32)
+    return nodes.constant("rest", rest.reshape((-1,) + (1, 1, 1) * (watched.ndim > 2)))
 
 
 def add_mask(nodes: Nodes, x: str, watched: Watched) -> str:
-    """Append zeros for what is not watched of [1, C, height, width].
+    """Append zeros for what is not watched of [V, C, height, width]; `watched` is (height, width), or each view's own.
 
     A rectangle needs but two lines of numbers; for a large frame anything else is as large as the frame.
     """
-    rows: Watched = watched.max(axis=1, keepdims=True)
-    columns: Watched = watched.max(axis=0, keepdims=True)
+    rows: Watched = watched.max(axis=-1, keepdims=True)
+    columns: Watched = watched.max(axis=-2, keepdims=True)
     if not np.array_equal(watched, rows & columns):
-        return nodes.add("Mul", x, nodes.constant("watched", watched[None, None].astype(np.float32)))
+        return nodes.add("Mul", x, nodes.constant("watched", _of_images(watched)))
     for name, line in (("rows", rows), ("columns", columns)):
         if not line.all():
-            x = nodes.add("Mul", x, nodes.constant(name, line[None, None].astype(np.float32)))
+            x = nodes.add("Mul", x, nodes.constant(name, _of_images(line)))
     return x
 
 
+def _of_images(watched: Watched) -> NDArray[np.float32]:
+    """Return it as float32 [1 or V, 1, height, width]."""
+    return watched.reshape(-1, 1, *watched.shape[-2:]).astype(np.float32)
+
+
 def add_branches(nodes: Nodes, spec: ModelSpec, image: str) -> list[str]:
-    """Append each branch's features [1, depth, rows, columns] of the normalised image."""
+    """Append each branch's features [V, depth, rows, columns] of the normalised images."""
     return [_add_branch(nodes, spec, branch, image) for branch in spec.branches]
 
 
 def add_resize(nodes: Nodes, x: str, size: tuple[int, int], to: tuple[int, int]) -> str:
-    """Append the change of [1, C, *size] to [1, C, *to]: averaging what falls together, else interpolating linearly."""
+    """Append the change of [V, C, *size] to [V, C, *to]: averaging what falls together, else interpolating linearly."""
     if size == to:
         return x
     (rows, columns), (new_rows, new_columns) = size, to
@@ -105,7 +116,7 @@ def _add_normalisation(
         centred = add_mask(nodes, centred, watched)
     variance = nodes.add("ReduceMean", nodes.add("Mul", centred, centred), axes=[1, 2, 3], keepdims=1)
     if watched is not None:
-        variance = nodes.add("Mul", variance, nodes.scalar("rest", float(watched.size / watched.sum())))
+        variance = nodes.add("Mul", variance, _add_rest(nodes, watched))
     floored = nodes.add("Max", variance, nodes.scalar("least_variance", _LEAST_DEVIATION**2))
     scaled = nodes.add("Div", centred, nodes.add("Sqrt", floored))
     of_colour = (1, len(pixels.mean), 1, 1)  # a grey image becomes as many channels as there are scales

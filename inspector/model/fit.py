@@ -1,6 +1,6 @@
 """Fits a model on good parts: `fit` is the table of contents, and each step has its room.
 
-images -> survey (images.py) -> batches (batches.py) -> folds (folds.py) -> tuning, where asked for (tune.py) -> spec (spec.py) -> features (patches.py, collect.py)
+images -> survey (images.py) -> batches (batches.py) -> folds (folds.py) -> tuning, where asked for (tune.py) -> spec (spec.py) -> features (patches.py, collect.py; of several views: views.py)
 -> known defects (known.py) -> held-out models and their scores (methods/) -> threshold (calibrate.py) -> final graph (graph.py)
 -> what the pack says of it (facts.py) -> pack (pack.py)
 
@@ -24,7 +24,7 @@ from inspector.model.calibrate import Threshold, check_number, check_rate, choos
 from inspector.model.checkpoint import Checkpoint, Tell, key_of, untold
 from inspector.model.defects import DefectImages, list_defects, require_no_copies
 from inspector.model.folds import Folds, choose_folds
-from inspector.model.framing import Framing, plan
+from inspector.model.framing import Framing
 from inspector.model.images import Survey, list_images, survey
 from inspector.model.imported import ImportedModel, fit_imported
 from inspector.model.int8_gate import settled_precision
@@ -48,6 +48,10 @@ from inspector.model.progress import (
 from inspector.model.score_nodes import Exposure
 from inspector.model.settling import Shown
 from inspector.model.tune import Tuning, check_tuning, tune
+from inspector.model.view_framing import plan_frames, settled_views
+from inspector.model.views import ViewsModel, fit_views
+
+Model = PatchModel | ImportedModel | ViewsModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,9 @@ def fit(
     `tune_within_ms`: choose sizes, taps and method anew, whose time for an image is at most this (infinite: no limit).
     A fit that was interrupted goes on where it was, if all of this and all images are the same: `tell` hears of it.
     """
-    options = options or FitOptions()
+    options = settled_views(
+        options or FitOptions(), defects=defects is not None, tuning=tune_within_ms is not None
+    )
     started_ns = SystemClock().now_ns()
     _check(options)
     if tune_within_ms is not None:
@@ -111,14 +117,14 @@ def fit(
             checkpoint=trials,
         )
         options, tuned_s = tuning.chosen.candidate, trials.earlier_s
-    framing = plan(options.frame, goods.found, goods.paths, options.sizes)
+    framing = plan_frames(options, goods.found, goods.paths)
     checkpoint = Checkpoint.beside(out, _key(options, goods, examples), tell)
     model = _model(options, framing, goods, progress, checkpoint)
     framing = replace(framing, geometry=model.geometry)  # an imported network has sides of its own
 
     if examples is not None:
         model = model.met(examples, progress)
-    shown = model.held_out(goods.paths, goods.folds, progress, checkpoint)
+    model, shown = _held_out(model, goods, options.false_reject_rate, progress, checkpoint)
     model, calibrated = _calibrate(model, shown, goods, options.false_reject_rate)
     model = model.completed(progress)
     fitted = _Fitted(options, goods, framing, model, calibrated, tuning, examples)
@@ -191,9 +197,18 @@ class _Calibrated:
     curve: tuple[Point, ...]
 
 
-def _calibrate(
-    model: PatchModel | ImportedModel, shown: Shown, goods: Goods, rate: float
-) -> tuple[PatchModel | ImportedModel, _Calibrated]:
+def _held_out(
+    model: Model, goods: Goods, rate: float, progress: Progress, checkpoint: Checkpoint
+) -> tuple[Model, Shown]:
+    """Return what models say of images that they have not seen, and the model that knows of it."""
+    if isinstance(model, ViewsModel):
+        return model.judged(
+            goods.paths, goods.folds, goods.batches, rate, progress=progress, checkpoint=checkpoint
+        )
+    return model, model.held_out(goods.paths, goods.folds, progress, checkpoint)
+
+
+def _calibrate(model: Model, shown: Shown, goods: Goods, rate: float) -> tuple[Model, _Calibrated]:
     """Settle what known defects are worth, and choose the threshold."""
     batches = goods.batches
     model = model.settled(shown.usual(batches, rate), rate)
@@ -211,7 +226,7 @@ class _Fitted:
     options: FitOptions
     goods: Goods
     framing: Framing
-    model: PatchModel | ImportedModel
+    model: Model
     calibrated: _Calibrated
     tuning: Tuning | None
     examples: DefectImages | None
@@ -236,7 +251,9 @@ def _write(out: Path, fitted: _Fitted, progress: Progress) -> tuple[Pack, int]:
     # The held-out models do without: exposure only speaks outside the range of all good images.
     exposure = Exposure(float(model.grey.min()), float(model.grey.max()), limit=threshold.value)
     graph, kept = model.fused(exposure, progress)
-    images = facts.references(goods.paths, calibrated.scores, graph, model.geometry)
+    views = model if isinstance(model, ViewsModel) else None
+    geometry = views.geometries if views else model.geometry
+    images = facts.references(goods.paths, calibrated.scores, graph, geometry)
     said = {
         **facts.what(fitted.options, model, kept, exposure),
         **fitted.framing.facts(),
@@ -250,7 +267,13 @@ def _write(out: Path, fitted: _Fitted, progress: Progress) -> tuple[Pack, int]:
     files = {
         GRAPH: graph.SerializeToString(),
         THUMBNAILS: to_sheet(goods.found.thumbnails),
-        CALIBRATION: facts.calibration(goods.names, goods.batches, goods.folds.fold_of, calibrated.scores),
+        CALIBRATION: facts.calibration(
+            goods.names,
+            goods.batches,
+            goods.folds.fold_of,
+            calibrated.scores,
+            views.shares() if views else None,
+        ),
         **fitted.framing.files(),
         **model.files(),
         **{name: png for name, (png, _) in images.items()},
@@ -285,7 +308,7 @@ def _check(options: FitOptions) -> None:
 
 def _model(
     options: FitOptions, framing: Framing, goods: Goods, progress: Progress, checkpoint: Checkpoint
-) -> PatchModel | ImportedModel:
+) -> Model:
     """Choose spec and method, and pass over the images."""
     if options.method == IMPORTED:
         return fit_imported(options, framing, goods.paths, progress)
@@ -293,6 +316,8 @@ def _model(
         raise ModelError(
             f"expected --method {IMPORTED} beside --network {options.network}, got {options.method}; leave out one of them"
         )
+    if options.views:
+        return fit_views(options, framing, goods.paths, goods.folds, progress=progress, checkpoint=checkpoint)
     spec = spec_for(options, framing)
     settled = settled_precision(spec, options, goods.paths, goods.folds, framing, progress=progress)
     method = method_named(options.method, bank=options.bank, seed=options.seed)

@@ -45,6 +45,7 @@ def options_of(args: argparse.Namespace) -> FitOptions:
         frame=FrameOptions(
             args.roi, args.mask, args.scale, args.tiles, args.align, args.reference, args.bits
         ),
+        views=tuple(args.view),
     )
 
 
@@ -198,6 +199,15 @@ def _add_frame(group: "argparse._ArgumentGroup") -> None:
         type=fit_values.roi,
         metavar="X,Y,W,H",
         help="look at this region alone, in pixels (default: the whole image)",
+    )
+    group.add_argument(
+        "--view",
+        type=fit_values.view,
+        action="append",
+        default=[],
+        metavar="NAME=X,Y,W,H",
+        help="for a part with several places unlike each other, once for each: every one has its own bank and threshold, and all are "
+        "scored in one go",
     )
     group.add_argument(
         "--mask",

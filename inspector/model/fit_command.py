@@ -13,7 +13,7 @@ from inspector.model.wording import counted
 
 if TYPE_CHECKING:
     from inspector.model.fit import FitResult
-    from inspector.model.manifest import HeldOut, KnownDefects, LearningPoint
+    from inspector.model.manifest import HeldOut, KnownDefects, LearningPoint, ViewEntry
 
 
 def add(fit: argparse.ArgumentParser) -> None:
@@ -81,6 +81,7 @@ def _show_fit(result: "FitResult") -> None:
                 "input",
                 f"{manifest.input.width} pixels wide, {manifest.input.height} high, {_COLOUR[manifest.input.channels]}",
             ),
+            *((f"view {view.name}", _view(view)) for view in manifest.views),
             ("method", f"{result.method}, keeps {result.bank}"),
             ("threshold", f"{result.threshold:.4f}, for {manifest.false_reject_rate:.2%} false rejects"),
             ("held-out images", f"{manifest.held_out.false_reject_rate:.2%} above it"),
@@ -91,6 +92,11 @@ def _show_fit(result: "FitResult") -> None:
         ],
         result.warnings,
     )
+
+
+def _view(view: "ViewEntry") -> str:
+    x, y, width, height = view.roi
+    return f"{width} x {height} pixels at {x}, {y}; {view.false_reject_rate:.2%} of the held-out images rejected by it"
 
 
 def _known(defects: "KnownDefects | None") -> "Iterator[tuple[str, str]]":

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TypeVar
 
-from inspector.model.options import MAXIMUM
+from inspector.model.options import MAXIMUM, ViewOptions
 
 T = TypeVar("T")
 
@@ -36,9 +36,15 @@ def sizes(text: str) -> tuple[int, ...]:
 @_as("a region of 4 numbers as in 100,50,640,480")
 def roi(text: str) -> tuple[int, int, int, int]:
     """Return x, y, width and height."""
-    x, y, width, height = (round(number) for number in _numbers(text, 4))
-    _require(min(x, y) >= 0 and min(width, height) >= 1)
-    return x, y, width, height
+    return _region(text)
+
+
+@_as("a named region as in pins=100,50,200,200")
+def view(text: str) -> ViewOptions:
+    """Return name and region."""
+    name, given, region = text.partition("=")
+    _require(bool(given))
+    return ViewOptions(name.strip(), _region(region))
 
 
 @_as("2 numbers as in 512,64")
@@ -67,6 +73,12 @@ def taps(text: str) -> tuple[tuple[str, ...], ...]:
 def pooling(text: str) -> float:
     """Return the exponent."""
     return MAXIMUM if text == "max" else float(text)
+
+
+def _region(text: str) -> tuple[int, int, int, int]:
+    x, y, width, height = (round(number) for number in _numbers(text, 4))
+    _require(min(x, y) >= 0 and min(width, height) >= 1)
+    return x, y, width, height
 
 
 def _numbers(text: str, count: int) -> tuple[float, ...]:

@@ -22,7 +22,7 @@ from inspector.model.options import FrameOptions
 from inspector.model.tiling import CELL, Tile
 
 POSE, POSE_WATCHED, MASK = "pose.png", "pose_watched.png", "mask.png"
-_LARGEST = 64_000_000  # pixels of the graph's input
+LARGEST = 64_000_000  # pixels of the graph's input
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Framing:
     """The decision. `geometry` is of the graph's input, `sizes` are the branches' (height, width).
 
     `watched` is what of the input counts (None: all), `tile` that of the largest branch, `mask` of the raw frame as it was given,
-    `reference` the image whose pose was chosen as the most usual, None where none was.
+    `reference` the image whose pose was chosen as the most usual, None where none was. `views`: the decision for each of several places
+    of a part; the rest is then what they have in common. See view_framing.py.
     """
 
     geometry: Geometry
@@ -39,6 +40,7 @@ class Framing:
     tile: Tile | None = None
     mask: Watched | None = None
     reference: Path | None = None
+    views: tuple["Framing", ...] = ()
 
     def facts(self) -> dict[str, object]:
         """Return the manifest's entry about the frame."""
@@ -69,7 +71,9 @@ class Framing:
 
     def warnings(self) -> Iterator[str]:
         """Yield what the user should know of the decision."""
-        if self.reference is not None and (self.mask is not None or self.geometry.roi is not None):
+        if self.reference is not None and (
+            self.mask is not None or self.geometry.roi is not None or self.views
+        ):
             yield (
                 f"region and mask are taken for the pose of {self.reference}, the most usual image; if they were drawn on another, "
                 "name that with --reference"
@@ -102,7 +106,7 @@ def plan(options: FrameOptions, found: Survey, paths: Sequence[Path], sizes: Seq
     if options.scale is None and options.tile is None:
         areas, filled = _by_area(region, sizes, exact=found.uniform)
     else:
-        areas, filled, tile = _by_scale((round(region[0]), round(region[1])), options)
+        areas, filled, tile = by_scale((round(region[0]), round(region[1])), options)
     inner_height, inner_width = max(areas, key=math.prod)
     geometry = Geometry(
         found.channels,
@@ -135,11 +139,19 @@ def _by_area(
     height, width = max(areas, key=math.prod)
     if not exact:
         return areas, (width, height)
-    scale = min(width / region[0], height / region[1])
-    return areas, (min(width, round(region[0] * scale)), min(height, round(region[1] * scale)))
+    return areas, fitted_in(region, (width, height))
 
 
-def _by_scale(
+def fitted_in(region: tuple[float, float], size: tuple[int, int]) -> tuple[int, int]:
+    """Return the (width, height) of the largest picture of the region in an input of (width, height) `size`, at one scale both ways."""
+    scale = min(size[0] / region[0], size[1] / region[1])
+    return (
+        max(1, min(size[0], round(region[0] * scale))),
+        max(1, min(size[1], round(region[1] * scale))),
+    )
+
+
+def by_scale(
     region: tuple[int, int], options: FrameOptions
 ) -> tuple[tuple[tuple[int, int], ...], tuple[int, int], Tile | None]:
     """Return the one branch's (height, width), the picture's (width, height), and the tile where it is larger than one."""
@@ -157,9 +169,9 @@ def _by_scale(
     else:
         tile = None
     width, height = (max(least, math.ceil(side / step) * step) for side in picture)
-    if width * height > _LARGEST:
+    if width * height > LARGEST:
         raise ModelError(
-            f"expected at most {_LARGEST // 1_000_000} million pixels at this scale, got {width} x {height}; choose a smaller --scale"
+            f"expected at most {LARGEST // 1_000_000} million pixels at this scale, got {width} x {height}; choose a smaller --scale"
         )
     return ((height, width),), picture, tile
 

@@ -3,18 +3,26 @@
 image -> brightness, contrast -> backbone at each scale -> pooled taps -> distances -> blur -> heat map -> score
 |-------------------- features_graph --------------------||---------------- head_graph ---------------|
 |---------------------------------------------- fused_graph ------------------------------------------|
+
+views_graph is as fused_graph: the backbone runs once over all views of a part, and behind it each has a head of its own.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from inspector.engine.base import one_line
+from inspector.errors import ModelError
 from inspector.model.evidence import Evidence
 from inspector.model.evidence_nodes import add_evidence
 from inspector.model.feature_nodes import add_branches, add_input
+from inspector.model.masking import Watched
 from inspector.model.methods.base import Detector
 from inspector.model.onnx_nodes import Nodes
-from inspector.model.score_nodes import Exposure, add_planes, add_score
+from inspector.model.score_nodes import Exposure, add_answer, add_doubt, add_planes, add_score
 from inspector.model.spec import ModelSpec
 
 
@@ -44,6 +52,74 @@ def fused_graph(spec: ModelSpec, detector: Detector, exposure: Exposure | None =
     plane = add_planes(nodes, spec, detector, features)
     add_score(nodes, spec, plane, features, grey=mean, exposure=exposure, evidence=detector.evidence)
     return nodes.model("inspector", _image(spec), _outputs(spec, detector))
+
+
+@dataclass(frozen=True, slots=True)
+class ViewHead:
+    """What one view of a part is judged by. `limit` is its own threshold, above 0, in units of its detector's score."""
+
+    spec: ModelSpec
+    detector: Detector
+    limit: float
+    exposure: Exposure | None = None
+
+
+def views_graph(heads: Sequence[ViewHead]) -> onnx.ModelProto:
+    """Return the graph that decides by V views: `image` [V, H, W, C] in, `score` [1], `heatmap` [V, rows, columns] and `views` [V] out.
+
+    `views` has each view's score over its limit, `score` the highest of them, `heatmap` each view's map over its limit. The specs of
+    the heads differ in what is watched alone. A view whose features are no numbers makes the whole part's score NaN.
+    """
+    nodes, spec, count = Nodes(), heads[0].spec, len(heads)
+    image, means = add_input(nodes, spec, _watched([head.spec for head in heads]))
+    features = add_branches(nodes, spec, image)
+    doubt = add_doubt(nodes, features)
+    axis = nodes.constant("axis", np.array([0], np.int64))
+    maps: list[str] = []
+    scores: list[str] = []
+    for number, head in enumerate(heads):
+        bounds = [nodes.constant("view", np.array([end], np.int64)) for end in (number, number + 1)]
+        own = [nodes.add("Slice", x, *bounds, axis) for x in features]
+        planes = add_planes(nodes, head.spec, head.detector, own)
+        grey = nodes.add("Slice", means, *bounds, axis) if head.exposure else ""
+        answer = add_answer(nodes, head.spec, planes, grey=grey, exposure=head.exposure)
+        limit = nodes.scalar("limit", head.limit)
+        for found, value in zip((maps, scores), answer, strict=True):
+            found.append(nodes.add("Div", value, limit))
+    doubts = nodes.add("Reshape", doubt, nodes.constant("planes", np.array([count, 1, 1], np.int64)))
+    nodes.add("Add", nodes.add("Concat", *maps, axis=0), doubts, output="heatmap")
+    relative = nodes.add("Concat", *scores, axis=0)
+    nodes.add("Add", relative, doubt, output="views")
+    # Behind the maximum, which drops what is no number.
+    highest = nodes.add("ReduceMax", relative, axes=[0], keepdims=1)
+    nodes.add("Add", highest, nodes.add("ReduceSum", doubt, axis, keepdims=1), output="score")
+    return nodes.model(
+        "views", _image(spec, count), {"score": (1,), "heatmap": (count, *spec.grid), "views": (count,)}
+    )
+
+
+def require_batches(specs: Sequence[ModelSpec]) -> None:
+    """Raise ModelError unless the backbone takes all views at once: a foreign one may have been fixed to one image inside."""
+    nodes, spec, count = Nodes(), specs[0], len(specs)
+    image, _ = add_input(nodes, spec, _watched(specs))
+    shapes: dict[str, tuple[int, ...]] = {}
+    for branch, grid in zip(spec.branches, add_branches(nodes, spec, image), strict=True):
+        shapes[nodes.add("Identity", grid)] = (count, branch.depth, *branch.grid)
+    try:
+        nodes.model("batch", _image(spec, count), shapes)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ModelError(
+            f"expected a backbone that takes {count} images at once, {spec.backbone.name} takes one ({one_line(error)}); "
+            "export it with a free batch, choose --backbone lite0, or fit a pack for each view"
+        ) from error
+
+
+def _watched(specs: Sequence[ModelSpec]) -> Watched | None:
+    """Return what of each view is watched, bool (V, height, width); None for all of all."""
+    if all(spec.watched is None for spec in specs):
+        return None
+    whole = np.ones((specs[0].height, specs[0].width), np.bool_)
+    return np.stack([whole if spec.watched is None else spec.watched for spec in specs])
 
 
 def head_graph(spec: ModelSpec, detector: Detector) -> onnx.ModelProto:
@@ -107,5 +183,5 @@ def _outputs(spec: ModelSpec, detector: Detector) -> dict[str, tuple[int, ...]]:
     return outputs
 
 
-def _image(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
-    return {"image": (1, spec.height, spec.width, spec.channels)}
+def _image(spec: ModelSpec, count: int = 1) -> dict[str, tuple[int, ...]]:
+    return {"image": (count, spec.height, spec.width, spec.channels)}

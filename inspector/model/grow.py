@@ -108,6 +108,11 @@ def _opened(path: Path) -> Pack:
             f"{path}: expected a pack of the method nearest, whose bank can grow, this one is of {manifest.method}; "
             "fit the model again on all images"
         )
+    if pack.views:
+        raise PackError(
+            f"{path}: expected a pack of one place, whose bank can grow, this one has the views {', '.join(pack.views)}; "
+            "fit the model again on all images"
+        )
     if FITTED not in manifest.files:
         raise PackError(
             f"{path}: expected a pack that can grow, this one lacks {FITTED}: an earlier Inspector wrote it; "

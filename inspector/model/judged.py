@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from inspector.clock import NS_PER_MS, SystemClock
 from inspector.engine.base import Engine, Score, open_engine
 from inspector.engine.decoding import Samples
-from inspector.engine.preprocess import Geometry, prepare
+from inspector.engine.preprocess import Geometry, input_shape_of, prepare_views
 from inspector.errors import EngineInputError, ImagesError, PoseError
 from inspector.model.images import read_frame, require_readable
 from inspector.model.likeness import SIDE, thumbnail
@@ -48,9 +48,9 @@ def judge(
 ) -> Judged:
     """Score every image. Raises ImagesError that names the unreadable ones, EngineError."""
     # A folder may hold photographs of several shapes where a line may not: they are stretched, as fitting did.
-    geometry = replace(pack.geometry, aspect=None)
-    opened = open_engine(engine, pack.graph, geometry)
-    run = _Run(opened, geometry, len(good) + len(bad))
+    geometries = tuple(replace(geometry, aspect=None) for geometry in pack.geometries)
+    opened = open_engine(engine, pack.graph, geometries)
+    run = _Run(opened, geometries, len(good) + len(bad))
     try:
         opened.warm_up()
         run.add(good, counter(progress, "good", len(good)))
@@ -66,9 +66,9 @@ def judge(
 class _Run:
     """One pass over all images with an open engine."""
 
-    def __init__(self, engine: Engine, geometry: Geometry, total: int) -> None:
-        self._engine, self._geometry, self._clock = engine, geometry, SystemClock()
-        self._input = np.empty(geometry.input_shape, np.uint8)
+    def __init__(self, engine: Engine, geometries: tuple[Geometry, ...], total: int) -> None:
+        self._engine, self._geometries, self._clock = engine, geometries, SystemClock()
+        self._input = np.empty(input_shape_of(geometries), np.uint8)
         self.values = np.full(total, np.nan)
         self.thumbnails = np.zeros((total, SIDE, SIDE), np.uint8)
         self.scores: list[Score | None] = []
@@ -92,9 +92,10 @@ class _Run:
     def _one(self, path: Path) -> None:
         index = len(self.scores)
         start_ns = self._clock.now_ns()
-        image = read_frame(path, self._geometry.channels)
+        frame = self._geometries[0]  # all views are of one frame
+        image = read_frame(path, frame.channels)
         self._time("read", start_ns)
-        deeper = self._geometry.bits - 8 if image.dtype == np.uint16 else 0
+        deeper = frame.bits - 8 if image.dtype == np.uint16 else 0
         view: NDArray[np.uint8] = np.minimum(image >> deeper, 255).astype(np.uint8)
         self.thumbnails[index] = thumbnail(view)
         try:
@@ -110,7 +111,7 @@ class _Run:
         staged_ms = math.nan
         if len(self.times_ms["graph"]) < _STAGED:
             start_ns = self._clock.now_ns()
-            prepare(image, self._geometry, self._input)
+            prepare_views(image, self._geometries, self._input)
             staged_ms = self._time("preprocess", start_ns)
         start_ns = self._clock.now_ns()
         score = self._engine.score(image)

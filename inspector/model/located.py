@@ -27,7 +27,9 @@ def pixel_scores(judged: Judged, masks: Sequence[Path]) -> PixelScores:
     What lies outside the region that a pack looks at scores 0 there, defects too: they were not looked for. Raises ImagesError
     where no mask has anything white, or one has another size than its image.
     """
-    sample = [score.heatmap.reshape(-1) for score in judged.scores if score is not None]
+    sample = [
+        view.heatmap.reshape(-1) for score in judged.scores if score is not None for view in _views(score)
+    ]
     counted = PixelScores(len(judged.scores), np.concatenate([np.zeros(1, np.float32), *sample]))
     top = max((float(values.max()) for values in sample), default=1.0)
     for index, (score, size) in enumerate(zip(judged.scores, judged.sizes, strict=True)):
@@ -60,6 +62,17 @@ def _defect(mask: Path, size: tuple[int, int], shown: tuple[int, int]) -> NDArra
 
 
 def _shown(score: Score, size: tuple[int, int], shown: tuple[int, int]) -> NDArray[np.float32]:
-    """Return the heat map float32 (h, w) over an image of (width, height) `size` that is shown at (w, h) `shown`."""
-    scaled = replace(score, cells_to_frame=compose(stretch(size, shown), score.cells_to_frame))
-    return in_frame(scaled, *shown)
+    """Return the heat map float32 (h, w) over an image of (width, height) `size` that is shown at (w, h) `shown`.
+
+    Of several views that of all: where two overlap, what the odder one says.
+    """
+    planes = [
+        in_frame(replace(view, cells_to_frame=compose(stretch(size, shown), view.cells_to_frame)), *shown)
+        for view in _views(score)
+    ]
+    highest: NDArray[np.float32] = np.maximum.reduce(planes)
+    return highest
+
+
+def _views(score: Score) -> tuple[Score, ...]:
+    return score.views or (score,)

@@ -61,6 +61,21 @@ class FrameEntry(_Strict):
     align: AlignEntry | None
 
 
+class ViewEntry(_Strict):
+    """One of several places of a part: its region of the frame, its picture in its slice of the input, and how it is judged.
+
+    `limit`: its own threshold, by which the graph divides its score. `grey`: as the manifest's, of this view.
+    `false_reject_rate`: share of the held-out images that this view alone puts above it.
+    """
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
+    roi: tuple[int, int, Side, Side]
+    picture: tuple[Side, Side] | None
+    limit: Annotated[float, Field(gt=0)]
+    grey: tuple[float, float]
+    false_reject_rate: Rate
+
+
 class Backbone(_Strict):
     """The pretrained network, and its weight file's SHA-256."""
 
@@ -216,6 +231,7 @@ class Manifest(_Strict):
     method: str
     input: InputGeometry
     frame: FrameEntry
+    views: tuple[ViewEntry, ...] = ()
     backbone: Backbone | None
     network: ImportedNetwork | None = None
     branches: tuple[BranchInput, ...]

@@ -56,13 +56,22 @@ class FrameOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ViewOptions:
+    """One place of a part, unlike the others: its name, and its region as `FrameOptions.roi`. See views.py."""
+
+    name: str
+    roi: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class FitOptions:
     """The defaults did best on average over several public sets; scale and taps belong to the product.
 
     `sizes`: one branch for each; its input has the area of a square of this side. `taps`: the backbone's values that are compared,
     one tuple for all branches or one for each; empty takes the backbone's own. `pooling`: the exponent of the power mean that makes
     a score of the heat map, MAXIMUM for its maximum. `network` and its `output` ("" finds them) are for the method IMPORTED alone. `precision` of the
-    backbone: AUTO takes int8 where the decisions stay the same, INT8 nothing else.
+    backbone: AUTO takes int8 where the decisions stay the same, INT8 nothing else. `views`: the places of a part that are judged each by
+    itself, in one execution; none for one place.
     """
 
     false_reject_rate: float = 0.01
@@ -77,6 +86,7 @@ class FitOptions:
     network: Path | None = None
     output: str = ""
     frame: FrameOptions = FrameOptions()
+    views: tuple[ViewOptions, ...] = ()
 
 
 def pooling_name(pooling: float) -> str | float:

@@ -6,7 +6,7 @@
     thumbnails.png     the good images, small, so that evaluating can tell copies of them
     mask.png           what of the frame is ignored, black, where a mask was given: the graph knows it, this is for people
     pose.png           the reference that parts are aligned to, scaled down, where they are; pose_watched.png, what of it is compared
-    reference/*.png    good images as the graph sees them, with their scores in the manifest
+    reference/*.png    good images as the graph sees them, several views one below the other, with their scores in the manifest
     manifest.json      what the model is, its threshold, and size and SHA-256 of every other file
 
 Written aside and renamed when complete; read only after every hash was checked.
@@ -14,19 +14,22 @@ Written aside and renamed when complete; read only after every hash was checked.
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from inspector.engine.alignment import Alignment
-from inspector.engine.preprocess import Geometry
+from inspector.engine.preprocess import Geometry, input_shape_of
 from inspector.errors import EngineInputError, ImagesError, PackError, ServiceError
 from inspector.model.atomic import replace_folder
 from inspector.model.framing import POSE, POSE_WATCHED
 from inspector.model.images import read_image
-from inspector.model.manifest import FileEntry, Manifest
+from inspector.model.manifest import FileEntry, Manifest, Reference
 
 FORMAT = 2
 GRAPH, MANIFEST, CALIBRATION = "graph.onnx", "manifest.json", "calibration.json"
@@ -36,20 +39,42 @@ _MANIFEST_BYTES_MAX = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A pack whose files all match its manifest."""
+    """A pack whose files all match its manifest. `geometries`: how a frame becomes each view's slice of the graph's input."""
 
     path: Path
     graph: Path
-    geometry: Geometry
+    geometries: tuple[Geometry, ...]
     threshold: float
     model_hash: str
     manifest: Manifest
+
+    @property
+    def geometry(self) -> Geometry:
+        """That of the only view, or the first: all have the same input and frame."""
+        return self.geometries[0]
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The names of the part's views, in the order of `geometries`; empty where it has but one."""
+        return tuple(view.name for view in self.manifest.views)
 
     @property
     def defects(self) -> tuple[str, ...]:
         """The names of the known defects, in the order of the graph's output; empty where it knows none."""
         known = self.manifest.defects
         return () if known is None else tuple(defect.name for defect in known.classes)
+
+    def references(self) -> Iterator[tuple[Reference, NDArray[np.uint8]]]:
+        """Yield the reference images, each as the graph's input [V, H, W, C]."""
+        shape = input_shape_of(self.geometries)
+        for reference in self.manifest.references:
+            image = read_image(self.path / reference.file, shape[3])
+            if image.size != math.prod(shape):
+                raise PackError(
+                    f"{self.path / reference.file}: expected an image of {shape[2]} x {shape[0] * shape[1]} pixels, "
+                    f"it has {image.shape[1]} x {image.shape[0]}; fit the model again"
+                )
+            yield reference, image.reshape(shape)
 
 
 def check_target(path: Path) -> None:
@@ -88,9 +113,9 @@ def load_pack(path: Path) -> Pack:
         _check_file(path / name, entry)
     if GRAPH not in manifest.files:
         raise PackError(f"{path}: expected {GRAPH} in the manifest, it is not listed; fit the model again")
-    return Pack(
-        path, path / GRAPH, _geometry(path, manifest), manifest.threshold, manifest.model_hash, manifest
-    )
+    geometry = _geometry(path, manifest)
+    views = tuple(replace(geometry, roi=view.roi, picture=view.picture) for view in manifest.views)
+    return Pack(path, path / GRAPH, views or (geometry,), manifest.threshold, manifest.model_hash, manifest)
 
 
 def _geometry(path: Path, manifest: Manifest) -> Geometry:

@@ -142,9 +142,13 @@ class PatchModel:
 
     def facts(self) -> dict[str, object]:
         """Return what the manifest says of it. After `completed`; takes seconds where a large bank is searched."""
-        backbone = self.spec.backbone
         whole = self.whole
         searched = None if whole is None else check_search(whole.heads, self.collected.without(None))
+        return {**self.described(), "search": searched and asdict(searched)}
+
+    def described(self) -> dict[str, object]:
+        """Return what the manifest says of spec and precision."""
+        backbone = self.spec.backbone
         return {
             "backbone": {"name": backbone.name, "sha256": backbone.sha256},
             "branches": [
@@ -157,7 +161,6 @@ class PatchModel:
             ],
             "pooling": pooling_name(self.spec.pooling),
             "precision": self.precision and self.precision.facts(),
-            "search": searched and asdict(searched),
         }
 
     @property

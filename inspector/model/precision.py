@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from inspector.engine.base import Engine, one_line, open_engine
 from inspector.engine.plan import Precision, plan_folder, read_precision, sha256, write_precision
 from inspector.errors import EngineError, EngineUnavailableError, ScoreError
-from inspector.model.images import read_image
 from inspector.model.pack import Pack
 
 log = logging.getLogger(__name__)
@@ -88,7 +87,7 @@ def settled(pack: Pack, images: Iterable[NDArray[np.uint8]] = ()) -> Precision:
     twin = emulated(data)
     if twin is None:
         return taken.model_copy(update={"why": "nothing in this graph can be computed in half precision"})
-    inputs = [*_references(pack), *images]
+    inputs = [*(prepared for _, prepared in pack.references()), *images]
     if not inputs:
         return taken.model_copy(update={"why": "the pack has no reference images to compare"})
     taken = taken.model_copy(update={"images": len(inputs)})
@@ -105,19 +104,13 @@ def settled(pack: Pack, images: Iterable[NDArray[np.uint8]] = ()) -> Precision:
     return precision
 
 
-def _references(pack: Pack) -> list[NDArray[np.uint8]]:
-    channels = pack.geometry.channels
-    images = (read_image(pack.path / each.file, channels) for each in pack.manifest.references)
-    return [image.reshape(1, *image.shape[:2], channels).astype(np.uint8) for image in images]
-
-
 def _worst(pack: Pack, twin: bytes, inputs: list[NDArray[np.uint8]]) -> float:
     """Return the largest difference of a score as a share of the threshold. Raises ScoreError where one is no number."""
-    exact = _scores(open_engine("openvino", pack.graph, pack.geometry), inputs)
+    exact = _scores(open_engine("openvino", pack.graph, pack.geometries), inputs)
     with tempfile.TemporaryDirectory(prefix="inspector-half-") as folder:
         path = Path(folder) / "emulated.onnx"
         path.write_bytes(twin)
-        half = _scores(open_engine("openvino", path, pack.geometry), inputs)
+        half = _scores(open_engine("openvino", path, pack.geometries), inputs)
     return float(np.abs(np.subtract(half, exact)).max()) / pack.threshold
 
 

@@ -21,7 +21,6 @@ from inspector.engine.base import Engine, one_line
 from inspector.engine.settings import FALLBACK, Probed, Settings, Tried, here, read_probed, write_probed
 from inspector.errors import EngineUnavailableError, ScoreError
 from inspector.model.agreement import agreement
-from inspector.model.images import read_image
 from inspector.model.pack import Pack
 
 log = logging.getLogger(__name__)
@@ -45,7 +44,7 @@ def probe(kind: str, pack: Pack) -> None:
     if not _on_cpu(kind) or _probed_here.is_set() or read_probed(pack.graph) is not None:
         return
     _probed_here.set()
-    inputs = _references(pack)
+    inputs = [prepared for _, prepared in pack.references()]
     if not inputs:
         return
     tried = tuple(_tried(pack, inputs))
@@ -110,7 +109,7 @@ def _tried(pack: Pack, inputs: Sequence[NDArray[np.uint8]]) -> list[Tried]:
             if engines and clock.now_ns() > t_end_ns:
                 log.info("probe_out_of_time", extra={"untried": settings.model_dump()})
                 continue
-            engine = OpenVinoEngine(pack.graph, pack.geometry, settings=settings)
+            engine = OpenVinoEngine(pack.graph, pack.geometries, settings=settings)
             stack.callback(engine.close)
             engine.warm_up()
             engines[settings] = engine
@@ -193,9 +192,3 @@ def _on_cpu(kind: str) -> bool:
     except EngineUnavailableError:
         return True
     return False
-
-
-def _references(pack: Pack) -> list[NDArray[np.uint8]]:
-    channels = pack.geometry.channels
-    images = (read_image(pack.path / each.file, channels) for each in pack.manifest.references)
-    return [image.reshape(1, *image.shape[:2], channels).astype(np.uint8) for image in images]

@@ -38,3 +38,12 @@ def counter(progress: Progress, stage: str, total: int) -> Advance:
         progress(stage, done, total)
 
     return advance
+
+
+def part_of(progress: Progress, number: int, count: int) -> Progress:
+    """Return what the work of one of `count` equal parts reports to, so that the stages of all of them count as one."""
+
+    def report(stage: str, done: int, total: int) -> None:
+        progress(stage, number * total + done, count * total)
+
+    return report

@@ -77,10 +77,27 @@ def add_score(
 ) -> None:
     """Append the outputs `heatmap` [1, rows, columns], `score` [1], and with evidence `defects` [1, k].
 
-    `grey` is the image's mean [1, 1, 1, 1], for the exposure. Evidence that is settled is joined by the maximum: a part that
-    is odd is rejected whether or not it looks like a known defect. Of `features` that are no numbers both are NaN.
+    `grey` is the image's mean [1, 1, 1, 1], for the exposure. Of `features` that are no numbers both are NaN.
     """
-    doubt = _add_doubt(nodes, features)
+    doubt = add_doubt(nodes, features)
+    heatmap, score = add_answer(nodes, spec, planes, grey=grey, exposure=exposure, evidence=evidence)
+    nodes.add("Add", heatmap, doubt, output="heatmap")
+    nodes.add("Add", score, doubt, output="score")
+
+
+def add_answer(
+    nodes: Nodes,
+    spec: ModelSpec,
+    planes: str,
+    *,
+    grey: str = "",
+    exposure: Exposure | None = None,
+    evidence: Evidence | None = None,
+) -> tuple[str, str]:
+    """Append what one image's planes come to, without the doubt: return the map [1, rows, columns] and the score [1].
+
+    Evidence that is settled is joined by the maximum: a part that is odd is rejected whether or not it looks like a known defect.
+    """
     distances, relative = planes, ""
     if evidence is not None:
         distances, known = _add_split(nodes, planes, len(evidence.names))
@@ -96,12 +113,11 @@ def add_score(
         heatmap = nodes.add("Squeeze", nodes.add("Max", distances, relative), axes)
         strongest = add_pooled(nodes, nodes.add("Squeeze", relative, axes), MAXIMUM)
         score = nodes.add("Max", score, strongest)
-    nodes.add("Add", heatmap, doubt, output="heatmap")
-    nodes.add("Add", score, doubt, output="score")
+    return heatmap, score
 
 
-def _add_doubt(nodes: Nodes, features: Sequence[str]) -> str:
-    """Append [1]: 0, but NaN where a feature is not finite.
+def add_doubt(nodes: Nodes, features: Sequence[str]) -> str:
+    """Append [V], for each image 0, but NaN where a feature of it is not finite.
 
     A backbone may overflow on what it has never seen. The operator Max then takes its other operand for the NaN, which is the best score
     that a part can get; so what is no number goes round all of that arithmetic.

@@ -13,7 +13,7 @@ import onnx
 
 from inspector.engine.base import Engine, Score, open_engine
 from inspector.engine.openvino import OpenVinoHead
-from inspector.engine.preprocess import Geometry
+from inspector.engine.preprocess import Geometry, Views
 from inspector.errors import EngineInputError, ImagesError
 from inspector.model.images import read_frame
 
@@ -25,7 +25,7 @@ _AHEAD = 2  # images for each engine that are read before they are asked for
 
 
 @contextmanager
-def compiled(model: onnx.ModelProto, geometry: Geometry) -> Iterator[Engine]:
+def compiled(model: onnx.ModelProto, geometry: Views) -> Iterator[Engine]:
     """Yield a warm CPU engine of a graph. The CPU, since its float32 is the reference of every pack."""
     with graph_file(model) as path:
         engine = open_engine("openvino", path, geometry)

@@ -4,7 +4,6 @@ import logging
 
 from inspector.engine.base import Engine
 from inspector.errors import DisagreementError
-from inspector.model.images import read_image
 from inspector.model.pack import Pack
 
 log = logging.getLogger(__name__)
@@ -22,9 +21,8 @@ def require_agreement(engine: Engine, pack: Pack) -> None:
     A device or runtime that computes wrongly may give every part a small, finite score, and would release them all. The bound on
     these few is half of what a score of any part may differ by.
     """
-    for reference in pack.manifest.references:
-        image = read_image(pack.path / reference.file, pack.geometry.channels)
-        score = engine.score_prepared(image.reshape(1, *image.shape[:2], pack.geometry.channels)).value
+    for reference, prepared in pack.references():
+        score = engine.score_prepared(prepared).value
         if abs(score - reference.score) > REFERENCES_AGREE * pack.threshold:
             raise DisagreementError(
                 f"{engine.name} scores {reference.file} of the pack {score:.4f}, it was {reference.score:.4f} when fitted, "

@@ -130,7 +130,7 @@ def test_a_gpu_is_not_probed(fresh: Pack, monkeypatch: pytest.MonkeyPatch) -> No
 def test_another_precision_is_held_against_float32(fresh: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probing, "candidates", lambda *_: [FALLBACK, HALF])
     monkeypatch.setattr(probing, "COMPILING_MS", 60_000.0)
-    first, other = probing._tried(fresh, probing._references(fresh))
+    first, other = probing._tried(fresh, [prepared for _, prepared in fresh.references()])
     assert first.worst is None
     assert other.worst is not None
     assert other.worst >= 0

@@ -1,0 +1,39 @@
+"""What makes the views of a part comparable, and how odd the part is: by the view that is farthest beyond what is usual there.
+
+A part is rejected where any of its views is, so that a threshold for each view at the stated rate would reject several times as many
+parts. The limit of a view therefore only sets the unit in which it is measured; which parts are rejected is settled on the part's
+worst view (calibrate.py), as for a part with one place.
+"""
+
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.model.folds import Folds
+
+_ONE_DEVIATION = NormalDist().cdf(1.0)  # share of a normal distribution below one deviation above its mean
+_LEAST = 1e-6  # a score of 0 has no logarithm
+
+
+def view_limits(scores: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
+    """Return the score of each view that about `rate` of its good images exceed, float64 (V,), for held-out scores (n, V).
+
+    That of a lognormal distribution, by the median and the upper half: smooth, where the highest scores of few images are chance.
+    """
+    logarithms = np.log(np.maximum(scores, _LEAST))
+    usual = np.median(logarithms, axis=0)
+    spread = np.quantile(logarithms, _ONE_DEVIATION, axis=0) - usual
+    return np.asarray(np.exp(usual + NormalDist().inv_cdf(1 - rate) * spread))
+
+
+def over_limits(scores: NDArray[np.float64], folds: Folds, rate: float) -> NDArray[np.float64]:
+    """Return the scores (n, V) over limits that come from other images: of each fold's, from those that its model was fitted on.
+
+    With limits from the same images, the images that set them would look less odd than the next ones will.
+    """
+    relative = np.empty_like(scores)
+    for fold in range(folds.count):
+        held_out = folds.fold_of == fold
+        relative[held_out] = scores[held_out] / view_limits(scores[folds.fitted_on(fold)], rate)
+    return relative
