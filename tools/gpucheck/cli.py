@@ -14,12 +14,11 @@ from rich.markup import escape
 
 from inspector.doctor.command import examine
 from inspector.doctor.facts import as_json
-from inspector.engine.preprocess import Geometry
 from inspector.errors import InspectorError
 from tools.gpucheck import parts
-from tools.gpucheck.graph import random_graph
+from tools.gpucheck.graph import random_graph, random_views
 from tools.gpucheck.outcome import Outcome, attempt, exit_status, write
-from tools.gpucheck.parts import Setting
+from tools.gpucheck.setting import Checked, Setting
 
 ROOT = Path(__file__).resolve().parents[2]
 _FRAME = re.compile(r"(\d+)x(\d+)")
@@ -49,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="?",
         metavar="PACK",
-        help="a model pack (default: Lite0 with a random bank of 3,000)",
+        help="a model pack (default: Lite0 with a random bank of 3,000, and once more with four views of a part)",
     )
     parser.add_argument(
         "--frame", default="1920x1200", metavar="WxH", help="size of the raw frames (default: %(default)s)"
@@ -101,16 +100,18 @@ def _setting(arguments: argparse.Namespace, folder: Path) -> Setting:
     if found is None:
         raise InspectorError(f"--frame: expected a size like 1920x1200, got {arguments.frame!r}")
     size = int(found[1]), int(found[2])
-    graph, geometry = random_graph(folder)
     if arguments.pack is not None:
         from inspector.model.pack import load_pack
 
         pack = load_pack(arguments.pack)
-        graph, geometry = pack.graph, pack.geometry
-        size = geometry.frame or size
-    if geometry.channels == 3 and arguments.format == "Mono8":
-        geometry = Geometry(3, geometry.height, geometry.width)
-    return Setting(graph, geometry, folder, size, arguments.format, arguments.runs, arguments.seed)
+        first, size = Checked(pack.graph, pack.geometries), pack.geometry.frame or size
+    else:
+        graph, geometry = random_graph(folder)
+        first = Checked(graph, (geometry,))
+    models = [first]
+    if len(first.views) == 1:
+        models.append(Checked(*random_views(folder, size)))
+    return Setting(tuple(models), size, arguments.format, arguments.runs, arguments.seed)
 
 
 def _contract(outcome: Outcome) -> None:

@@ -1,26 +1,26 @@
 """The parts of the check, one function each. They fill an outcome in; what they raise makes it a failed one."""
 
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.clock import NS_PER_S, SystemClock
+from inspector.clock import NS_PER_MS, NS_PER_S, SystemClock
 from inspector.engine.build import build_plan, builds_for_others, load_tensorrt
 from inspector.engine.gpu import Gpu, PageLock, require_device
 from inspector.engine.kernels import compile_kernel, kernel_for
 from inspector.engine.plan import plan_folder
 from inspector.engine.preparation import BLOCK, Preparation
-from inspector.engine.preprocess import Geometry, to_input
+from inspector.engine.preprocess import input_shape_of, to_input
 from inspector.engine.raw_frames import ARGUMENTS, RawFrames
-from inspector.engine.tensorrt import TensorRTEngine
 from inspector.errors import EngineError, EngineUnavailableError
 from tools.gpucheck import measure, plain_torch, references
 from tools.gpucheck.outcome import Outcome
 from tools.gpucheck.roofline import bounds, work_of
+from tools.gpucheck.setting import Checked, Setting
 
 CAPABILITIES = ("sm80", "sm86", "sm89", "sm120")  # those that TensorRT-RTX 1.7 builds for
 _SIZE = (960, 600)  # of the frames that the kernel is compared on
@@ -28,49 +28,24 @@ _SLOW_RUNS = 50  # of what waits between two frames
 _PRECISIONS: tuple[Literal["half", "float32"], ...] = ("half", "float32")
 
 
-@dataclass(slots=True)
-class Setting:
-    """What is checked: the graph of a pack or a random one, and the frames. `engine` is opened once, for all parts that need it."""
-
-    graph: Path
-    geometry: Geometry
-    folder: Path
-    size: tuple[int, int]  # width, height of the raw frames
-    pixel_format: str
-    runs: int
-    seed: int
-    engine: TensorRTEngine | None = None
-
-    def opened(self) -> TensorRTEngine:
-        """Return the engine, warm. Raises as TensorRTEngine."""
-        if self.engine is None:
-            self.engine = TensorRTEngine(self.graph, self.geometry)
-            self.engine.warm_up()
-        return self.engine
-
-    def close(self) -> None:
-        """Give the GPU back."""
-        if self.engine is not None:
-            self.engine.close()
-
-
 def plans(outcome: Outcome, setting: Setting) -> None:
     """Build for every GPU that the builder knows, in both precisions; or for the one that is here."""
     trt, here, clock = load_tensorrt(), _capability_here(), SystemClock()
     wanted = [*CAPABILITIES] if builds_for_others(trt) else []
-    data = setting.graph.read_bytes()
-    for capability in dict.fromkeys([*wanted, *([here] if here else [])]):
-        for precision in _PRECISIONS:
-            row = {"runtime": f"{trt.__name__} {trt.__version__}", "gpu": capability, "precision": precision}
-            t_start_ns = clock.now_ns()
-            try:
-                plan = build_plan(trt, setting.graph, data, capability, precision=precision)
-            except EngineUnavailableError as error:  # the one that is here, and the runtime does not know
-                outcome.rows.append({**row, "refused": str(error)})
-                outcome.status, outcome.why = "only built", str(error)
-                continue
-            seconds = (clock.now_ns() - t_start_ns) / NS_PER_S
-            outcome.rows.append({**row, "mb": len(plan.data) / 1e6, "build_s": seconds})
+    for model, capability, precision in itertools.product(
+        setting.models, dict.fromkeys([*wanted, *([here] if here else [])]), _PRECISIONS
+    ):
+        row = {**model.row, "runtime": f"{trt.__name__} {trt.__version__}", "gpu": capability}
+        row["precision"] = precision
+        data, t_start_ns = model.graph.read_bytes(), clock.now_ns()
+        try:
+            plan = build_plan(trt, model.graph, data, capability, precision=precision)
+        except EngineUnavailableError as error:  # the one that is here, and the runtime does not know
+            outcome.rows.append({**row, "refused": str(error)})
+            outcome.status, outcome.why = "only built", str(error)
+            continue
+        seconds = (clock.now_ns() - t_start_ns) / NS_PER_S
+        outcome.rows.append({**row, "mb": len(plan.data) / 1e6, "build_s": seconds})
     if here is None:
         outcome.status, outcome.why = "only built", _why_no_gpu()
 
@@ -108,7 +83,7 @@ def kernel_values(outcome: Outcome, setting: Setting) -> None:
         gpu = Gpu(cuda, 1000.0)
         try:
             outcome.rows = references.compare(
-                _launcher(gpu, plan_folder(setting.graph)), setting.seed, *_SIZE
+                _launcher(gpu, plan_folder(setting.models[0].graph)), setting.seed, *_SIZE
             )
         finally:
             gpu.close()
@@ -125,27 +100,36 @@ def preparing(outcome: Outcome, setting: Setting) -> None:
     """Measure a frame's way to the graph's input, without TensorRT: page-locked ring, upload, kernel, and the input down again."""
     if _needs_gpu(outcome):
         return
+    for model in setting.models:
+        _prepare(outcome, setting, model)
+
+
+def _prepare(outcome: Outcome, setting: Setting, model: Checked) -> None:
+    if any(view.alignment for view in model.views):
+        outcome.rows.append({**model.row, "what": "prepared on the CPU: the part has to be found first"})
+        return
     _, cuda = require_device()
     gpu = Gpu(cuda, 1000.0)
     lock = PageLock()
     slots = measure.frames(*setting.size, setting.seed)
-    made = np.empty(setting.geometry.input_shape, np.uint8)
+    made = np.empty(input_shape_of(model.views), np.uint8)
     try:
         with gpu.current():
             target = cuda.mem_alloc(made.nbytes)
-            raw = RawFrames(gpu, (setting.geometry,), plan_folder(setting.graph), int(target), lock)
-        outcome.rows = measure.preparing(
+            raw = RawFrames(gpu, model.views, plan_folder(model.graph), int(target), lock)
+        rows = measure.preparing(
             gpu, raw, target, made, slots, pixel_format=setting.pixel_format, runs=setting.runs
         )
         unnoticed = not _notices_stale_input(gpu, raw, slots[0], setting.pixel_format)
         with gpu.current():
-            outcome.rows.append({"what": f"ring page-locked: {lock.lock(slots)}"})
+            rows.append({"what": f"ring page-locked: {lock.lock(slots)}"})
             raw.free()
             lock.release()
             target.free()
     finally:
         gpu.close()
-    wanted = to_input(slots[(setting.runs - 1) % len(slots)], setting.geometry, setting.pixel_format)
+    outcome.rows += [{**model.row, **row} for row in rows]
+    wanted = to_input(slots[(setting.runs - 1) % len(slots)], model.views, setting.pixel_format)
     apart = int(np.abs(made.astype(int) - wanted).max())
     if apart > references.LEVELS:
         outcome.status, outcome.why = "failed", f"the last input is {apart} levels from the CPU path"
@@ -154,44 +138,48 @@ def preparing(outcome: Outcome, setting: Setting) -> None:
 
 
 def scores(outcome: Outcome, setting: Setting) -> None:
-    """Compare scores of the GPU with OpenVINO in float32, on fresh random inputs."""
+    """Compare scores of the GPU, of the part and of each view, with OpenVINO in float32, on fresh random inputs."""
     if _needs_gpu(outcome):
         return
     from inspector.engine.base import open_engine
 
-    engine, cpu = setting.opened(), open_engine("openvino", setting.graph, setting.geometry)
     rng = np.random.default_rng(setting.seed)
-    for number in range(20):
-        image = rng.integers(0, 256, setting.geometry.input_shape, np.uint8)
-        here, there = engine.score_prepared(image).value, cpu.score_prepared(image).value
-        outcome.rows.append(
-            {"input": number, "gpu": here, "cpu_float32": there, "relative": abs(here - there) / abs(there)}
-        )
-    cpu.close()
+    for model in setting.models:
+        engine, cpu = model.opened(), open_engine("openvino", model.graph, model.views)
+        for number in range(20):
+            image = rng.integers(0, 256, input_shape_of(model.views), np.uint8)
+            here, there = engine.score_prepared(image), cpu.score_prepared(image)
+            pairs = zip((here, *here.views), (there, *there.views), strict=True)
+            apart = max(abs(ours.value - theirs.value) / abs(theirs.value) for ours, theirs in pairs)
+            values = {"gpu": here.value, "cpu_float32": there.value, "relative": apart}
+            outcome.rows.append({**model.row, "input": number, **values})
+        cpu.close()
     worst = max(row["relative"] for row in outcome.rows)
     if worst > 0.02:
         outcome.status, outcome.why = "failed", f"scores differ by {worst:.1%}"
 
 
 def times(outcome: Outcome, setting: Setting) -> None:
-    """Measure a frame's way, and hold it against the targets."""
+    """Measure a frame's way, and hold it against the targets, which are those of one view."""
     if _needs_gpu(outcome):
         return
-    engine = setting.opened()
     slots = measure.frames(*setting.size, setting.seed)
-    measure.by_clock(
-        engine, slots, setting.pixel_format, min(setting.runs, 200)
-    )  # the first frames take memory
-    rows = measure.by_events(engine, slots, setting.pixel_format, setting.runs)
-    rows.append(measure.by_clock(engine, slots, setting.pixel_format, setting.runs))
-    rows += measure.after_idle(engine, slots, setting.pixel_format, min(setting.runs, _SLOW_RUNS))
-    outcome.rows = [*rows, *measure.verdicts(rows)]
-    if not engine.prepares_on_gpu:
-        outcome.why = "frames were prepared on the CPU: there is no kernel for this GPU"
+    for model in setting.models:
+        engine = model.opened()
+        measure.by_clock(
+            engine, slots, setting.pixel_format, min(setting.runs, 200)
+        )  # the first frames take memory
+        rows = measure.by_events(engine, slots, setting.pixel_format, setting.runs)
+        rows.append(measure.by_clock(engine, slots, setting.pixel_format, setting.runs))
+        rows += measure.after_idle(engine, slots, setting.pixel_format, min(setting.runs, _SLOW_RUNS))
+        held = measure.verdicts(rows) if len(model.views) == 1 else []
+        outcome.rows += [{**model.row, **row} for row in (*rows, *held)]
+        if not engine.prepares_on_gpu:
+            outcome.why = "frames were prepared on the CPU: the log says why"
 
 
 def plain(outcome: Outcome, setting: Setting) -> None:
-    """Time the same graph by torch in half precision, captured as a CUDA graph."""
+    """Time the same graphs by torch in half precision, captured as a CUDA graph."""
     if _needs_gpu(outcome):
         return
     try:
@@ -202,28 +190,30 @@ def plain(outcome: Outcome, setting: Setting) -> None:
     if not torch.cuda.is_available():
         outcome.status, outcome.why = "not run", "this torch sees no GPU"
         return
-    slots = measure.frames(*setting.size, setting.seed)
-    images = np.stack([to_input(slot, setting.geometry, setting.pixel_format) for slot in slots])
-    took = plain_torch.captured_ms(torch, setting.graph, images, setting.runs)
-    outcome.rows.append(
-        {"what": "torch, half, CUDA graph: prepared input to score", **measure.quantiles(took)}
-    )
-    engine, clock, ours = setting.opened(), SystemClock(), []
-    for run in range(setting.runs):
-        t_start_ns = clock.now_ns()
-        engine.score_prepared(images[run % len(images)])
-        ours.append((clock.now_ns() - t_start_ns) / 1e6)
-    outcome.rows.append({"what": "this engine: prepared input to score", **measure.quantiles(ours)})
+    slots, clock = measure.frames(*setting.size, setting.seed), SystemClock()
+    for model in setting.models:
+        images = np.stack([to_input(slot, model.views, setting.pixel_format) for slot in slots])
+        took = plain_torch.captured_ms(torch, model.graph, images, setting.runs)
+        what = "torch, half, CUDA graph: prepared input to score"
+        outcome.rows.append({**model.row, "what": what, **measure.quantiles(took)})
+        engine, ours = model.opened(), []
+        for run in range(setting.runs):
+            t_start_ns = clock.now_ns()
+            engine.score_prepared(images[run % len(images)])
+            ours.append((clock.now_ns() - t_start_ns) / NS_PER_MS)
+        what = "this engine: prepared input to score"
+        outcome.rows.append({**model.row, "what": what, **measure.quantiles(ours)})
 
 
 def roofline(outcome: Outcome, setting: Setting) -> None:
     """Say what the plan cannot be quicker than here."""
-    for precision in _PRECISIONS:
-        outcome.rows.append({"precision": precision, **work_of(setting.graph, half=precision == "half")})
+    for model, precision in itertools.product(setting.models, _PRECISIONS):
+        work = work_of(model.graph, half=precision == "half")
+        outcome.rows.append({**model.row, "precision": precision, **work})
     if _needs_gpu(outcome):
         outcome.why += "; the work is that of the graph, the bounds are not known"
         return
-    bandwidth, tflops = measure.copies(setting.opened()), None
+    bandwidth, tflops = measure.copies(setting.models[0].opened()), None
     try:
         tflops = plain_torch.product_tflops(plain_torch.load_torch())
     except (

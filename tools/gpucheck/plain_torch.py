@@ -94,6 +94,9 @@ class PlainGraph:
             return torch.cat(inputs, dim=settings["axis"])
         if kind == "Reshape":
             return x.reshape(numbers[1])
+        if kind == "Slice":
+            axis = numbers[3][0] if len(numbers) > 3 else 0
+            return x.narrow(axis, numbers[1][0], numbers[2][0] - numbers[1][0])
         if kind == "Squeeze":
             return x.squeeze(tuple(axes))
         if kind == "AveragePool":

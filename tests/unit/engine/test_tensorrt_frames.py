@@ -98,6 +98,7 @@ def test_a_ring_is_page_locked_once_and_unlocked_at_the_end(
         frame[...] = IMAGE
         assert engine.score(frame, "Mono8").value == engine.score(IMAGE).value
     assert driver.locked == {memory.ctypes.data: memory.nbytes}
+    assert driver.asked == 1, "not for each frame"
     engine.close()
     assert driver.locked == {}
 
