@@ -45,6 +45,7 @@ def recipe_of(loaded: LoadedConfig, number: int, pack: Pack) -> PackedRecipe:
         model_sha256=pack.model_hash,
         config_sha256=loaded.sha256,
         defects=pack.defects,
+        views=pack.views,
     )
     return PackedRecipe(deciding, loaded.config.camera.features | entry.features, pack=pack)
 
@@ -99,7 +100,7 @@ def open_unchanged(kind: str, pack: Pack) -> Engine:
 
 
 def _agreeing(kind: str, pack: Pack) -> Engine:
-    engine = open_engine(kind, pack.graph, pack.geometry)
+    engine = open_engine(kind, pack.graph, pack.geometries)
     try:
         require_unchanged(pack)  # nor while the engine read it
         require_agreement(engine, pack)
