@@ -156,11 +156,18 @@ class PlcThread(ABC):
         """Have the thread look at the desk now, and ask for the PLC's count: a frame came. Any thread; microseconds."""
         self._count_wanted = True
         if threading.get_ident() != self._thread.ident:
-            _write(self._wake_fd, _ONE, len(_ONE))
+            self._rouse()
 
     def deliver(self) -> None:
-        """Have the thread write what is final now. Any thread; microseconds."""
-        os.eventfd_write(self._wake_fd, 1)  # and take the interpreter: nothing is more urgent
+        """Have what is final written now. Any other thread; microseconds."""
+        self._rouse(yielding=True)
+
+    def _rouse(self, *, yielding: bool = False) -> None:
+        """End the thread's sleep. `yielding`: it may take the interpreter at once, since nothing is more urgent."""
+        if yielding:
+            os.eventfd_write(self._wake_fd, 1)
+        else:
+            _write(self._wake_fd, _ONE, len(_ONE))
 
     def stop(self, timeout_s: float = 1.0) -> None:
         """Write the last verdicts and the last status, close, end the thread; a PLC that does not answer is not waited for.

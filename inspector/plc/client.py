@@ -78,7 +78,7 @@ class PlcConnection:
         self._timeout_ns = round(timeout_ms * NS_PER_MS)
         self._asked = ModbusPDU()  # the request that was sent last
         self._unsent: OSError | None = None  # why it could not be sent
-        self._t_limit_ns = 0  # when its time is up
+        self.t_limit_ns = 0  # when its time is up
 
     def read_control(self) -> Control:
         """Read the control block (function 3)."""
@@ -123,6 +123,10 @@ class PlcConnection:
         """Read any holding registers (function 3)."""
         return self._read(address, count)
 
+    def fileno(self) -> int:
+        """Return what tells, to `select`, that an answer has come, or the end of the connection."""
+        return self._socket.fileno()
+
     def abort(self) -> None:
         """Have the call that waits, and any later one, fail now. Any thread."""
         with contextlib.suppress(OSError):  # closed already
@@ -157,7 +161,7 @@ class PlcConnection:
         """Send it, and have its time run from now on. Never waits; what goes wrong is raised by `_answer`."""
         request.transaction_id = self._asked.transaction_id % _LAST_TRANSACTION + 1
         self._asked, self._unsent = request, None
-        self._t_limit_ns = self._clock.now_ns() + self._timeout_ns
+        self.t_limit_ns = self._clock.now_ns() + self._timeout_ns
         frame = self._framer.buildFrame(request)
         try:
             if self._socket.send(frame) < len(frame):
@@ -191,7 +195,7 @@ class PlcConnection:
         """Return what is the answer of all that comes. Raises OSError, TimeoutError at the end of its time, ModbusException."""
         asked, data = self._asked, b""
         while True:
-            left_ns = self._t_limit_ns - self._clock.now_ns()
+            left_ns = self.t_limit_ns - self._clock.now_ns()
             if not self._poll.poll(max(0, left_ns) / NS_PER_MS):
                 raise TimeoutError
             piece = self._socket.recv(_LARGEST)

@@ -7,22 +7,26 @@ One call at a time. While the PLC lets one wait, nothing else can be written, no
 call's time-out, half the budget, and then the link is down and every open part rejected. The PLC loses nothing by it: without
 an answer no verdict reaches it, and a part without a verdict is rejected.
 
-Every verdict taken from the desk is reported back exactly once: as written, or as never acknowledged. A PASS that could not
-even be sent before its deadline is a REJECT from then on, so that the PLC, the counters and the record say the same.
+A verdict need not wait until this thread has woken up: where it sleeps and no call is under way, the engine thread itself sends the write, by
+the same steps (`slots.py`), and this one hears the acknowledgement. Who is at work with the PLC holds the lock; the engine thread
+never waits for it.
 """
 
 import contextlib
+import select
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
 from inspector.clock import NS_PER_MS, Clock
 from inspector.config.schema import PlcConfig
 from inspector.errors import PlcError
-from inspector.part import PART_ID_MAX, Outcome, Reason, Verdict, fell_back, part_distance
+from inspector.part import fell_back
 from inspector.plc.base import LONGEST_SLEEP_MS, Desk, Heartbeats, PlcThread
 from inspector.plc.client import PlcConnection
 from inspector.plc.direct import gate_of
-from inspector.plc.registers import SLOT_WORDS, RegisterMap, State, encode_result, encode_status
+from inspector.plc.registers import SLOT_WORDS, RegisterMap, State, encode_status
+from inspector.plc.slots import Slots
 from inspector.plc.writers import ForeignWriter
 
 
@@ -43,18 +47,16 @@ class PlcLink(PlcThread):
         self._config = config
         self._timeout_ms = timeout_ms
         self._map = register_map(config)
+        self._at_work = threading.Lock()  # held by the thread but while it sleeps, and by whoever delivers
         self._connection: PlcConnection | None = None
-        self._unwritten: dict[int, Verdict] = {}  # by slot: what the PLC has not acknowledged yet
-        self._sent: Verdict | None = (
-            None  # the last one: without an acknowledgement the PLC may have it all the same
-        )
-        self._newest_part = 0  # of the last verdict taken
         self._count = 0  # the PLC's, when last read
         self._gate = gate_of(config.direct, desk, clock, config.registers.word_order)
         self._beats = Heartbeats(config.heartbeat_timeout_ms, self._tell_heartbeat)
         self._foreign = ForeignWriter()
+        self._slots = Slots(self._map, desk, self._foreign, self._gate, clock)
         self._plc_restarted = False  # the PLC has lost its memory, and the desk was not told yet
         self._t_read_ns = self._t_status_ns = self._t_retry_ns = 0  # when each is due
+        self._t_wakes_ns = 0  # when the thread's present sleep ends by itself
         self._retry_ms = config.reconnect_first_ms
         self._news: object = None  # that the status block told last
 
@@ -63,27 +65,57 @@ class PlcLink(PlcThread):
         """How long the PLC may keep the thread from a sign of life: connecting, then the first read."""
         return 2 * self._timeout_ms
 
+    def deliver(self) -> None:
+        """Send what is final now, where that needs no waiting; else have the thread write it. Any other thread; microseconds."""
+        sent = False
+        if self._at_work.acquire(blocking=False):
+            try:
+                sent = self._send_at_once()
+            finally:
+                self._at_work.release()
+        if not sent:
+            self._rouse(yielding=True)
+
+    def _send_at_once(self) -> bool:
+        """Send the verdict that is final, if the thread could do no more than that now.
+
+        Return whether the thread can sleep on: the acknowledgement wakes it, and if none comes, what it sleeps for.
+        """
+        if self._connection is None or self._slots.under_way:
+            return False
+        self._slots.take()
+        sent = self._slots.sendable_at_once and self._slots.send(self._connection)
+        return sent and self._t_wakes_ns <= self._connection.t_limit_ns
+
     # -- the thread -------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        try:
-            self._write_verdicts()  # what is final waits for nothing else
-            now_ns = self._alive()
-            self._desk.on_tick()
-            if self._connection is None:
-                self._connect(now_ns)
-            self._write_verdicts()
-            if self._connection is not None:
-                if self._count_wanted or self._alive() >= self._t_read_ns:
-                    self._read_control(self._connection)
-                    self._write_verdicts()
-                self._gate.act(self._connection)
-                if self._alive() >= self._t_status_ns or self._desk.news() != self._news:
-                    self._look_for_foreign_writers(self._connection)
-                    self._write_status(self._connection)
-            self._sleep(self._wait_ms())
-        except PlcError as error:
-            self._lose(error)
+        with self._at_work:
+            try:
+                self._work()
+            except PlcError as error:
+                self._lose(error)
+                return
+            wait_ms = self._wait_ms()
+            self._t_wakes_ns = self._clock.now_ns() + round(wait_ms * NS_PER_MS)
+        self._sleep(wait_ms)
+
+    def _work(self) -> None:
+        """Do what is due."""
+        self._write_verdicts()  # what is final waits for nothing else
+        now_ns = self._alive()
+        self._desk.on_tick()
+        if self._connection is None:
+            self._connect(now_ns)
+        self._write_verdicts()
+        if self._connection is not None:
+            if self._count_wanted or self._alive() >= self._t_read_ns:
+                self._read_control(self._connection)
+                self._write_verdicts()
+            self._gate.act(self._connection)
+            if self._alive() >= self._t_status_ns or self._desk.news() != self._news:
+                self._look_for_foreign_writers(self._connection)
+                self._write_status(self._connection)
 
     def _wait_ms(self) -> float:
         """Return how long there is nothing to do, unless woken."""
@@ -102,7 +134,7 @@ class PlcLink(PlcThread):
         control = connection.read_control()
         t_received_ns = self._clock.now_ns()
         if fell_back(self._count, control.part_count):  # new parts may bear the ids of those that we decided
-            self._give_up_unwritten()
+            self._slots.give_up()
         self._count = control.part_count
         self._foreign.heard(clear_fault=control.clear_fault)
         self._beats.heard(control.plc_heartbeat, t_received_ns)
@@ -117,82 +149,24 @@ class PlcLink(PlcThread):
         )
 
     def _write_verdicts(self) -> None:
-        """Write what is final. Of several verdicts for one slot only the newest can still matter to the PLC."""
-        self._take_verdicts()
-        if self._connection is None or not self._unwritten:
-            return
-        flags = self._desk.flags()
-        while self._unwritten:
-            slot, taken = next(iter(self._unwritten.items()))
-            taken = self._withdrawn_if_foreign(self._connection, taken)
-            now_ns = self._alive()  # one look for both: a PASS must be withdrawn, or written
-            verdict, t_written_ns = self._withdrawn_if_late(taken, now_ns), None
-            if self._still_matters(verdict, now_ns):
-                self._gate.take(verdict)
-                self._sent = self._unwritten[slot] = verdict
-                words = encode_result(verdict, flags)
-                self._foreign.sends(self._map.slot_address(verdict.part_id), words)
-                self._connection.write_slot(verdict.part_id, words)
-                t_written_ns = self._alive()
-            del self._unwritten[slot]
-            if t_written_ns is None:
-                self._give_up(verdict)
-            else:
-                self._desk.on_written(verdict, t_written_ns)
-            if self._unwritten:
-                self._keep_up(self._connection)
+        """Write what is final; first of all hear of what was sent at once."""
+        connection, slots = self._connection, self._slots
+        if connection is not None:
+            slots.hear(connection)
+        slots.take()
+        while connection is not None and slots.waiting:
+            slots.look(connection)
+            self._alive()
+            slots.send(connection)
+            slots.hear(connection)
+            if slots.waiting:
+                self._keep_up(connection)
 
     def _keep_up(self, connection: PlcConnection) -> None:
         """Between two verdicts of many, ask for the count if a frame came: later, it might be the next part's."""
         self._desk.on_tick()
         if self._count_wanted:
             self._read_control(connection)
-
-    def _withdrawn_if_foreign(self, connection: PlcConnection, verdict: Verdict) -> Verdict:
-        """Return the verdict, or the REJECT that it has become: a PASS for a part on which another station's verdict stands."""
-        unsent_pass = verdict.outcome is Outcome.PASS and verdict is not self._sent
-        if not unsent_pass or not self._foreign.look_due(self._clock.now_ns()):
-            return verdict
-        stands = connection.read_words(self._map.slot_address(verdict.part_id), SLOT_WORDS)
-        if not self._foreign.met(verdict.part_id, stands, self._alive()):
-            return verdict
-        return self._desk.withdraw(verdict, Reason.NOT_READY)
-
-    def _withdrawn_if_late(self, verdict: Verdict, now_ns: int) -> Verdict:
-        """Return the verdict, or the REJECT that it has become: a PASS after its time that the PLC cannot have yet."""
-        in_time = verdict.outcome is not Outcome.PASS or now_ns < verdict.t_deadline_ns
-        if in_time or verdict is self._sent:
-            return verdict
-        return self._desk.withdraw(verdict, Reason.LATE)
-
-    def _still_matters(self, verdict: Verdict, now_ns: int) -> bool:
-        """Return whether the verdict may be written: no PASS after its time, and after an outage no part of long ago.
-
-        The PLC counts on while we write: the slot of a part that is almost a round of slots old may be the next part's by then.
-        """
-        if verdict.outcome is Outcome.PASS and now_ns >= verdict.t_deadline_ns:
-            return False
-        too_old = range(max(2, self._map.slots * 3 // 4), PART_ID_MAX // 2)
-        return part_distance(verdict.part_id, self._newest_part) not in too_old
-
-    def _take_verdicts(self) -> None:
-        for verdict in self._desk.take_verdicts():
-            self._newest_part = verdict.part_id
-            slot = verdict.part_id % self._map.slots
-            older = self._unwritten.pop(slot, None)
-            self._unwritten[slot] = verdict
-            if older is not None:
-                self._give_up(older)
-
-    def _give_up_unwritten(self) -> None:
-        self._take_verdicts()
-        while self._unwritten:
-            self._give_up(self._unwritten.pop(next(iter(self._unwritten))))
-
-    def _give_up(self, verdict: Verdict) -> None:
-        if verdict.outcome is Outcome.PASS and verdict is not self._sent:
-            verdict = self._desk.withdraw(verdict, Reason.LINK)
-        self._desk.on_written(verdict, None)
 
     def _write_status(self, connection: PlcConnection, *, leaving: bool = False) -> None:
         self._t_status_ns = self._alive() + round(self._config.status_ms * NS_PER_MS)
@@ -228,6 +202,7 @@ class PlcLink(PlcThread):
                 timeout_ms=self._timeout_ms,
                 register_map=self._map,
             )
+            self._poll.register(connection, select.EPOLLIN | select.EPOLLET)  # until it is closed
             self._compare_memory(connection)
             self._beats.link_was_down()
             self._foreign.connected()
@@ -250,19 +225,28 @@ class PlcLink(PlcThread):
             self._beats.ours,
         }:
             self._plc_restarted = True
-            self._give_up_unwritten()
+            self._slots.give_up()
 
     def _lose(self, error: PlcError) -> None:
-        self._close()
+        self._disconnect()
         self._gate.lose()
         self._desk.on_link_down(str(error))
         self._t_retry_ns = self._clock.now_ns() + round(self._retry_ms * NS_PER_MS)
         self._retry_ms = min(self._retry_ms * 2, self._config.reconnect_max_ms)
 
-    def _close(self) -> None:
+    def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
+        self._slots.lose()
         if connection is not None:
             connection.close()
+
+    def _close(self) -> None:
+        with self._at_work:
+            self._disconnect()
+
+    def _give_up_unwritten(self) -> None:
+        with self._at_work:
+            self._slots.give_up()
 
     def _abort(self) -> None:
         connection = self._connection
@@ -270,8 +254,10 @@ class PlcLink(PlcThread):
             connection.abort()
 
     def _say_goodbye(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(PlcError):  # we leave; without an answer the PLC sees our heartbeat stop
+        with self._at_work, contextlib.suppress(PlcError):
+            # We leave; without an answer the PLC sees our heartbeat stop.
+            if self._connection is not None:
+                self._slots.hear(self._connection)
                 self._gate.leave(self._connection)
                 self._write_verdicts()
                 self._write_status(self._connection, leaving=True)

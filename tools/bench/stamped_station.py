@@ -63,7 +63,7 @@ class Stamps:
             tuple[int, int]
         ] = []  # frames that the camera process took, ns from arrival to doorbell of them all
         self.scored: list[tuple[int, int]] = []  # frame id, when its score was there
-        self.written: list[tuple[int, int, int]] = []  # part id, when its slot was written, and acknowledged
+        self.written: list[tuple[int, int, int]] = []  # part id, when its write was begun, and on its way
         self.read: list[tuple[int, int]] = []  # a read of the control block, and its answer
         self.threads: dict[str, int] = {}  # by name: the id that /proc knows
 
@@ -93,7 +93,7 @@ def stamp(stamps: Stamps) -> None:
 
         return stamped
 
-    def write_slot(inner: Callable[..., Any]) -> Callable[..., Any]:
+    def send_slot(inner: Callable[..., Any]) -> Callable[..., Any]:
         def stamped(connection: PlcConnection, part_id: int, words: list[int]) -> None:
             t_sent_ns = now_ns()
             inner(connection, part_id, words)
@@ -138,7 +138,7 @@ def stamp(stamps: Stamps) -> None:
     around(Desk, "next_job", next_job)
     around(Desk, "on_score", on_score)
     around(Desk, "on_engine", on_engine)
-    around(PlcConnection, "write_slot", write_slot)
+    around(PlcConnection, "send_slot", send_slot)
     around(PlcConnection, "read_control", read_control)
 
 

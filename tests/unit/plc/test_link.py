@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from inspector.clock import NS_PER_MS
+from inspector.clock import NS_PER_MS, SystemClock
 from inspector.part import Outcome, Reason
 from inspector.plc.base import Heartbeats
 from inspector.plc.registers import State
@@ -39,13 +39,14 @@ def test_a_pass_whose_time_ends_while_it_is_looked_at_is_not_lost(
     looks = count(final.t_deadline_ns - 1)  # the second one is late
     filed = threading.Event()
 
-    def alive() -> int:
-        taken = filed.is_set() and not desk._verdicts
-        return next(looks) if taken else clock.now_ns()
+    class AtTheEdge(SystemClock):
+        def now_ns(self) -> int:
+            taken = filed.is_set() and not desk._verdicts
+            return next(looks) if taken else clock.now_ns()
 
     with linked(plc, desk) as link:
         desk.wait_for(lambda: desk.ups == 1)
-        monkeypatch.setattr(link, "_alive", alive)
+        monkeypatch.setattr(link._slots, "_clock", AtTheEdge())
         desk.file(final)
         filed.set()
         link.deliver()

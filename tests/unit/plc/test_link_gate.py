@@ -26,7 +26,7 @@ class Told(NoGate):
 def gated(plc: ScriptedPlc, desk: FakeDesk) -> tuple[Link, Told]:
     plc.set_control(ENABLED)
     link = Link(configured(plc.port), 5000, desk, clock)
-    link._gate = gate = Told()
+    link._gate = link._slots._gate = gate = Told()
     link.start()
     desk.wait_for(lambda: desk.ups == 1)
     return link, gate
