@@ -27,8 +27,10 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = subparsers.add_parser(
         "challenge",
         help="have the running station judge known good and bad parts",
-        description="The next parts are those of `challenge.sequence`. Wait for `begun`, then put them on the line. The bad "
-        "ones are rejected in any case. Exit status 0: each came out as it must; 1: not, or it ended before.",
+        description="The next parts that the PLC counts are taken for those of `challenge.sequence`: let the line run empty, wait for "
+        "`begun`, then put known parts on it, in that order. The bad ones are rejected in any case. A challenge that fails is a "
+        "fault, and stops the line where stops.failed_challenge is set, until the PLC's clear_fault. "
+        "Exit status 0: each came out as it must; 1: not, or it ended before.",
     )
     add_config(parser)
     parser.add_argument(
@@ -71,7 +73,10 @@ def _follow(caller: Caller, timeout_s: float, sequence: Sequence[str], console: 
         if said == "waiting":
             console.print(f"waiting: the station is {message['why']}", soft_wrap=True)
         elif said == "begun":
-            console.print(f"begun: now put these parts on the line: {', '.join(sequence)}")
+            console.print(
+                f"begun: the next {len(sequence)} parts counted must be, in this order: {', '.join(sequence)}; put them on the line",
+                soft_wrap=True,
+            )
         elif said == "part":
             console.print(f"part {message['part_id']}: expected {message['expected']}, {_came(message)}")
     raise NotRunningError(
@@ -95,7 +100,12 @@ def _show(outcome: Message, console: Console) -> None:
     console.print(table)
     style = "bold green" if outcome["result"] == "passed" else "bold red"
     why = f": {outcome['why']}" if outcome["why"] else ""
-    console.print(f"{outcome['result'].upper()}{why}", style=style, highlight=False)
+    console.print(f"{outcome['result'].upper()}{why}", style=style, highlight=False, soft_wrap=True)
+    if outcome["result"] == "failed":
+        console.print(
+            "This is latched (LIN-007) until the PLC's clear_fault rises; see stops.failed_challenge.",
+            soft_wrap=True,
+        )
 
 
 def _came(part: Message) -> str:

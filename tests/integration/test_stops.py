@@ -122,7 +122,7 @@ def test_a_challenge_by_the_command(stand: Stand) -> None:
     assert done.returncode == (0 if outcome["result"] == "passed" else 1), done.stderr
     assert (part["expected"], part["outcome"]) == ("bad", "REJECT")
     assert outcome["result"].upper() in done.stdout
-    assert "begun: now put these parts on the line: bad" in done.stdout
+    assert "begun: the next 1 parts counted must be, in this order: bad" in done.stdout
     (told,) = daemon.events("challenge")
     assert told["parts"] == outcome["parts"]
     assert told["asked_by"] not in {"", "PLC"}

@@ -12,7 +12,8 @@ What it simulates:
   that pass meanwhile are rejected, not counted, and do not trigger the camera, since the pulse comes from the PLC.
 
 - While the status block asks for a line stop, no part comes; after a while somebody empties the bin and clears the fault.
-- A challenge: the PLC raises challenge_mode, waits until the station says that it runs, and lets known parts come.
+- A challenge: the PLC raises challenge_mode, waits until the station says that it runs, and lets known parts come. Where
+  `inspector challenge` asked for it, they come as soon as the PLC sees that it runs.
 
 What it does not simulate: a sensor wired to the camera past the PLC, bouncing sensors, parts that slip on the belt, a
 PLC's scan cycle, and field buses other than Modbus TCP.

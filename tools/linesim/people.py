@@ -49,7 +49,10 @@ class Operator:
 
 
 class Challenges:
-    """Raises challenge_mode, and says which parts come next."""
+    """Raises challenge_mode, and says which parts come next; also where `inspector challenge` asked, not the PLC.
+
+    Then the belt runs on, so that some parts may be counted before the station's word is seen: they are what they are.
+    """
 
     def __init__(self, plc: Plc, items: Sequence[Item], sequence: Sequence[str]) -> None:
         """`sequence`: how the station wants the parts to come out; those behind its end it rejects."""
@@ -59,6 +62,7 @@ class Challenges:
             good: _in_turn([item for item in items if item.good == good]) for good in (True, False)
         }
         self._to_come: deque[tuple[bool, str]] = deque()  # what the part is, and how it must come out
+        self._heard = False  # that a challenge runs
 
     async def begin(self, truths: Sequence[str], stopped_within: StoppedWithin) -> None:
         """Ask for a challenge and wait until the station says that the next part is its first. Raises InputError."""
@@ -74,6 +78,7 @@ class Challenges:
 
     def next(self, item: Item) -> tuple[Item, str]:
         """Return the part that comes now, and how a challenge wants it to come out: `item` and "", unless a known one is due."""
+        self._listen()
         if not self._to_come:
             return item, ""
         good, wanted = self._to_come.popleft()
@@ -88,6 +93,13 @@ class Challenges:
         """Take note that the part was counted: behind the last one the signal falls."""
         if not self._to_come and self._plc.control.challenge_mode:
             self._set(on=False)
+
+    def _listen(self) -> None:
+        """Put known parts on the belt once the station says that a challenge runs by somebody's command. Nothing is asked of them."""
+        runs = State.CHALLENGE in self._plc.status().state
+        if runs and not self._heard and not self._plc.control.challenge_mode:
+            self._to_come.extend((truth == "good", "") for truth in self._sequence)
+        self._heard = runs
 
     def _set(self, *, on: bool) -> None:
         self._plc.set_control(dataclasses.replace(self._plc.control, challenge_mode=on))

@@ -112,6 +112,18 @@ def test_a_station_that_begins_none_ends_the_run(monkeypatch: pytest.MonkeyPatch
         asyncio.run(Challenges(bench.plc, [GOOD], ["bad"]).begin(["good"], bench.stopped_within))
 
 
+def test_known_parts_come_once_where_somebody_asked_by_command() -> None:
+    bench = Bench()
+    challenges = Challenges(bench.plc, [GOOD, BAD], ["bad", "good"])
+    came = []
+    for state in (State.ONLINE, *[State.CHALLENGE] * 4, State.ONLINE, State.CHALLENGE):
+        bench.says(state)
+        came.append(challenges.next(GOOD))
+        challenges.counted()
+    known = [(BAD, ""), (GOOD, "")]
+    assert came == [(GOOD, ""), *known, (GOOD, ""), (GOOD, ""), (GOOD, ""), known[0]]
+
+
 def test_a_challenge_needs_images_of_its_kind() -> None:
     bench = Bench()
     challenges = Challenges(bench.plc, [GOOD], ["bad"])
