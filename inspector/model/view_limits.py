@@ -10,10 +10,24 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.model.batches import Batches
+from inspector.model.calibrate import choose_threshold
 from inspector.model.folds import Folds
 
 _ONE_DEVIATION = NormalDist().cdf(1.0)  # share of a normal distribution below one deviation above its mean
 _LEAST = 1e-6  # a score of 0 has no logarithm
+
+
+def joined(
+    scores: NDArray[np.float64], folds: Folds, batches: Batches, rate: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the limit of each view, float64 (V,), and held-out scores (n, V) over such limits.
+
+    They leave about `rate` of the held-out parts with a view above 1, as choose_threshold promises for the worst view of each.
+    """
+    relative = over_limits(scores, folds, rate)
+    factor = choose_threshold(relative.max(axis=1), rate, batches).value
+    return view_limits(scores, rate) * factor, relative / factor
 
 
 def view_limits(scores: NDArray[np.float64], rate: float) -> NDArray[np.float64]:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from inspector.engine.preprocess import Geometry
 from inspector.errors import ModelError
 from inspector.model.batches import Batches
-from inspector.model.calibrate import choose_threshold
 from inspector.model.checkpoint import Checkpoint, CheckpointPart
 from inspector.model.defects import DefectImages
 from inspector.model.folds import Folds
@@ -29,7 +28,7 @@ from inspector.model.progress import Progress, part_of
 from inspector.model.score_nodes import Exposure
 from inspector.model.search_check import check_search
 from inspector.model.settling import Shown
-from inspector.model.view_limits import over_limits, view_limits
+from inspector.model.view_limits import joined
 
 _WELL_FILLED = 0.5  # share of the common input: a view below pays for more than it sees
 
@@ -98,10 +97,7 @@ class ViewsModel:
         for number, (name, view) in enumerate(zip(self.names, self.views, strict=True)):
             told, kept = part_of(progress, number, len(self.views)), CheckpointPart(checkpoint, name)
             scores[:, number] = view.held_out(paths, folds, told, kept).scores
-        relative = over_limits(scores, folds, rate)
-        factor = choose_threshold(relative.max(axis=1), rate, batches).value
-        relative /= factor
-        limits = view_limits(scores, rate) * factor
+        limits, relative = joined(scores, folds, batches, rate)
         model = replace(self, limits=tuple(float(limit) for limit in limits), relative=relative)
         return model, Shown(relative.max(axis=1), np.empty((len(paths), 0)))
 
