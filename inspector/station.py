@@ -158,7 +158,7 @@ class Station:
             self._doorbell_fd,
             folder=loaded.folder,
             clock=self._clock,
-            fifo_priority=config.realtime.fifo_priority,
+            realtime=config.realtime,
         )
 
     def __enter__(self) -> Self:

@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 ALIVE_MS = 100
 EXIT_REFUSED = 3  # told the station why
 _PR_SET_PDEATHSIG = 1
+_MCL_CURRENT, _MCL_FUTURE = 1, 2  # <sys/mman.h>
+libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _LinkHandler(logging.Handler):
@@ -126,6 +128,8 @@ def _run(link: Link, doorbell_fd: int, settings: CameraSettings, generation: int
     clock = SystemClock()
     camera = make_camera(settings)
     _prefer(settings.fifo_priority)
+    if settings.lock_memory:
+        _lock_memory()
     info = camera.open()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # harvesters has taken the handler in `open`
     gc.collect()
@@ -142,7 +146,13 @@ def _run(link: Link, doorbell_fd: int, settings: CameraSettings, generation: int
             camera.start()
             started = True
         station.acquisition = Acquisition(
-            camera, info, ring, doorbell_fd=doorbell_fd, silence_ms=settings.silence_ms, clock=clock
+            camera,
+            info,
+            ring,
+            doorbell_fd=doorbell_fd,
+            silence_ms=settings.silence_ms,
+            clock=clock,
+            rehearse=settings.stay_awake,
         )
         link.send("opened", fds=(ring.fd,), generation=generation, info=dataclasses.asdict(info))
         station.acquisition.run(station.keep_on, trigger)
@@ -168,11 +178,18 @@ def _prefer(fifo_priority: int) -> None:
             )
 
 
+def _lock_memory() -> None:
+    """Keep this process, and the ring that it fills, out of swap."""
+    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE):
+        error = os.strerror(ctypes.get_errno())
+        _log.warning("camera_memory_not_locked", extra={"fields": {"error": error}})
+
+
 def main(arguments: list[str]) -> NoReturn:
     """Serve the station and end. Never returns: interpreter shutdown would run the producer's destructors, which may crash."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the station's
     faulthandler.enable()  # the last words of a crashing producer; the station reads them
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     link = Link.from_fd(int(arguments[0]))
     doorbell_fd = int(arguments[1]) if len(arguments) > 1 else -1
     logging.basicConfig(level=logging.INFO, handlers=[_LinkHandler(link)])

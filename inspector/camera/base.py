@@ -73,6 +73,8 @@ class CameraSettings:
     silence_ms: float | None = None
     fifo_priority: int = 0  # SCHED_FIFO of the acquisition thread; 0 = leave
     software_trigger: bool = False  # we trigger it
+    lock_memory: bool = False  # keep the process out of swap
+    stay_awake: bool = False  # rehearse between frames
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields, ready for JSON; `CameraSettings(**fields)` builds it again."""
@@ -111,6 +113,13 @@ class Camera(Protocol):
         """Wait for one frame at most so long, pass it to `take`, then give its memory back. False where none came.
 
         Incomplete frames are passed on too: only so can their frame id be announced.
+        """
+        ...
+
+    def rehearse(self, take: Take) -> None:
+        """Describe the frame that was fetched last once more, and pass it to `take`; nothing where it is not kept.
+
+        Nothing comes of it but code and data in the processor's caches. It is kept where the settings say `stay_awake`.
         """
         ...
 

@@ -48,6 +48,8 @@ class GenicamCamera:
         self._info: CameraInfo  # what was agreed
         self._frame_bytes: int  # of a frame as agreed
         self._untold: set[str] = set()  # what this producer does not say of a buffer
+        self._keeps = settings.stay_awake
+        self._kept: Any = None  # the buffer of the frame before, not queued yet: for rehearsals
 
     @staticmethod
     def devices(producer: Path) -> list[DeviceInfo]:
@@ -103,7 +105,7 @@ class GenicamCamera:
         """Announce the buffers and start the acquisition."""
         acquirer = self._acquirer
         self._keep_oldest()
-        acquirer.num_buffers = max(self._settings.buffers, acquirer.min_num_buffers)
+        acquirer.num_buffers = max(self._settings.buffers, acquirer.min_num_buffers) + self._keeps
         try:
             acquirer.start()
         except (*_ERRORS, MemoryError) as e:
@@ -122,7 +124,7 @@ class GenicamCamera:
                 _log.warning("stream_mode_refused", extra={"fields": {"why": str(e)}})
 
     def fetch(self, timeout_ms: int, take: Take) -> bool:
-        """Wait for a buffer, pass it on, queue it again. Complete or not: `take` judges."""
+        """Wait for a buffer, pass it on, queue it again, or the one kept before it. Complete or not: `take` judges."""
         try:
             self._monitor.update_event_data(timeout_ms)
         except gentl.TimeoutException:
@@ -136,8 +138,16 @@ class GenicamCamera:
         try:
             take(self._describe(buffer, t_arrival_ns))
         finally:
-            buffer.parent.queue_buffer(buffer)  # after this its memory changes
+            if self._keeps:
+                buffer, self._kept = self._kept, buffer
+            if buffer is not None:
+                buffer.parent.queue_buffer(buffer)  # after this its memory changes
         return True
+
+    def rehearse(self, take: Take) -> None:
+        """Describe the buffer that is kept: its memory is ours until the next frame comes."""
+        if self._kept is not None:
+            take(self._describe(self._kept, self._clock.now_ns()))
 
     def _describe(self, buffer: Any, t_arrival_ns: int) -> RawFrame:
         """Read what the producer says of the buffer; each property is a call into it, 2 us warm and 8 us cold."""
@@ -209,6 +219,7 @@ class GenicamCamera:
         return self._info
 
     def _restart(self, device: DeviceInfo) -> None:
+        self._kept = None
         try:
             self._acquirer.stop()
         except _ERRORS as e:
@@ -235,6 +246,7 @@ class GenicamCamera:
         """Stop the stream, give buffers, device and producer back."""
         try:
             if self._acquirer is not None:
+                self._kept = None
                 self._acquirer.stop()
                 self._acquirer.destroy()
             if self._harvester is not None:

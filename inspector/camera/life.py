@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from inspector.camera.acquisition import Counters
+from inspector.camera.announcer import Counters
 from inspector.camera.base import CameraInfo, CameraSettings
 from inspector.camera.child import Child
 from inspector.camera.link import Message

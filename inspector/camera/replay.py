@@ -128,6 +128,9 @@ class ReplayCamera:
         self._next = self._read(next(self._paths))
         return True
 
+    def rehearse(self, take: Take) -> None:
+        """Nothing to rehearse: what a desk plays is not in a hurry."""
+
     @property
     def _format(self) -> PixelFormat:
         return pixel_format(str(self._features["PixelFormat"]))

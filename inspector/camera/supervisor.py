@@ -12,16 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from inspector.camera.acquisition import Counters
+from inspector.camera.announcer import Counters
 from inspector.camera.base import CameraSettings, FeatureValue
 from inspector.camera.life import CameraEvent, CameraHooks, Life
 from inspector.clock import Clock, SystemClock
-from inspector.config.schema import CameraConfig, resolve
+from inspector.config.schema import CameraConfig, RealtimeConfig, resolve
 from inspector.errors import HungError
 
 
-def settings_of(config: CameraConfig, folder: Path, fifo_priority: int = 0) -> CameraSettings:
+def settings_of(config: CameraConfig, folder: Path, realtime: RealtimeConfig | None = None) -> CameraSettings:
     """Return `config` as the camera process needs it; relative paths count from `folder`."""
+    realtime = realtime or RealtimeConfig()
     key, value = next((k, v) for k, v in config.device.model_dump().items() if v is not None)
     return CameraSettings(
         backend=config.backend,
@@ -32,7 +33,9 @@ def settings_of(config: CameraConfig, folder: Path, fifo_priority: int = 0) -> C
         buffers=config.buffers,
         ring_slots=config.ring_slots,
         silence_ms=config.silence_ms,
-        fifo_priority=fifo_priority,
+        fifo_priority=realtime.fifo_priority,
+        lock_memory=realtime.lock_memory,
+        stay_awake=realtime.stay_awake,
         software_trigger=config.trigger == "software",
     )
 
@@ -49,10 +52,10 @@ class CameraProcess:
         folder: Path = Path(),
         clock: Clock | None = None,
         first_generation: int = 1,
-        fifo_priority: int = 0,
+        realtime: RealtimeConfig | None = None,
     ) -> None:
         """`doorbell_fd` is an eventfd that the camera process writes for each frame; it stays the caller's."""
-        self.settings = settings_of(config, folder, fifo_priority)
+        self.settings = settings_of(config, folder, realtime)
         self.generation = first_generation - 1
         self.error: BaseException | None = None  # what ended the thread, where that was not `stop`
         self._hooks = hooks

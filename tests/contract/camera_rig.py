@@ -17,7 +17,7 @@ from inspector.camera.base import CameraInfo
 from inspector.camera.life import CameraEvent
 from inspector.camera.supervisor import CameraProcess
 from inspector.clock import NS_PER_S, SystemClock
-from inspector.config.schema import CameraConfig, DeviceConfig, FeatureValue
+from inspector.config.schema import CameraConfig, DeviceConfig, FeatureValue, RealtimeConfig
 from inspector.part import Frame
 from inspector.ring import RingReader
 from tests.support.producers import viky_cti
@@ -39,7 +39,7 @@ class Rig:
     """Hooks of a camera process. Use as a context manager; `frames` and the `wait_*` fail after LIMIT_S."""
 
     config: CameraConfig
-    fifo_priority: int = 0
+    realtime: RealtimeConfig = field(default_factory=RealtimeConfig)
     readers: list[RingReader] = field(default_factory=list)
     infos: list[CameraInfo] = field(default_factory=list)
     generations: list[int] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Rig:
         self._changed = threading.Condition()
         self._doorbell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._unasked: list[Seen] = []
-        self.process = CameraProcess(self.config, self, self._doorbell, fifo_priority=self.fifo_priority)
+        self.process = CameraProcess(self.config, self, self._doorbell, realtime=self.realtime)
 
     def __enter__(self) -> Self:
         self.process.start()

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 
 from inspector.camera.commands import list_devices
-from inspector.config.schema import CameraConfig, DeviceConfig, FeatureValue
+from inspector.config.schema import CameraConfig, DeviceConfig, FeatureValue, RealtimeConfig
 from inspector.errors import ProducerError
 from inspector.part import FrameStatus
 from tests.contract.camera_rig import VIKY, Rig, Simcam, config
 from tests.support.producers import simcam_cti
 
 WIDTH, HEIGHT = 160, 120
+AWAKE = RealtimeConfig(stay_awake=True, lock_memory=True)
 IMAGES = {f"{n}": np.full((HEIGHT, WIDTH), 20 * n, np.uint8) for n in range(1, 6)}
 
 
@@ -53,9 +54,9 @@ class CameraContract:
     def config(cls, features: dict[str, FeatureValue] | None = None) -> CameraConfig:
         return config(cls.producer, cls.device, features or cls.features, backend=cls.backend)
 
-    @pytest.fixture
-    def running(self, camera: CameraConfig) -> Iterator[Rig]:
-        with Rig(camera) as rig:
+    @pytest.fixture(params=[RealtimeConfig(), AWAKE], ids=["", "awake"])
+    def running(self, camera: CameraConfig, request: pytest.FixtureRequest) -> Iterator[Rig]:
+        with Rig(camera, realtime=request.param) as rig:
             yield rig
 
     def test_it_says_what_it_will_send_and_which_features_it_took(self, running: Rig) -> None:
@@ -119,7 +120,7 @@ class CameraContract:
             os.kill(pid, 0)
 
     def test_it_runs_before_others_or_says_that_it_may_not(self, camera: CameraConfig) -> None:
-        with Rig(camera, fifo_priority=5) as rig:
+        with Rig(camera, realtime=RealtimeConfig(fifo_priority=5)) as rig:
             rig.wait_up()
             tasks = Path(f"/proc/{rig.process.pid}/task").iterdir()
             policies = {os.sched_getscheduler(int(task.name)) & ~os.SCHED_RESET_ON_FORK for task in tasks}

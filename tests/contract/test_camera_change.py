@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inspector.camera.base import FeatureValue
-from inspector.config.schema import CameraConfig, DeviceConfig
+from inspector.config.schema import CameraConfig, DeviceConfig, RealtimeConfig
 from inspector.part import FrameStatus
 from tests.contract.camera_rig import VIKY, Rig, Simcam, config
 from tests.support.producers import simcam_cti
@@ -40,7 +40,7 @@ def simcam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simcam:
     return simcam
 
 
-@pytest.fixture(params=["replay", "viky", "simcam"])
+@pytest.fixture(params=["replay", "viky", "simcam", "simcam, awake"])
 def running(request: pytest.FixtureRequest, tmp_path: Path, simcam: Simcam) -> Iterator[Rig]:
     """A camera that runs freely at 100 frames a second."""
     if request.param == "replay":
@@ -51,7 +51,7 @@ def running(request: pytest.FixtureRequest, tmp_path: Path, simcam: Simcam) -> I
         camera = config(VIKY, DeviceConfig(serial_number="1"), features)
     else:
         camera = simcam.config(SIMCAM)
-    with Rig(camera) as rig:
+    with Rig(camera, realtime=RealtimeConfig(stay_awake="awake" in request.param)) as rig:
         rig.frames(2)
         yield rig
 
@@ -129,7 +129,7 @@ def test_no_frame_from_before_the_change_comes_after_it(simcam: Simcam) -> None:
 # -- triggered by us ----------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["replay", "simcam"])
+@pytest.fixture(params=["replay", "simcam", "simcam, awake"])
 def triggered(request: pytest.FixtureRequest, tmp_path: Path, simcam: Simcam) -> Iterator[Rig]:
     if request.param == "replay":
         (tmp_path / "replay").mkdir()
@@ -141,7 +141,7 @@ def triggered(request: pytest.FixtureRequest, tmp_path: Path, simcam: Simcam) ->
             "ExposureTime": 100,
         }
         camera = simcam.config(features, trigger="software")
-    with Rig(camera) as rig:
+    with Rig(camera, realtime=RealtimeConfig(stay_awake="awake" in request.param)) as rig:
         rig.wait_up()
         yield rig
 

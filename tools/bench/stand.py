@@ -15,6 +15,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import yaml
 
 from inspector.config.loading import load
 from inspector.config.schema import Config
@@ -146,7 +147,8 @@ class Stand:
                 "vision_status_address": setting.slots * 8 + 320,
             }
         )
-        realtime = base.realtime.model_copy(update={"fifo_priority": STATION_PRIORITY * setting.fifo})
+        asked: dict[str, object] = {"lock_memory": True, "stay_awake": True} if setting.fifo else {}
+        realtime = base.realtime.model_copy(update=asked | {"fifo_priority": STATION_PRIORITY * setting.fifo})
         plc = base.plc.model_copy(update={"registers": registers})
         features = dict(base.camera.features) | {"ExposureTime": EXPOSURE_US}
         # As narrow as a fast line wants it: this camera is much faster than the example's.
@@ -161,6 +163,7 @@ class Stand:
     ) -> "subprocess.Popen[bytes]":
         around = station.Surroundings(self.producer, self._pack(setting.checkout), 1, port)
         config = station.derive(base, around, setting.budget_ms, folder)
+        _leave_out_newer(config, setting.checkout)
         command = [
             sys.executable,
             "-m",
@@ -175,6 +178,14 @@ class Stand:
                 [*wrap, *command], cwd=setting.checkout, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env=os.environ | {"SIMCAM_ROOT": str(self.cameras), "PYTHONPATH": paths},
             )  # fmt: skip
+
+
+def _leave_out_newer(config: Path, checkout: Path) -> None:
+    """Take those keys of `realtime` out of the configuration that an older checkout does not know."""
+    schema = (checkout / "inspector" / "config" / "schema.py").read_text(encoding="utf-8")
+    content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    content["realtime"] = {key: value for key, value in content["realtime"].items() if f"{key}:" in schema}
+    config.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def fifo_allowed() -> bool:

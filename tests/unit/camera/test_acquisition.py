@@ -6,7 +6,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from inspector.camera.acquisition import EXPECT_NS, PROBE_NS, SLICE_MS, WRONG_FORMAT_MAX, Acquisition
+from inspector.camera.acquisition import (
+    EXPECT_NS,
+    LINE_STANDS_NS,
+    PROBE_NS,
+    SLICE_MS,
+    WRONG_FORMAT_MAX,
+    Acquisition,
+)
 from inspector.camera.base import CameraInfo, DeviceInfo, FeatureValue, RawFrame, Take
 from inspector.clock import NS_PER_MS, ManualClock
 from inspector.errors import CameraLostError
@@ -24,6 +31,8 @@ class CardboardCamera:
         self.clock = clock
         self.deck: list[RawFrame | None] = []
         self.probes = 0
+        self.kept: RawFrame | None = None
+        self.rehearsed_ns: list[int] = []
         self.triggered_ns: list[int] = []
         self.answers: list[RawFrame | None] = []  # laid before it by a trigger
 
@@ -39,7 +48,13 @@ class CardboardCamera:
             self.clock.advance_ms(timeout_ms)
             return False
         take(raw)
+        self.kept = raw
         return True
+
+    def rehearse(self, take: Take) -> None:
+        self.rehearsed_ns.append(self.clock.now_ns())
+        if self.kept is not None:
+            take(self.kept)
 
     def trigger(self) -> None:
         self.triggered_ns.append(self.clock.now_ns())
@@ -58,7 +73,7 @@ class CardboardCamera:
 
 
 class Bench:
-    def __init__(self, silence_ms: float | None) -> None:
+    def __init__(self, silence_ms: float | None = None, *, rehearse: bool = False) -> None:
         self.clock = ManualClock(10**9)
         self.camera = CardboardCamera(self.clock)
         self.writer = RingWriter.create(WIDTH, HEIGHT, "Mono8", slots=2, generation=1)
@@ -71,6 +86,7 @@ class Bench:
             doorbell_fd=self.doorbell,
             silence_ms=silence_ms,
             clock=self.clock,
+            rehearse=rehearse,
         )
 
     def raw(self, frame_id: int, **other: object) -> RawFrame:
@@ -215,3 +231,48 @@ def test_a_camera_that_does_not_answer_a_trigger_is_not_waited_for_for_ever(benc
     bench.loop.run(lambda: bench.clock.now_ns() < 10**9 + 2 * EXPECT_NS, wait_for_trigger)
     assert asked[1] == 0
     assert asked[-1] == SLICE_MS
+
+
+@pytest.fixture
+def awake() -> Iterator[Bench]:
+    bench = Bench(rehearse=True)
+    yield bench
+    os.close(bench.doorbell)
+    os.close(bench.writer.fd)
+
+
+def test_a_rehearsal_announces_nothing_and_counts_nothing(awake: Bench) -> None:
+    awake.play(awake.raw(7), None, None, None, awake.raw(8))
+    assert len(awake.camera.rehearsed_ns) == 3
+    assert [frame.frame_id for frame in awake.reader.new_frames()] == [7, 8]
+    assert os.eventfd_read(awake.doorbell) == 2
+    counters = awake.loop.counters
+    assert (counters.frames, counters.duplicates, counters.overruns) == (2, 0, 0)
+
+
+def test_a_rehearsal_takes_the_way_of_a_frame(awake: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = RingWriter.put
+    into: list[tuple[RingWriter, FrameStatus]] = []
+
+    def watched(ring: RingWriter, *frame: object, **told: object) -> FrameStatus:
+        status = put(ring, *frame, **told)  # type: ignore[arg-type]
+        into.append((ring, status))
+        return status
+
+    monkeypatch.setattr(RingWriter, "put", watched)
+    awake.play(awake.raw(7), *[None] * 5)
+    assert [status for ring, status in into if ring is not awake.writer] == [FrameStatus.OK] * 5
+
+
+def test_nothing_is_rehearsed_where_the_line_stands(awake: Bench) -> None:
+    awake.play(awake.raw(7), *[None] * 2000)
+    t_first_ns, *_, t_last_ns = awake.camera.rehearsed_ns
+    assert t_last_ns - t_first_ns <= LINE_STANDS_NS
+    rehearsed = len(awake.camera.rehearsed_ns)
+    awake.play(awake.raw(8), None)
+    assert len(awake.camera.rehearsed_ns) == rehearsed + 1
+
+
+def test_nothing_is_rehearsed_where_nobody_asks_for_it(bench: Bench) -> None:
+    bench.play(bench.raw(7), None, None)
+    assert bench.camera.rehearsed_ns == []

@@ -15,7 +15,7 @@ from inspector.camera.base import (
     unknown_feature,
 )
 from inspector.camera.supervisor import settings_of
-from inspector.config.schema import CameraConfig, DeviceConfig
+from inspector.config.schema import CameraConfig, DeviceConfig, RealtimeConfig
 from inspector.errors import CameraError, DeviceError
 
 DEVICES = [
@@ -50,9 +50,10 @@ def test_settings_and_info_survive_json() -> None:
         features={"TriggerMode": True, "Gain": 1.5, "Width": 640, "PixelFormat": "Mono8"},
         silence_ms=500.0,
     )
-    settings = settings_of(config, Path("/etc/inspector"), 50)
+    settings = settings_of(config, Path("/etc/inspector"), RealtimeConfig(fifo_priority=50, stay_awake=True))
     assert settings.producer == "/etc/inspector/lib/x.cti"
     assert (settings.device_key, settings.device_value, settings.fifo_priority) == ("model", "acA1920", 50)
+    assert (settings.stay_awake, settings.lock_memory) == (True, False)
     again = CameraSettings(**json.loads(json.dumps(settings.to_json())))
     assert again == settings
     assert list(again.features) == ["TriggerMode", "Gain", "Width", "PixelFormat"], (
