@@ -8,7 +8,7 @@ class Asking:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self.wanted = False  # since `on_tick` last said so
+        self.wanted = False  # since `asked` last said so
         self._t_looked_ns: int | None = None
 
     def frame_came(self) -> None:
@@ -20,11 +20,14 @@ class Asking:
         t_ns = self._ledger.t_empty_ns
         return None if t_ns == self._t_looked_ns else t_ns
 
-    def on_tick(self, now_ns: int) -> bool:
-        """Return whether a read is wanted, once."""
+    def on_tick(self, now_ns: int) -> None:
+        """Want a read where the line may be empty."""
         t_ns = self.next_ns()
         if t_ns is not None and now_ns >= t_ns:
             self._t_looked_ns = t_ns
             self.wanted = True
+
+    def asked(self) -> bool:
+        """Return whether a read is wanted, once: it is sent after this, and so after whatever wanted it. Without the lock."""
         wanted, self.wanted = self.wanted, False
         return wanted

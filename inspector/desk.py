@@ -1,11 +1,11 @@
 """The desk: where the station's threads meet. One lock around the ledger, and nothing slow behind it.
 
     camera thread  on_up, on_down          (a camera process came or went)
-    engine thread  on_tick, next_job, on_score
+    engine thread  next_job, on_score, on_tick
     PLC thread     on_tick, on_control, take_verdicts, withdraw, on_written
 
 New frames are taken from the ring by whoever comes first, so that the ledger knows of a frame also while the engine
-computes; verdicts leave through the PLC thread alone, in the order in which they became final.
+computes; verdicts leave in the order in which they became final, through the PLC thread or, where that sleeps, by `deliver` at once.
 
 What is read without the lock (`_plc.link_up`, `_engine_name`, `_simulated`, whether `_verdicts` is empty) is one reference, written
 whole: the reader sees the old value or the new one, and either was true a moment ago.
@@ -74,7 +74,7 @@ class Desk:
         self._panel = Panel(ledger, tally, changeover, safeguards)
         self._plc = PlcWatch(self._panel, tally)
         self._recipe = 0  # the one that was active last
-        self._jobs = Jobs()
+        self._jobs = Jobs(ledger)
         self._camera_was_up = False
         self._camera_down_why = ""  # logged as an error already
         self._asking = Asking(ledger)
@@ -163,13 +163,13 @@ class Desk:
         self.wake_plc()
 
     def next_job(self) -> Job | None:
-        """Return the oldest frame that a part still waits for; frames nobody waits for are given back to the ring."""
+        """Take the frames that came; return the oldest that a part waits for, and give those that nobody waits for back to the ring."""
         with self._lock:
-            self._drop_decided_jobs()
-            frame = self._jobs.oldest()
-            if frame is None or (deadline_ns := self._ledger.deadline_of(frame)) is None:
-                return None
-            return self._jobs.take_oldest(deadline_ns, self._ledger.deciding_of(frame))
+            self._take_frames()
+            job = self._jobs.next()
+        if self._asking.asked():
+            self.wake_plc()  # not while the lock is held, for which that thread would wait at once
+        return job
 
     def on_score(self, job: Job, score: Score, *, engine_ms: float) -> None:
         """Take a score; the verdict, if it became final, goes to the PLC at once."""
@@ -181,11 +181,14 @@ class Desk:
         self._answer(job, lambda t_ns: self._ledger.on_no_score(job.frame, reason, t_ns))
 
     def _answer(self, job: Job, tell_ledger: Callable[[int], list[Verdict]]) -> None:
-        with self._lock:
-            self._jobs.done(job)
-            final = self._file(tell_ledger(self._clock.now_ns()))
-        # A verdict is to be written; where there is none yet, only another read of the count can make it certain.
-        (self.deliver if final and self.deliver else self.wake_plc)()
+        try:
+            with self._lock:
+                final = self._file(tell_ledger(self._clock.now_ns()))
+            # A verdict is to be written; where there is none yet, only another read of the count can make it certain.
+            (self.deliver if final and self.deliver else self.wake_plc)()
+        finally:
+            with self._lock:
+                self._jobs.done(job)
 
     # -- PLC thread (plc.base.Desk) ---------------------------------------------------------------
 
@@ -196,10 +199,10 @@ class Desk:
             self._take_frames()
             self._file(self._ledger.on_tick(now_ns))
             self._safeguards.on_tick(faults=self._panel.own_fault, t_ns=now_ns)
-            self._drop_decided_jobs()
-            ask = self._asking.on_tick(now_ns)
-        if ask:
-            self.wake_plc()  # not while the lock is held, for which that thread would wait at once
+            self._jobs.drop_decided()
+            self._asking.on_tick(now_ns)
+        if self._asking.asked():
+            self.wake_plc()
 
     def next_expiry_ns(self) -> int | None:
         """Return when `on_tick` is needed next."""
@@ -374,12 +377,7 @@ class Desk:
         for frame, reader in self._jobs.new_frames():
             self._asking.frame_came()
             self._file(self._ledger.on_frame(frame))
-            self._jobs.put(frame, reader, wanted=self._ledger.deadline_of(frame) is not None)
-
-    def _drop_decided_jobs(self) -> None:
-        """Give frames that nobody waits for back to the ring, also while there is no engine to ask for them."""
-        while (frame := self._jobs.oldest()) is not None and self._ledger.deadline_of(frame) is None:
-            self._jobs.drop_oldest()
+            self._jobs.put(frame, reader)
 
     def _proceed(self) -> list[Note]:
         """Go on with a change of recipe, if there is one; return what is to be logged, once the lock is free."""

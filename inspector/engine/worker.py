@@ -61,20 +61,20 @@ class Load:
 class EngineDesk(Protocol):
     """Where the engine thread gets its work and leaves its answers. Every call is short."""
 
-    def on_tick(self) -> None:
-        """Take the frames that came."""
-
     def next_load(self) -> Load | None:
         """Return which engine to open now, None where all are that are wanted; answered by `on_engine`."""
 
     def next_job(self) -> Job | None:
-        """Return the oldest frame that a part waits for; each job is answered by exactly one of the next two."""
+        """Take the frames that came; return the oldest that a part waits for. Each job is answered by exactly one of the next two."""
 
     def on_score(self, job: Job, score: Score, *, engine_ms: float) -> None:
         """Take a frame's score."""
 
     def on_no_score(self, job: Job, reason: Reason) -> None:
         """Take note that a frame was not scored."""
+
+    def on_tick(self) -> None:
+        """Take the frames that came, also without an engine, and do what is due by now: nothing that a part waits for."""
 
     def on_engine(self, *, ready: bool, why: str, recipe: int | None) -> None:
         """Take note that the engine of this recipe is warm, or could not be opened; with None, that all are lost."""
@@ -153,11 +153,11 @@ class EngineThread:
                 if not self._poll.poll(STOP_LOOK_MS / 1000):
                     self._keep_warm()
                 self._hear_doorbell()
-                self._desk.on_tick()
                 while self._engines and not self._stopping.is_set():
                     if (job := self._desk.next_job()) is None:
                         break
                     self._score(job)
+                self._desk.on_tick()
         except BaseException as error:
             self._desk.on_engine(ready=False, why=_why(error), recipe=None)
             if isinstance(error, NEEDS_NEW_PROCESS):

@@ -17,11 +17,16 @@ def asking() -> tuple[Line, Asking]:
     return line, Asking(cast("Ledger", line))
 
 
+def asked(asks: Asking, now_ns: int) -> bool:
+    asks.on_tick(now_ns)
+    return asks.asked()
+
+
 def test_a_frame_wants_one_read() -> None:
     _, asks = asking()
-    assert not asks.on_tick(0)
+    assert not asked(asks, 0)
     asks.frame_came()
-    assert [asks.on_tick(t_ns) for t_ns in (1, 2)] == [True, False]
+    assert [asked(asks, t_ns) for t_ns in (1, 2)] == [True, False]
 
 
 def test_a_line_that_may_be_empty_is_looked_at_once_when_it_may_be() -> None:
@@ -29,10 +34,10 @@ def test_a_line_that_may_be_empty_is_looked_at_once_when_it_may_be() -> None:
     assert asks.next_ns() is None
     line.t_empty_ns = 100
     assert asks.next_ns() == 100
-    assert not asks.on_tick(99)
-    assert asks.on_tick(100)
+    assert not asked(asks, 99)
+    assert asked(asks, 100)
     assert asks.next_ns() is None
-    assert not asks.on_tick(101)
+    assert not asked(asks, 101)
     line.t_empty_ns = 200  # something came, and it was quiet again
     assert asks.next_ns() == 200
-    assert asks.on_tick(250)
+    assert asked(asks, 250)

@@ -58,7 +58,7 @@ class Stamps:
 
     def __init__(self) -> None:
         self.taken: list[tuple[int, int, int]] = []  # frame id, its arrival, when the engine got it
-        self.heard: list[tuple[int, int]] = []  # the engine thread woke, and had taken what came
+        self.heard: list[tuple[int, int]] = []  # the engine thread asked for a job, and had it
         self.copying: list[
             tuple[int, int]
         ] = []  # frames that the camera process took, ns from arrival to doorbell of them all
@@ -80,7 +80,9 @@ def stamp(stamps: Stamps) -> None:
 
     def next_job(inner: Callable[..., Any]) -> Callable[..., Any]:
         def stamped(desk: Desk) -> Any:
+            t_heard_ns = now_ns()
             if (job := inner(desk)) is not None:
+                stamps.heard.append((t_heard_ns, now_ns()))
                 stamps.taken.append((job.frame.frame_id, job.frame.t_arrival_ns, now_ns()))
             return job
 
@@ -117,15 +119,6 @@ def stamp(stamps: Stamps) -> None:
 
         return stamped
 
-    def on_tick(inner: Callable[..., Any]) -> Callable[..., Any]:
-        def stamped(desk: Desk) -> None:
-            t_heard_ns = now_ns()
-            inner(desk)
-            if threading.current_thread().name == "engine":
-                stamps.heard.append((t_heard_ns, now_ns()))
-
-        return stamped
-
     def on_alive(inner: Callable[..., Any]) -> Callable[..., Any]:
         def stamped(life: Life, counters: Any) -> None:
             stamps.copying = [(counters.frames, counters.copy_ns_sum)]
@@ -134,7 +127,6 @@ def stamp(stamps: Stamps) -> None:
         return stamped
 
     around(Life, "_count", on_alive)
-    around(Desk, "on_tick", on_tick)
     around(Desk, "next_job", next_job)
     around(Desk, "on_score", on_score)
     around(Desk, "on_engine", on_engine)
