@@ -6,6 +6,7 @@ all threads to the one request. Pinned threads triple their latency as soon as a
 station starts (model/probing.py), and float32 without pinning is what holds until then (settings.py).
 """
 
+import copy
 import logging
 import re
 from collections.abc import Sequence
@@ -42,13 +43,19 @@ class OpenVinoEngine:
     """One compiled graph with one infer request; input and outputs live in arrays that the request shares.
 
     `settings`: left out, those that were probed for this graph here, else what is known to be safe. `threads` takes the place of theirs
-    where it is not 0. Raises GraphError for a file that is no usable graph.
+    where it is not 0. Of several `streams`, `another` hands out the others. Raises GraphError for a file that is no usable graph.
     """
 
     name = "openvino"
 
     def __init__(
-        self, graph: Path, geometry: Views, *, threads: int = 0, settings: Settings | None = None
+        self,
+        graph: Path,
+        geometry: Views,
+        *,
+        threads: int = 0,
+        settings: Settings | None = None,
+        streams: int = 1,
     ) -> None:
         self._views = views_of(geometry)
         if settings is None:
@@ -56,16 +63,29 @@ class OpenVinoEngine:
             settings = FALLBACK if probed is None else probed.taken
         self.settings = settings.model_copy(update={"threads": threads or settings.threads})
         log.info("engine_settings", extra=self.settings.model_dump())
-        compiled = _compile(graph, self.settings)
-        outputs = _signature(compiled.outputs, graph)
-        check_contract(_signature(compiled.inputs, graph), outputs, self._views, graph)
-        self._input = np.zeros(input_shape_of(self._views), np.uint8)
-        self._outputs = {name: np.zeros(shape, np.float32) for name, (_, shape) in outputs.items()}
-        self._request: Any = compiled.create_infer_request()
-        for tensor, array in {"image": self._input, **self._outputs}.items():
-            self._request.set_tensor(tensor, openvino.Tensor(array, shared_memory=True))
+        self._compiled = _compile(graph, self.settings, streams)
+        outputs = _signature(self._compiled.outputs, graph)
+        check_contract(_signature(self._compiled.inputs, graph), outputs, self._views, graph)
+        self._shapes = {name: shape for name, (_, shape) in outputs.items()}
+        self._take_memory()
         # OpenCV's own pool would fight OpenVINO's for the cores and gains nothing at these sizes.
         cv2.setNumThreads(1)
+
+    def another(self) -> "OpenVinoEngine":
+        """Return an engine of the same compiled graph with a request of its own, for another thread: `streams` of them run at once."""
+        other = copy.copy(self)
+        other._take_memory()  # noqa: SLF001 - its own class
+        return other
+
+    def _take_memory(self) -> None:
+        """Make the request and the arrays that it shares."""
+        if self._compiled is None:
+            raise EngineClosedError("the engine was closed: open another")
+        self._input = np.zeros(input_shape_of(self._views), np.uint8)
+        self._outputs = {name: np.zeros(shape, np.float32) for name, shape in self._shapes.items()}
+        self._request: Any = self._compiled.create_infer_request()
+        for tensor, array in {"image": self._input, **self._outputs}.items():
+            self._request.set_tensor(tensor, openvino.Tensor(array, shared_memory=True))
 
     def warm_up(self) -> None:
         """Run a few times over a pattern: a uniform image has no contrast for a graph to normalise."""
@@ -85,8 +105,8 @@ class OpenVinoEngine:
         return self._run()
 
     def close(self) -> None:
-        """Drop the request and, with it, the compiled graph and its threads."""
-        self._request = None
+        """Drop the request and, with the last of a compiled graph, that and its threads."""
+        self._request = self._compiled = None
 
     def _run(self, input_to_frame: Sequence[Affine] = ()) -> Score:
         if self._request is None:
@@ -154,7 +174,7 @@ def capabilities() -> list[str]:
     return list(core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
-def _compile(graph: Path, settings: Settings) -> Any:
+def _compile(graph: Path, settings: Settings, streams: int = 1) -> Any:
     named: dict[str, object] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": settings.precision,
@@ -162,6 +182,8 @@ def _compile(graph: Path, settings: Settings) -> Any:
     }
     if settings.threads:
         named["INFERENCE_NUM_THREADS"] = settings.threads
+    if streams > 1:
+        named |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": streams}
     try:
         return core().compile_model(_read(graph), "CPU", named)
     except (RuntimeError, *_READER_ERRORS) as error:

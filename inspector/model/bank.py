@@ -11,16 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.model.progress import Advance, uncounted
+from inspector.model.spacing import local_spacing
 from inspector.model.whitening import Whitening
 
-NEIGHBOURS = 5  # bank entries that define an entry's own spacing
 PROJECTED = 64  # dimensions in which the bank is chosen
-_POOL = 2048  # farthest candidates that are looked at between two comparisons with all: half a megabyte, which caches hold
+_POOL = 512  # farthest candidates that are looked at between two comparisons with all: most often they tell the next 100 to 256
 _AT_ONCE = 256  # taken between two comparisons with all, at most
 _ROWS = 4096  # candidates that are compared at once: with 1,024 the threads of BLAS wait for each other twice as long on a busy machine
 _DISTANCES = 1 << 21  # that are held at once: 8 MB, which do not go through memory
 _FEWEST = 64  # rows that are compared at once: fewer would make no matrix product worth the name
-_BLOCKS = 32  # columns of one block, of which the smallest stands for all: see _smallest
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +123,14 @@ def build_bank(
     advance: Advance = uncounted,
     white: Whitening | None = None,
 ) -> Bank:
-    """Return the greedy bank of `candidates` (n, d) with each entry's local spacing, both as `white` makes them."""
+    """Return the greedy bank of `candidates` (n, d) with each entry's local spacing, both as `white` makes them.
+
+    Advances twice for each entry.
+    """
     shadow = projected(candidates, rng, white)
     chosen = candidates[greedy_coreset(shadow, size, rng, advance)]
     entries = np.ascontiguousarray(chosen if white is None else white.apply(chosen))
-    return Bank(entries, local_spacing(entries))
+    return Bank(entries, local_spacing(entries, advance=advance))
 
 
 def projected(
@@ -144,37 +146,8 @@ def projected(
     directions = rng.standard_normal((depth, PROJECTED), np.float32) / np.float32(PROJECTED**0.5)
     if white is None:
         return np.asarray(candidates @ directions)
-    return Whitening(white.mean, white.projection @ directions).apply(candidates)
-
-
-def local_spacing(entries: NDArray[np.float32], neighbours: int = NEIGHBOURS) -> NDArray[np.float32]:
-    """Return each entry's mean distance to its nearest others, float32 (n,), floored at a tenth of the median."""
-    norms, twice = np.einsum("ij,ij->i", entries, entries), np.ascontiguousarray(-2.0 * entries.T)
-    spacing = np.empty(len(entries), np.float32)
-    count = min(neighbours, len(entries) - 1)
-    step = max(_FEWEST, min(_ROWS, _DISTANCES // len(entries)))
-    for start in range(0, len(entries), step):
-        rows = entries[start : start + step]
-        off = rows @ twice
-        off += norms
-        own = np.arange(len(rows))
-        off[own, start + own] = np.inf  # an entry is not its own neighbour
-        nearest = _smallest(off, count) + norms[start : start + step, None]
-        spacing[start : start + step] = np.sqrt(np.maximum(nearest, 0)).mean(axis=1)
-    return np.maximum(spacing, max(0.1 * float(np.median(spacing)), 1e-6)).astype(np.float32)
-
-
-def _smallest(values: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """Return the `count` smallest values of each row (n, m), in no order.
-
-    They lie in the `count` blocks whose own smallest are the smallest: a tenth of the time of sorting whole rows apart.
-    """
-    rows, columns = values.shape
-    blocks = columns // _BLOCKS
-    if blocks <= count:
-        return np.partition(values, count - 1, axis=1)[:, :count]
-    cut = values[:, : blocks * _BLOCKS].reshape(rows, _BLOCKS, blocks)
-    found = np.argpartition(cut.min(axis=1), count - 1, axis=1)[:, :count]
-    kept = np.take_along_axis(cut, found[:, None, :], axis=2).reshape(rows, -1)
-    rest = values[:, blocks * _BLOCKS :]
-    return np.partition(np.concatenate([kept, rest], axis=1), count - 1, axis=1)[:, :count]
+    low = Whitening(white.mean, white.projection @ directions)
+    found = np.empty((len(candidates), PROJECTED), np.float32)
+    for start in range(0, len(candidates), _ROWS):  # whole, the centred candidates would be as large again
+        found[start : start + _ROWS] = low.apply(candidates[start : start + _ROWS])
+    return found

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from inspector.engine.base import Score
 from inspector.model.checkpoint import NOTHING_KEPT, Checkpoint
@@ -48,11 +49,14 @@ def collect(
         gathering.restore(kept)
         advance(gathering.done)
     if gathering.done < len(paths):
-        for answer in score_all(features_graph(spec), spec.geometry, paths[gathering.done :], spec.channels):
-            gathering.add(answer)
-            advance(1)
-            if checkpoint.due():
-                checkpoint.save(STAGE, gathering.state())
+        left = paths[gathering.done :]
+        # BLAS' other threads spin for some 25 ms after each product, on the cores that the engines need: a quarter of the pass.
+        with threadpool_limits(1, user_api="blas"):
+            for answer in score_all(features_graph(spec), spec.geometry, left, spec.channels):
+                gathering.add(answer)
+                advance(1)
+                if checkpoint.due():
+                    checkpoint.save(STAGE, gathering.state())
         if checkpoint.due(_WORTH_KEEPING_S):
             checkpoint.save(STAGE, gathering.state())
     return gathering.collected()

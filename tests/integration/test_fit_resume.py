@@ -55,7 +55,7 @@ def test_the_model_is_the_one_of_a_fit_that_was_never_interrupted(good: Path, tm
     bad = good.parent / "bad"
     whole = fit(good, tmp_path / "whole", OPTIONS, defects=bad).pack
     said: list[str] = []
-    for stage, after in ((FEATURES, 2), (FEATURES, 17), (HELD_OUT, 66), (HELD_OUT, 140)):
+    for stage, after in ((FEATURES, 2), (FEATURES, 17), (HELD_OUT, 126), (HELD_OUT, 260)):
         with pytest.raises(KeyboardInterrupt):
             fit(good, tmp_path / "pack", OPTIONS, Interrupted(stage, after), defects=bad, tell=said.append)
     resumed = fit(good, tmp_path / "pack", OPTIONS, defects=bad, tell=said.append).pack
@@ -106,7 +106,7 @@ def test_another_image_begins_anew(good: Path, tmp_path: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
     with pytest.raises(KeyboardInterrupt):
-        fit(copied, tmp_path / "pack", OPTIONS, Interrupted(HELD_OUT, 66))
+        fit(copied, tmp_path / "pack", OPTIONS, Interrupted(HELD_OUT, 126))
     write(copied / "day-0" / "0.png", part(np.random.default_rng(9)))  # same name, another part
     said: list[str] = []
     changed = fit(copied, tmp_path / "pack", OPTIONS, tell=said.append).pack

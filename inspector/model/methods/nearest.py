@@ -64,8 +64,8 @@ class Nearest:
 
     @property
     def steps(self) -> int:
-        """One for each entry."""
-        return self.bank
+        """Two for each entry: its choice, and its spacing."""
+        return 2 * self.bank
 
     def fit(self, training: Training, advance: Advance) -> NearestHead:
         """Whiten by the moments, choose the bank among the candidates."""

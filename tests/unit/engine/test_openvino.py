@@ -12,7 +12,7 @@ import pytest
 from inspector.engine.openvino import OpenVinoEngine, _compile
 from inspector.engine.preprocess import Geometry
 from inspector.engine.settings import Settings
-from inspector.errors import EngineError, GraphError, ScoreError
+from inspector.errors import EngineClosedError, EngineError, GraphError, ScoreError
 from tests.unit.engine.graphs import SmallGraph
 
 GEOMETRY = Geometry(1, 32, 48)
@@ -40,6 +40,23 @@ def test_the_threads_of_opencv_do_not_compete(graph: Path) -> None:
     cv2.setNumThreads(2)
     OpenVinoEngine(graph, GEOMETRY).close()
     assert cv2.getNumThreads() == 1
+
+
+def test_two_streams_of_one_compiled_graph_keep_their_images_apart(graph: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, 32, 48), np.uint8)
+    alone = OpenVinoEngine(graph, GEOMETRY)
+    expected = [alone.score(image).value for image in images]
+    assert expected[0] != expected[1]
+    first = OpenVinoEngine(graph, GEOMETRY, threads=2, streams=2)
+    engines = [first, first.another()]
+    for engine, image in zip(engines, images, strict=True):
+        engine._input[...] = image[None, :, :, None]
+    assert [engine._run().value for engine in engines] == pytest.approx(expected)
+    first.close()
+    assert engines[1].score(images[0]).value == pytest.approx(expected[0])
+    with pytest.raises(EngineClosedError):
+        first.another()
 
 
 def test_a_signal_finds_a_stack_after_engines_were_opened_and_closed_in_turn(graph: Path) -> None:

@@ -5,7 +5,6 @@ from inspector.model.bank import (
     build_bank,
     farthest_first,
     greedy_coreset,
-    local_spacing,
     squared_to_nearest,
 )
 from inspector.model.whitening import Moments, whitening
@@ -63,21 +62,6 @@ def test_progress_counts_every_entry() -> None:
     steps: list[int] = []
     greedy_coreset(patches(100), 30, np.random.default_rng(0), steps.append)
     assert sum(steps) == 30
-
-
-def test_spacing_is_the_mean_distance_to_the_nearest_others() -> None:
-    entries = patches(1500)  # more than one chunk
-    distances = np.linalg.norm(entries[:, None] - entries[None], axis=2)
-    np.fill_diagonal(distances, np.inf)
-    expected = np.sort(distances, axis=1)[:, :5].mean(axis=1)
-    np.testing.assert_allclose(local_spacing(entries, 5), expected, rtol=1e-3)
-
-
-def test_spacing_is_never_nothing() -> None:
-    entries = np.concatenate([patches(100), np.zeros((10, 8), np.float32)])
-    spacing = local_spacing(entries)
-    assert spacing.min() == pytest.approx(0.1 * np.median(spacing), rel=1e-5)
-    assert local_spacing(np.zeros((2, 4), np.float32)).min() > 0
 
 
 def test_taking_many_at_once_takes_what_one_by_one_takes() -> None:
