@@ -1,7 +1,11 @@
-"""The benchmark `tools/bench/peer`: Inspector's default beside anomalib's PatchCore and PaDiM on the same images and backbone weights.
+"""The benchmark `tools/bench/peer`: Inspector beside anomalib's PatchCore and PaDiM on the same images and backbone weights.
 
-Each side is a process of its own. They score every image in turn, so that what else the machine does is shared by all. Times and
-memory are given as ratios to ours, since they depend on the machine.
+Each side is a process of its own. They score ten images each in turn, so that what else the machine does is shared by all, and each has
+its model in the caches as on a line, where nobody else has turns. Timed is a decoded frame in memory to its score on all sides: size,
+normalisation, model. Times and memory are given as ratios to ours, since they depend on the machine.
+
+A fit is timed to the model that can score. Ours then finds its threshold by models that saw none of a batch, which the peer has no
+counterpart of: that time is shown by itself. Runtime, network and weights are loaded before, on all sides.
 """
 
 import argparse
@@ -32,9 +36,14 @@ from tools.bench.accuracy import Split, auroc_with_error, quickly, solar, tiles
 from tools.bench.machine import Machine, add_json, in_words, show_rows, write_rows
 
 HERE = Path(__file__).resolve().parent
-OURS, PEERS = "inspector", ("patchcore", "padim")
+# Ours: the default, the same in int8 where the gate takes it, and PaDiM's kin (a distribution for each place).
+OURS, INT8, POSITIONS = "inspector", "inspector int8", "inspector positions"
+VARIANTS = {OURS: "float32", INT8: "auto", POSITIONS: "gaussian-position"}
+PEERS = ("patchcore", "padim")
+IN_TURN = 10  # images
 TIMES_FASTER, TIMES_SMALLER = 5.0, 2.0  # what is asked of ours
 RESAMPLES = 500
+_WIDTH = 180  # of the table, in characters
 Z = NormalDist().inv_cdf(0.975)  # of a 95 % interval
 
 
@@ -45,7 +54,7 @@ class Side:
         self.name = name
         self._process = process
 
-    def ask(self, **order: object) -> dict[str, float]:
+    def ask(self, **order: object) -> dict[str, Any]:
         """Send an order and wait for its answer. Raises ModelError where the process ended instead."""
         stdin, stdout = self._process.stdin, self._process.stdout
         line = ""
@@ -58,7 +67,7 @@ class Side:
             raise ModelError(
                 f"expected an answer from {self.name}, its process ended; its last lines say why"
             )
-        answer: dict[str, float] = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
 
@@ -82,10 +91,9 @@ def rows_of(split: Split, sides: Sequence[Side]) -> Iterator[dict[str, object]]:
     measured once, and its ratio has none.
     """
     fits = [one.ask(fit=[str(path) for path in split.fit]) for one in sides]
-    answers = [[one.ask(score=str(path)) for one in sides] for path in (*split.good, *split.bad)]
-    scores = np.array([[answer["score"] for answer in of_image] for of_image in answers]).T
-    times = np.array([[answer["ms"] for answer in of_image] for of_image in answers]).T
+    scores, times = _scored(sides, [str(path) for path in (*split.good, *split.bad)])
     judged = [(of_side[: len(split.good)], of_side[len(split.good) :]) for of_side in scores]
+    medians = np.median(times, axis=1)
     for number, (one, fitted) in enumerate(zip(sides, fits, strict=True)):
         auroc, error = auroc_with_error(*judged[number])
         better = delong(judged[0], judged[number])
@@ -93,21 +101,47 @@ def rows_of(split: Split, sides: Sequence[Side]) -> Iterator[dict[str, object]]:
         yield {
             "set": split.name,
             "model": one.name,
+            "precision": fitted.get("precision", "float32"),
             "auroc": auroc,
             "auroc_se": error,
             "auroc_difference": better.value,  # ours minus this one's
             "auroc_difference_se": (better.interval[1] - better.value) / Z,
-            "image_ms": float(np.median(times[number])),
+            "image_ms": float(medians[number]),
             "image_ratio": ratio,
             "image_ratio_se": ratio_error,
+            **_beside("image_ratio", sides, medians.tolist(), number),
             "fit_seconds": fitted["seconds"],
+            "calibration_seconds": fitted.get("calibration_seconds"),
             "fit_ratio": fitted["seconds"] / fits[0]["seconds"],
+            **_beside("fit_ratio", sides, [each["seconds"] for each in fits], number),
             "peak_rss_mb": fitted["peak_rss_mb"],
             "memory_ratio": fitted["peak_rss_mb"] / fits[0]["peak_rss_mb"],
             "fitted_on": len(split.fit),
             "good": len(split.good),
             "bad": len(split.bad),
         }
+
+
+def _scored(sides: Sequence[Side], paths: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return scores and milliseconds of all images, (sides, images) each; the sides take turns."""
+    answers = [
+        [one.ask(score=paths[start : start + IN_TURN]) for one in sides]
+        for start in range(0, len(paths), IN_TURN)
+    ]
+    scores, times = (
+        np.array([np.concatenate([turn[number][what] for turn in answers]) for number in range(len(sides))])
+        for what in ("scores", "ms")
+    )
+    return scores, times
+
+
+def _beside(what: str, sides: Sequence[Side], figures: Sequence[float], number: int) -> dict[str, float]:
+    """Return how many times the figure of the other ones of ours this side's is."""
+    return {
+        f"{what}_{one.name.removeprefix(OURS).strip()}": figures[number] / figure
+        for one, figure in zip(sides[1:], figures[1:], strict=True)
+        if one.name in VARIANTS
+    }
 
 
 def ratio_with_error(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> tuple[float, float]:
@@ -152,8 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         splits = [*(tiles(args.tiles, [args.seed]) if args.tiles else ())]
-        if args.solar:
-            splits += [*solar("mono", [args.seed]), *solar("poly", [args.seed])]
+        for kind in (args.solar or "").split(","):
+            splits += solar(kind, [args.seed]) if kind else ()
         if not splits:
             raise ModelError("expected --tiles DIR or --solar, got neither; say what to compare on")
         rows: list[dict[str, object]] = []
@@ -167,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _show(found)
                 write_rows(args.json, rows, machine, claims=claims)
         print(in_words(machine.facts()))
-        for line in itertools.chain(*(missed(row) for row in rows if row["model"] != OURS)):
+        for line in itertools.chain(*(missed(row) for row in rows if row["model"] not in VARIANTS)):
             print(line)
     except InspectorError as error:
         print(f"peer: {error}", file=sys.stderr)
@@ -182,7 +216,10 @@ def _compared(split: Split, args: argparse.Namespace) -> Iterator[dict[str, obje
         arrays = [array for name, array in lite0().weights.items() if "num_batches" not in name]
         np.savez(weights, *arrays)
         seed = str(args.seed)
-        sides = [stack.enter_context(side(OURS, [sys.executable, "-m", "tools.bench.our_side", seed]))]
+        sides = []
+        for name, which in VARIANTS.items():
+            command = [sys.executable, "-m", "tools.bench.our_side", seed, which]
+            sides.append(stack.enter_context(side(name, command)))
         for name in args.peers.split(","):
             command = [args.peer_python, str(HERE / "anomalib_side.py"), name, str(weights), seed]
             sides.append(stack.enter_context(side(name, command)))
@@ -194,7 +231,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tiles", type=Path, metavar="DIR", help="the magnetic tiles: train/good, test/good and test/DEFECT"
     )
-    parser.add_argument("--solar", action="store_true", help="the solar cells of elpv-dataset, mono and poly")
+    parser.add_argument(
+        "--solar",
+        nargs="?",
+        const="mono,poly",
+        metavar="KINDS",
+        help="the solar cells of elpv-dataset: mono, poly or, left out, both",
+    )
     parser.add_argument("--peers", default=",".join(PEERS), help="of patchcore,padim (default: %(default)s)")
     parser.add_argument(
         "--peer-python", default=sys.executable, metavar="FILE", help="set by tools/bench/peer"
@@ -214,21 +257,36 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:
-    table = Table("set", "model", "AUROC", "ours better by", "ms an image", "fit, s", "peak MB")
+    table = Table(
+        "set",
+        "model",
+        "AUROC",
+        "ours better by",
+        "ms an image",
+        "of int8",
+        "fit, s",
+        "of positions",
+        "peak MB",
+    )
     for row in rows:
-        ours = row["model"] == OURS
-        better = "" if ours else f"{row['auroc_difference']:+.3f} +- {row['auroc_difference_se']:.3f}"
-        ratio = "" if ours else f" (x {row['image_ratio']:.1f} +- {row['image_ratio_se']:.1f})"
+        first = row["model"] == OURS
+        better = "" if first else f"{row['auroc_difference']:+.3f} +- {row['auroc_difference_se']:.3f}"
+        ratio = "" if first else f" (x {row['image_ratio']:.1f} +- {row['image_ratio_se']:.1f})"
+        calibrated = row["calibration_seconds"]
         table.add_row(
             row["set"],
-            row["model"],
+            row["model"] + (f", took {row['precision']}" if row["model"] == INT8 else ""),
             f"{row['auroc']:.3f} +- {row['auroc_se']:.3f}",
             better,
             f"{row['image_ms']:.1f}{ratio}",
-            f"{row['fit_seconds']:.1f}" + ("" if ours else f" (x {row['fit_ratio']:.1f})"),
-            f"{row['peak_rss_mb']:.0f}" + ("" if ours else f" (x {row['memory_ratio']:.1f})"),
+            f"x {row['image_ratio_int8']:.1f}",
+            f"{row['fit_seconds']:.1f}"
+            + ("" if first else f" (x {row['fit_ratio']:.1f})")
+            + (f", threshold {calibrated:.1f}" if calibrated is not None else ""),
+            f"x {row['fit_ratio_positions']:.1f}",
+            f"{row['peak_rss_mb']:.0f}" + ("" if first else f" (x {row['memory_ratio']:.1f})"),
         )
-    Console().print(table)
+    Console(width=_WIDTH).print(table)
 
 
 if __name__ == "__main__":

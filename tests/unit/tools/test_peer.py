@@ -10,9 +10,9 @@ import pytest
 
 from inspector.errors import ModelError
 from tools.bench.accuracy import Split
-from tools.bench.peer import claims_of, main, missed, ratio_with_error, rows_of, side
+from tools.bench.peer import INT8, claims_of, main, missed, ratio_with_error, rows_of, side
 
-# Answers every score with the number in the file's name, times a factor.
+# Answers every score with the number in the file's name, times a factor; ten images at a time at most.
 STUB = """
 import json, sys
 factor = float(sys.argv[1])
@@ -21,7 +21,9 @@ for line in sys.stdin:
     if "fit" in order:
         print(json.dumps({"seconds": 2 * factor, "peak_rss_mb": 100 * factor}), flush=True)
     else:
-        print(json.dumps({"score": factor * int(order["score"]), "ms": 5 * factor}), flush=True)
+        assert len(order["score"]) <= 10
+        scores = [factor * int(path) for path in order["score"]]
+        print(json.dumps({"scores": scores, "ms": [5 * factor] * len(scores)}), flush=True)
 """
 
 
@@ -43,6 +45,15 @@ def test_each_side_is_measured_on_every_image_and_against_ours() -> None:
     assert (second["image_ratio"], second["fit_ratio"], second["memory_ratio"]) == (-3, -3, -3)
     assert second["auroc_difference"] == 0.5
     assert all(not isinstance(value, dict | list) for value in second.values())
+
+
+def test_sides_take_turns_of_ten_images_and_are_compared_with_each_of_ours() -> None:
+    numbers = [Path(str(number)) for number in range(25)]
+    split = Split("numbers", 0, Path(), numbers[:1], numbers[:12], numbers[12:])
+    with side("inspector", stub(1)) as ours, side(INT8, stub(0.5)) as int8, side("peer", stub(-3)) as peer:
+        *_, row = rows_of(split, [ours, int8, peer])
+    assert (row["auroc"], row["good"], row["bad"]) == (0, 12, 13)
+    assert (row["image_ratio"], row["image_ratio_int8"], row["fit_ratio_int8"]) == (-3, -6, -6)
 
 
 def test_the_error_of_a_ratio_is_that_of_repeated_measurements() -> None:
