@@ -220,7 +220,7 @@ def _look_again(setting: Setting, figures: dict[str, Any], parts: Sequence[resul
         which = "" if recipe.number == setting.base.model.recipe else f"-recipe-{recipe.number}"
         if which and not decided:
             continue
-        engine = open_engine(setting.base.model.engine, pack.graph, pack.geometry)
+        engine = open_engine(setting.base.model.engine, pack.graph, pack.geometries)
         try:
             engine.warm_up()
             scores = verify.score_again(decided, shown, setting.sensor, engine)

@@ -54,7 +54,9 @@ def _tile(outcome: PartOutcome, shown: Shown, engine: Engine, sensor: Sensor, th
     except EngineInputError:  # the part does not lie where it should: such a frame has no heat map
         pass
     else:
-        heat = overlay(small, in_frame(score, image.shape[1], image.shape[0]), threshold)
+        size = image.shape[1], image.shape[0]
+        planes = [in_frame(view, *size) for view in score.views or (score,)]
+        heat = overlay(small, np.maximum.reduce(planes), threshold)
         value = score.value if outcome.score is None else outcome.score
     tile = np.full((PICTURE + CAPTION, 2 * PICTURE + GAP, 3), BACKGROUND, np.uint8)
     for left, picture in ((0, cv2.cvtColor(plain, cv2.COLOR_RGB2BGR)), (PICTURE + GAP, heat)):
@@ -62,8 +64,14 @@ def _tile(outcome: PartOutcome, shown: Shown, engine: Engine, sensor: Sensor, th
         tile[:height, left : left + width] = picture
     _write(tile, _ending(shown.name, 58), PICTURE + 16)
     text = f"part {outcome.seen['index']}: score {value:.4g}, threshold {threshold:.4g}"
-    _write(tile, text + _likeness(outcome), PICTURE + 36)
+    _write(tile, text + _deciding(outcome) + _likeness(outcome), PICTURE + 36)
     return tile
+
+
+def _deciding(outcome: PartOutcome) -> str:
+    """Return which view decided, where the part has several."""
+    view = (outcome.verdict or {}).get("view")
+    return f", view {view}" if view else ""
 
 
 def _likeness(outcome: PartOutcome) -> str:

@@ -1,9 +1,11 @@
 """Contact sheets: what is on them, and how they are paged."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from inspector.engine.base import Score
@@ -109,3 +111,32 @@ def test_a_tile_names_the_defect_of_the_record(tmp_path: Path) -> None:
         assert picture is not None
         drawn.append(np.flatnonzero((picture.max(axis=2) > 128)[-24:].any(axis=0)).max())
     assert drawn[1] > drawn[0] + 50, "the text goes on with the name"
+
+
+def test_the_heat_of_every_view_is_shown_and_the_one_that_decided_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Views(Hot):
+        def score(self, image: Samples, pixel_format: str | None = None) -> Score:
+            """Return two views, the upper and the lower half, each hot in its first place."""
+            whole = super().score(image)
+            step, height = whole.cells_to_frame[0], image.shape[0]
+            views = tuple(
+                replace(whole, cells_to_frame=(step, 0, 0, 0, height / 8, top)) for top in (0.0, height / 2)
+            )
+            return replace(whole, view=1, views=views)
+
+    told: list[str] = []
+    monkeypatch.setattr("tools.rehearsal.sheet._write", lambda _tile, text, _y: told.append(text))
+    [part], shown = outcomes(tmp_path, 1)
+    part = PartOutcome(part.seen, {"score": 0.5, "reason": "NONE", "view": "lower"})
+    [page] = draw(
+        {"escapes": [part]}, tmp_path, shown=shown, sensor=Sensor(60, 30, 1), engine=Views(), threshold=1.0
+    )
+    tile = cv2.imread(str(page))
+    assert tile is not None
+    colour = tile.max(axis=2).astype(int) - tile.min(axis=2)
+    hot = colour[:, tile.shape[1] // 2 :].max(axis=1)
+    for top in (8, 68):
+        assert hot[top : top + 15].max() > 100, "where each view looked"
+    assert told[-1].endswith("view lower")
