@@ -49,6 +49,7 @@ The PLC's program in the server role, each cycle (the shorter, the more of the b
 4. read the status: a heartbeat that stands still for a second is a station that is gone.
 
 TRIGGER, TRIGGER_ACK, RESULTS_VALID and RESULTS_ACK may be left alone. Who uses them lowers his signal when he sees the other side's.
+plc/exchange.st does all of this in Structured Text, beside plc/inspector.st, which is the same in both roles.
 """
 
 

@@ -9,7 +9,7 @@ from tests.contract.matiec import Compiled
 from tests.contract.structured_text import Interpreted, Scanned
 
 FOLDER = Path(__file__).parents[2] / "config" / "plc"
-SOURCE = "\n".join((FOLDER / name).read_text() for name in ("inspector.st", "line.st"))
+SOURCE = "\n".join((FOLDER / name).read_text() for name in ("inspector.st", "line.st", "exchange.st"))
 MAP = RegisterMap()
 HEARTBEAT, STATE = MAP.status_address, MAP.status_address + 1
 CONTROL = {field.name: MAP.control_address + field.offset for field in registers.CONTROL}

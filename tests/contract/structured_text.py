@@ -80,6 +80,7 @@ class Block:
     def __init__(self, source: "Source", name: str, clock: Clock) -> None:
         self.values: dict[str, Any] = {}
         self.kinds: dict[str, str] = {}
+        self._really = True  # else a branch that is not taken is read past: its indices may be anything
         self._body = source.bodies[name]
         for match in DECLARATION.finditer(source.declarations[name]):
             kind = self.kinds[match["name"]] = match["kind"]
@@ -101,6 +102,7 @@ class Block:
         tokens.take("")
 
     def _statements(self, tokens: "Tokens", *, really: bool) -> None:
+        before, self._really = self._really, really
         while tokens.next not in ("END_IF", "ELSE", "ELSIF", "END_FOR", ""):
             if tokens.next == "IF":
                 self._if(tokens, really=really)
@@ -109,6 +111,7 @@ class Block:
             else:
                 self._assign_or_call(tokens, really=really)
             tokens.take(";")
+        self._really = before
 
     def _if(self, tokens: "Tokens", *, really: bool) -> None:
         done = False
@@ -206,7 +209,10 @@ class Block:
         name, _, member = token.partition(".")
         if member:
             return self.values[name].values[member]
-        return self.values[name][self._index(tokens)] if tokens.next == "[" else self.values[name]
+        if tokens.next != "[":
+            return self.values[name]
+        index = self._index(tokens)
+        return self.values[name][index] if self._really else 0
 
 
 class Tokens:

@@ -7,7 +7,7 @@ import pytest
 from inspector.part import PART_ID_MAX
 from inspector.plc import registers
 from inspector.plc.registers import SLOT_WORDS, Control, RegisterMap, State
-from inspector.plc.structured_text import BEGIN, END, constants, with_constants
+from inspector.plc.structured_text import BEGIN, END, constants, exchange_constants, with_constants
 from tests.contract.plc_sample_rig import (
     CONTROL,
     FOLDER,
@@ -55,6 +55,12 @@ def test_the_sample_has_the_stations_map() -> None:
     assert text == with_constants(text, MAP)
     declared = constants(MAP).split("registers : ")[1].split(";")[0]
     assert f"registers : {declared};" in (FOLDER / "line.st").read_text()
+    exchange = (FOLDER / "exchange.st").read_text()
+    assert exchange == with_constants(exchange, MAP)
+    cell = exchange.partition("PROGRAM CELL")[2]
+    assert f"registers : {declared};" in cell
+    moved = exchange_constants(MAP).split("words : ")[1].split(";")[0]
+    assert f"words : {moved};" in cell
 
 
 def test_a_moved_map_moves_the_constants() -> None:
@@ -63,6 +69,13 @@ def test_a_moved_map_moves_the_constants() -> None:
     for line in ("RESULTS : UINT := 1000;", "SLOTS : UINT := 32;", "STATUS_STATE : UINT := 41;"):
         assert line in text
     assert "CONTROL_PLC_HEARTBEAT : UINT := 65;" in text
+
+
+@pytest.mark.parametrize(("slots", "reads", "words"), [(16, 2, 64), (8, 1, 64), (15, 1, 120), (3, 1, 24)])
+def test_the_results_are_read_in_equal_calls_of_at_most_125_words(slots: int, reads: int, words: int) -> None:
+    text = exchange_constants(RegisterMap(slots=slots))
+    assert f"READS : UINT := {reads};" in text
+    assert f"READ_WORDS : UINT := {words};" in text
 
 
 @pytest.mark.parametrize("text", ["", BEGIN, END, f"{END}{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}"])
