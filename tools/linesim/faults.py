@@ -166,6 +166,7 @@ class CameraSocket:
             0  # pulses that found no camera: for the station to notice, here they are only counted
         )
         self._path = path
+        self._address = str(path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind("")  # Linux gives it a name of its own, so that the camera can answer
         self._socket.setblocking(False)
@@ -187,7 +188,7 @@ class CameraSocket:
         if self._path is None:
             return
         try:
-            self._socket.sendto(os.fsencode(text), str(self._path))  # a file's name may be no UTF-8
+            self._socket.sendto(os.fsencode(text), self._address)  # a file's name may be no UTF-8
         except OSError:
             self.failures += 1
 

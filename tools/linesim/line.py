@@ -169,8 +169,9 @@ class Line:
         """Do what the PLC does when its sensor sees a part: clear its slot, count it, trigger the camera."""
         self._decide_due(time.monotonic_ns())
         item, challenge = self._challenges.next(item)
+        pulse = f"{'image ' if self.plan.software_trigger else 'pulse image='}{item.image}"
         part_id, t_ns = self.plc.count_part()
-        self.camera.send(f"{'image ' if self.plan.software_trigger else 'pulse image='}{item.image}")
+        self.camera.send(pulse)
         part = Part(index, part_id, item.image, item.good, t_ns, t_ns + self.plan.budget_ns)
         part.challenge = challenge
         part.recipe = self.plc.control.recipe_request

@@ -126,8 +126,10 @@ class Plc:
 
     def set_control(self, control: Control) -> None:
         """Write the control block, as the PLC's own program does."""
+        self._store_control(control, encode_control(control, self.registers.word_order))
+
+    def _store_control(self, control: Control, words: list[int]) -> None:
         self.control = control
-        words = encode_control(control, self.registers.word_order)
         first = self.registers.control_address
         self._words[first : first + len(words)] = words
 
@@ -138,8 +140,11 @@ class Plc:
         """
         part_id = self.control.part_count % PART_ID_MAX + 1
         self._clear_slot(part_id)
+        # Encoded first: a PLC has its words in no time, and its clock begins with the sensor's edge.
+        control = dataclasses.replace(self.control, part_count=part_id)
+        words = encode_control(control, self.registers.word_order)
         t_ns = time.monotonic_ns()
-        self.set_control(dataclasses.replace(self.control, part_count=part_id))
+        self._store_control(control, words)
         self.unread_parts += 1
         return part_id, t_ns
 
