@@ -67,6 +67,8 @@ class Candidates:
         manifest = self.pack.manifest
         if manifest.method != "nearest" or manifest.backbone is None:
             return f"the method {manifest.method} has no other sizes and banks to try"
+        if self.pack.views:
+            return "those of several views share one input and one backbone: try other regions by fitting"
         if manifest.frame.tile is not None:
             return "a model in tiles keeps the scale it was fitted at"
         if self._backbone is None:
@@ -87,7 +89,7 @@ class Candidates:
     @property
     def own_bank(self) -> int:
         """Entries of the pack's bank, of one branch."""
-        return self.pack.manifest.bank // len(self.pack.manifest.branches)
+        return self.pack.manifest.bank // len(self.pack.manifest.branches) // len(self.pack.geometries)
 
     @property
     def sides(self) -> list[int]:

@@ -1,6 +1,7 @@
 """A frame as the camera of a station would send it: its size and pixel format, and a good part in it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -8,8 +9,8 @@ from numpy.typing import NDArray
 
 from inspector.camera.encoding import encode
 from inspector.config.schema import CameraConfig
+from inspector.engine.decoding import Region
 from inspector.errors import ModelError
-from inspector.model.images import read_image
 from inspector.model.pack import Pack
 from inspector.pixels import PIXEL_FORMATS, PixelFormat, pixel_format
 
@@ -43,7 +44,8 @@ def camera_frame(camera: CameraConfig, pack: Pack, size: tuple[int, int] | None)
         aspect = geometry.aspect or geometry.filled[0] / geometry.filled[1]
         size = round(LINES * aspect / 4) * 4, LINES
         assumed = f"frames of {size[0]} x {size[1]} pixels, since nothing states the camera's; say it with --frame WIDTHxHEIGHT"
-    geometry.require_frame(*size)
+    for view in pack.geometries:
+        view.require_frame(*size)
     named = camera.features.get("PixelFormat")
     form = (
         pixel_format(named)
@@ -55,22 +57,25 @@ def camera_frame(camera: CameraConfig, pack: Pack, size: tuple[int, int] | None)
 
 
 def _picture(pack: Pack, size: tuple[int, int], form: PixelFormat) -> NDArray[np.uint8]:
-    """Return a good part as large as the frame: a reference image of the pack, where the region lies, or the reference pose."""
+    """Return a good part as large as the frame: a reference image of the pack, where each region lies, or the reference pose."""
     geometry, (width, height) = pack.geometry, size
     colour = form.channels == 3 or bool(form.bayer)
+    placed: list[tuple[NDArray[Any], Region]] = []
     if geometry.alignment is not None:
-        image = geometry.alignment.reference
-        x, y, wide, high = 0, 0, width, height
-    elif pack.manifest.references:
-        image = read_image(pack.path / pack.manifest.references[0].file, geometry.channels)
-        image = image[: geometry.filled[1], : geometry.filled[0]]
-        x, y, wide, high = geometry.roi or (0, 0, width, height)
+        placed.append((geometry.alignment.reference, (0, 0, width, height)))
+    elif (seen := next(pack.references(), None)) is not None:
+        for view, image in zip(pack.geometries, seen[1], strict=True):
+            kept = image[: view.filled[1], : view.filled[0]]
+            placed.append((kept[..., 0] if kept.shape[2] == 1 else kept, view.roi or (0, 0, width, height)))
     else:
         raise ModelError(f"{pack.path}: expected reference images, the pack has none; fit the model again")
-    if colour and image.ndim == 2:
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-    elif not colour and image.ndim == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    picture = np.zeros((height, width, *image.shape[2:]), np.uint8)
-    picture[y : y + high, x : x + wide] = cv2.resize(image, (wide, high), interpolation=cv2.INTER_LINEAR)
+    picture = np.zeros((height, width, 3) if colour else (height, width), np.uint8)
+    for image, (x, y, wide, high) in placed:
+        if colour and image.ndim == 2:
+            part = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+        elif not colour and image.ndim == 3:
+            part = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        else:
+            part = image
+        picture[y : y + high, x : x + wide] = cv2.resize(part, (wide, high), interpolation=cv2.INTER_LINEAR)
     return picture

@@ -67,7 +67,7 @@ def measure(loaded: LoadedConfig, wanted: Wanted, progress: Progress) -> Page:
     kind = engine.name
     seconds = wanted.seconds * _PATH_SHARE
     parts = measure_path(
-        config, engine, pack.geometry, frame, parts=PARTS, seconds=seconds, progress=progress
+        config, engine, pack.geometries, frame, parts=PARTS, seconds=seconds, progress=progress
     )
     candidates = Candidates(pack, frame, kind)
     page = Page(

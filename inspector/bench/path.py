@@ -5,6 +5,7 @@ missing of the station is the ledger, some 0.05 ms. One part at a time, each whe
 """
 
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import cast
@@ -33,7 +34,7 @@ LOOK_S = 0.2
 def measure_path(
     config: Config,
     engine: Engine,
-    geometry: Geometry,
+    views: Sequence[Geometry],
     frame: CameraFrame,
     *,
     parts: int,
@@ -59,7 +60,7 @@ def measure_path(
         fds = writer.fd, doorbell_fd, frame_fd
         camera = Process("inspector.bench.stand_ins", "camera", *fds, config.realtime.fifo_priority, fds=fds)
         held.callback(camera.end)
-        desk = TimedDesk(RingReader.attach(writer.fd), StagedEngine(engine, geometry, clock), clock, parts)
+        desk = TimedDesk(RingReader.attach(writer.fd), StagedEngine(engine, views, clock), clock, parts)
         desk.next_frame = partial(os.write, camera.stdin_fd, b"+")
         link = PlcLink(
             config.plc.model_copy(

@@ -3,7 +3,7 @@
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inspector.clock import NS_PER_MS, Clock
 from inspector.engine.base import Engine, Score
 from inspector.engine.decoding import Samples
-from inspector.engine.preprocess import Geometry, prepare
+from inspector.engine.preprocess import Geometry, input_shape_of, prepare_views
 from inspector.engine.worker import Job, Load
 from inspector.part import Outcome, Reason, Verdict, next_part_id
 from inspector.plc.registers import Flag, State, Status
@@ -45,11 +45,11 @@ class PartTimes:
 class StagedEngine:
     """An engine that notes when the frame was prepared. It owns the engine that it wraps."""
 
-    def __init__(self, engine: Engine, geometry: Geometry, clock: Clock) -> None:
+    def __init__(self, engine: Engine, views: Sequence[Geometry], clock: Clock) -> None:
         self.name = engine.name
         self.t_scoring_ns = self.t_prepared_ns = 0
-        self._engine, self._geometry, self._clock = engine, geometry, clock
-        self._input = np.empty(geometry.input_shape, np.uint8)
+        self._engine, self._views, self._clock = engine, views, clock
+        self._input = np.empty(input_shape_of(views), np.uint8)
 
     def warm_up(self) -> None:
         """Warm the engine."""
@@ -58,7 +58,7 @@ class StagedEngine:
     def score(self, image: Samples, pixel_format: str | None = None) -> Score:
         """Prepare and score, and note when each began."""
         self.t_scoring_ns = self._clock.now_ns()
-        prepare(image, self._geometry, self._input, pixel_format)
+        prepare_views(image, self._views, self._input, pixel_format)
         self.t_prepared_ns = self._clock.now_ns()
         return self._engine.score_prepared(self._input)
 

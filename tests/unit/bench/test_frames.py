@@ -1,5 +1,6 @@
 """The frame that is measured with: of the size and format that the camera would send, with a good part in it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,21 @@ def test_the_engine_finds_the_good_part_in_it(loaded: Pack, name: str) -> None:
     seen = to_input(lines, loaded.geometry, name)[0, ..., 0].astype(float)
     part = read_image(loaded.path / loaded.manifest.references[0].file, 1).astype(float)
     assert np.corrcoef(seen.ravel(), part.ravel())[0, 1] > 0.98
+
+
+def test_each_view_of_the_part_lies_where_it_is_looked_for(
+    loaded: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = loaded.geometry
+    regions = (0, 0, 200, 200), (260, 240, 200, 200)
+    views = tuple(replace(own, roi=roi, frame=None) for roi in regions)
+    parts = np.stack([next(loaded.references())[1][0]] * 2)
+    parts[1] = parts[1, ::-1]
+    monkeypatch.setattr(Pack, "references", lambda _pack: iter([(None, parts)]))
+    frame = camera_frame(camera(PixelFormat="Mono8"), replace(loaded, geometries=views), (480, 480))
+    seen = to_input(frame.data.reshape(480, 480), views, "Mono8")
+    for part, view in zip(parts, seen, strict=True):
+        assert np.corrcoef(view.ravel(), part.ravel())[0, 1] > 0.98
 
 
 def test_frames_that_the_model_does_not_take_are_refused(loaded: Pack) -> None:
