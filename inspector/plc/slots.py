@@ -50,12 +50,8 @@ class Slots:
 
     @property
     def sendable_at_once(self) -> bool:
-        """Whether there is one verdict, and nothing to wait for before it: neither an acknowledgement, nor a look at its slot."""
-        return (
-            self._under_way is None
-            and len(self._waiting) == 1
-            and not self._look_due(next(iter(self._waiting.values())))
-        )
+        """Whether there is a verdict that may be sent without a look at its slot, for which somebody would have to wait."""
+        return self.waiting and not self._look_due(next(iter(self._waiting.values())))
 
     def take(self) -> None:
         """Take what is final. Of several verdicts for one slot only the newest can still matter to the PLC. Nothing is under way."""

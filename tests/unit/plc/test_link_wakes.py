@@ -6,8 +6,15 @@ import threading
 from functools import partial
 from pathlib import Path
 
-from tests.unit.plc.link_rig import FakeDesk, Link, clock, configured, linked, verdict
-from tests.unit.plc.scripted import PATIENCE_S, ScriptedPlc
+import pytest
+
+from inspector.plc.client import PlcConnection
+from tests.unit.plc.link_rig import FAR_MS, FakeDesk, Link, clock, configured, linked, verdict, words
+from tests.unit.plc.scripted import PATIENCE_S, Bend, CloseConnection, Request, ScriptedPlc, silent
+
+
+def closed(request: Request, answer: bytes) -> bytes:
+    raise CloseConnection
 
 
 def test_a_delivery_writes_and_asks_for_nothing(plc: ScriptedPlc, desk: FakeDesk) -> None:
@@ -21,6 +28,73 @@ def test_a_delivery_writes_and_asks_for_nothing(plc: ScriptedPlc, desk: FakeDesk
         assert len(desk.controls) == reads
         link.wake()
         desk.wait_for(lambda: len(desk.controls) == reads + 1)
+
+
+def test_where_the_thread_sleeps_who_delivers_sends(
+    plc: ScriptedPlc, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it returns, and without a wake-up but that of the acknowledgement."""
+    senders: list[int] = []
+    send = PlcConnection.send_slot
+
+    def noted(connection: PlcConnection, part_id: int, words: list[int]) -> None:
+        senders.append(threading.get_ident())
+        send(connection, part_id, words)
+
+    monkeypatch.setattr(PlcConnection, "send_slot", noted)
+    with linked(plc, desk) as link:
+        desk.wait_for(lambda: desk.ups == 1)
+        # Before the first PASS for a while its slot is looked at, which takes the thread; and that turns by itself now and then.
+        for part_id in range(21, 31):
+            wait_until_asleep(link._thread)
+            desk.file(verdict(part_id))
+            link.deliver()
+            desk.wait_for(partial(lambda wanted: len(desk.written) == wanted, part_id - 20))
+            if senders[-1] == threading.get_ident():
+                break
+        assert senders[0] == link._thread.ident
+        assert senders[-1] == threading.get_ident()
+        assert plc.slot(part_id) == words(desk.written[-1][0])
+    assert desk.unwritten == []
+
+
+def test_who_delivers_does_not_wait_for_a_call(plc: ScriptedPlc, desk: FakeDesk) -> None:
+    delivered, asked = threading.Event(), threading.Event()
+
+    def bend(request: Request, answer: bytes) -> bytes:
+        if request.address == plc.map.control_address:
+            asked.set()
+            assert delivered.wait(PATIENCE_S)
+        return answer
+
+    with linked(plc, desk, timeout_ms=FAR_MS) as link:
+        desk.wait_for(lambda: desk.ups == 1)
+        plc.bend = bend
+        link.wake()
+        assert asked.wait(PATIENCE_S)
+        desk.file(verdict(21, passed=False))
+        link.deliver()
+        delivered.set()
+        desk.wait_for(lambda: len(desk.written) == 1)
+        assert plc.requests[-1].address == plc.map.slot_address(21)
+    assert desk.unwritten == []
+
+
+@pytest.mark.parametrize("bend", [silent, closed])
+def test_what_was_sent_at_once_and_not_acknowledged_is_written_on_the_next_connection(
+    plc: ScriptedPlc, desk: FakeDesk, bend: Bend
+) -> None:
+    """Also where the thread would sleep on for an hour."""
+    with linked(plc, desk, timeout_ms=400) as link:
+        desk.wait_for(lambda: desk.ups == 1)
+        wait_until_asleep(link._thread)
+        plc.bend = lambda request, answer: answer if len(plc.writes(40)) else bend(request, answer)
+        desk.file(verdict(5, passed=False))
+        link.deliver()
+        desk.wait_for(lambda: len(desk.written) == 1)
+    assert len(plc.writes(40)) == 2
+    assert plc.connections == 2
+    assert desk.unwritten == []
 
 
 def test_a_frame_does_not_wait_until_many_verdicts_are_written(plc: ScriptedPlc, desk: FakeDesk) -> None:
