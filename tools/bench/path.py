@@ -2,7 +2,8 @@
 
 Everything on the way is the real thing (simcam behind harvesters, the camera process, the ring, the station, Modbus, linesim) but for the
 engine, in whose place something waits `--engine-ms` and finds nothing; all figures but that of the engine are without it. linesim,
-which stands for another machine, measures from outside and has real-time priority; the camera exposes for 0.02 ms.
+which stands for another machine, measures from outside and has real-time priority; the camera exposes for 0.02 ms. With real-time
+priority (FIFO) go locked memory and CPUs that stay awake (`realtime` in the configuration), but for `--asleep`.
 
 Quiet and beside a spinning process, with real-time priority (FIFO) and without, and another checkout with `--against`, take turns:
 a machine that is busy for a while is busy for all.
@@ -100,6 +101,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--turns", type=int, default=3, help="in so many turns (default: %(default)s)")
     add("--quiet", action="store_true", help="leave out the spinning process")
     add("--fifo-only", action="store_true", help="leave out ordinary priority")
+    add(
+        "--asleep",
+        action="store_true",
+        help="real-time priority alone: CPUs sleep between parts, nothing is rehearsed",
+    )
     add("--against", type=Path, metavar="DIR", help="another checkout of Inspector, measured in turn")
     add("--calls", action="store_true", help="count system calls too, in a run of its own under strace")
     add_json(parser)
@@ -112,7 +118,7 @@ def _measure(arguments: argparse.Namespace) -> int:
     seen = {condition: Seen() for condition in conditions}
     setting = Setting(
         parts=max(1, arguments.parts // arguments.turns) + WARM_UP, rate_hz=arguments.rate, budget_ms=BUDGET_MS,
-        engine_ms=arguments.engine_ms,
+        engine_ms=arguments.engine_ms, awake=not arguments.asleep,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, Machine() as machine:
         stand = Stand(Path(folder))

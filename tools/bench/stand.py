@@ -47,6 +47,9 @@ class Setting:
     budget_ms: float
     engine_ms: float | None = 0.0  # of the stand-in; None: the pack's own engine
     fifo: bool = False
+    awake: bool = (
+        True  # with `fifo` also what else real time may ask for: locked memory, CPUs that do not sleep
+    )
     slots: int = 16
     seed: int = 1
     checkout: Path = station.ROOT  # whose daemon
@@ -147,7 +150,9 @@ class Stand:
                 "vision_status_address": setting.slots * 8 + 320,
             }
         )
-        asked: dict[str, object] = {"lock_memory": True, "stay_awake": True} if setting.fifo else {}
+        asked: dict[str, object] = dict.fromkeys(
+            ("lock_memory", "stay_awake"), setting.fifo and setting.awake
+        )
         realtime = base.realtime.model_copy(update=asked | {"fifo_priority": STATION_PRIORITY * setting.fifo})
         plc = base.plc.model_copy(update={"registers": registers})
         features = dict(base.camera.features) | {"ExposureTime": EXPOSURE_US}
