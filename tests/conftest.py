@@ -49,10 +49,7 @@ def viky() -> Path:
 def good_plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of good parts in three batches, enough to fit on."""
     folder = tmp_path_factory.mktemp("plates")
-    rng = np.random.default_rng(0)
-    for batch in ("monday", "tuesday", "wednesday"):
-        for index in range(12):
-            plates.write(folder / batch / f"{index}.png", plates.part(rng))
+    plates.write_batches(folder, np.random.default_rng(0), each=12)
     return folder
 
 

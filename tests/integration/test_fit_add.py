@@ -1,6 +1,5 @@
 """A bank that grows by new good images: what passed still passes, and what is promised is said."""
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -12,24 +11,16 @@ from numpy.typing import NDArray
 from inspector.engine.base import open_engine
 from inspector.errors import InspectorError, ModelError, PackError
 from inspector.model.collect import collect
-from inspector.model.commands import register
 from inspector.model.fitted import FITTED, from_file
 from inspector.model.grow import grow
 from inspector.model.images import list_images, read_image
 from inspector.model.methods.nearest import NearestHead
 from inspector.model.pack import MANIFEST, Pack, load_pack
 from inspector.model.training import Collected
-from tests.support.plates import part, scratched, write
+from tests.support.commands import inspector
+from tests.support.plates import part, scratched, write, write_batches
 
 SMALL = ["--size", "96", "--bank", "150", "--taps", "4,7,10", "--false-reject-rate", "0.05"]
-
-
-def inspector(*arguments: object) -> int:
-    parser = argparse.ArgumentParser(prog="inspector")
-    register(parser.add_subparsers(required=True))
-    args = parser.parse_args([str(argument) for argument in arguments])
-    status: int = args.run(args)
-    return status
 
 
 def dented(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -44,9 +35,7 @@ def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """old/ (three batches of ten), new/ (nine of a lot with a shade), shaded/ (six more of it), bad/ (five), and a mask."""
     root = tmp_path_factory.mktemp("plates")
     rng = np.random.default_rng(0)
-    for batch in ("monday", "tuesday", "wednesday"):
-        for index in range(10):
-            write(root / "old" / batch / f"{index}.png", part(rng))
+    write_batches(root / "old", rng, each=10)
     for folder, count in (("new", 9), ("shaded", 6)):
         for index in range(count):
             write(root / folder / f"{index}.png", dented(rng))

@@ -13,7 +13,7 @@ from inspector.model.images import read_image
 from inspector.model.pack import load_pack
 from tests.support.commands import inspector
 from tests.support.networks import detector
-from tests.support.plates import part, write, write_labelled
+from tests.support.plates import write, write_batches, write_labelled
 
 # Of 96 pixels the deepest of the default taps makes 3 x 3 cells: too coarse to say where a scratch is.
 SMALL = ["--size", "96", "--bank", "150", "--taps", "4,7,10"]
@@ -24,9 +24,7 @@ def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders fit/ (three batches of 12), good/ (20), bad/ with two kinds of defect (8 each), masks/."""
     root = tmp_path_factory.mktemp("plates")
     rng = np.random.default_rng(0)
-    for batch in ("monday", "tuesday", "wednesday"):
-        for index in range(12):
-            write(root / "fit" / batch / f"{index}.png", part(rng))
+    write_batches(root / "fit", rng, each=12)
     write_labelled(root, rng, good=20, bad=8)
     return root
 

@@ -20,16 +20,14 @@ from inspector.model.images import list_images, survey
 from inspector.model.options import FitOptions, FrameOptions
 from inspector.model.pack import load_pack
 from tests.support.commands import inspector
-from tests.support.plates import SIDE, part, write
+from tests.support.plates import SIDE, write_batches
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two batches of twelve plates."""
     root, rng = tmp_path_factory.mktemp("plates"), np.random.default_rng(0)
-    for batch in ("monday", "tuesday"):
-        for index in range(12):
-            write(root / batch / f"{index}.png", part(rng))
+    write_batches(root, rng, each=12, batches=("monday", "tuesday"))
     return root
 
 

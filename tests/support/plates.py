@@ -1,5 +1,6 @@
 """Synthetic parts: a drilled plate as photographed, and two ways in which one can be bad."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 120
+BATCHES = ("monday", "tuesday", "wednesday")
 Image = NDArray[np.float64]
 Mask = NDArray[np.uint8]
 
@@ -36,6 +38,15 @@ def blocked(rng: np.random.Generator) -> tuple[Image, Mask]:
     cv2.circle(mask, (90, 30), 11, 255, -1)
     image[mask > 0] = part(rng)[60:61, :1].item()
     return image, mask
+
+
+def write_batches(
+    root: Path, rng: np.random.Generator, *, each: int, batches: Sequence[str] = BATCHES
+) -> None:
+    """Write so many good plates into a folder for each batch."""
+    for batch in batches:
+        for index in range(each):
+            write(root / batch / f"{index}.png", part(rng))
 
 
 def write_labelled(root: Path, rng: np.random.Generator, *, good: int, bad: int) -> None:

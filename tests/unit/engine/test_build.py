@@ -14,19 +14,6 @@ from onnx import TensorProto, helper, numpy_helper
 from inspector.engine.build import build_plan, capability_of, load_tensorrt, plan_for
 from inspector.engine.plan import plan_folder
 from inspector.errors import EngineUnavailableError, GraphError
-from tests.unit.engine.graphs import SmallGraph
-
-
-@pytest.fixture(scope="module")
-def rtx() -> Any:
-    return pytest.importorskip("tensorrt_rtx", reason="no tensorrt_rtx: pip install tensorrt-rtx-cu13")
-
-
-@pytest.fixture
-def graph(tmp_path: Path) -> Path:
-    pack = tmp_path / "pack"
-    pack.mkdir()
-    return SmallGraph().save(pack / "graph.onnx")
 
 
 @pytest.mark.parametrize("precision", ["float32", "half"])

@@ -28,19 +28,8 @@ from inspector.model.progress import silent, uncounted
 from inspector.model.sample import Sample, draw
 from inspector.model.scoring import compiled
 from inspector.model.spec import ModelSpec
-from tests.support.plates import part, write
 
 OPTIONS = FitOptions(sizes=(96,), taps=(("4", "7"),), bank=100, false_reject_rate=0.05)
-
-
-@pytest.fixture(scope="module")
-def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three batches of ten plates."""
-    root, rng = tmp_path_factory.mktemp("plates"), np.random.default_rng(0)
-    found = [root / f"{index:02}.png" for index in range(30)]
-    for path in found:
-        write(path, part(rng))
-    return found
 
 
 @pytest.fixture(autouse=True, scope="module")

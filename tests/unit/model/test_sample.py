@@ -16,19 +16,9 @@ from inspector.model.options import FrameOptions
 from inspector.model.progress import uncounted
 from inspector.model.sample import Image, Sample, draw
 from inspector.model.synthetic import KINDS
-from tests.support.plates import SIDE, part, write
+from tests.support.plates import SIDE, write
 
 EACH = 2
-
-
-@pytest.fixture(scope="module")
-def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three batches of ten plates."""
-    root, rng = tmp_path_factory.mktemp("plates"), np.random.default_rng(0)
-    found = [root / f"{index:02}.png" for index in range(30)]
-    for path in found:
-        write(path, part(rng))
-    return found
 
 
 @pytest.fixture(autouse=True)
