@@ -27,10 +27,12 @@ from inspector.model.fitted import FITTED, from_file
 from inspector.model.folds import Folds, choose_folds, hold_out_families
 from inspector.model.graph import fused_graph
 from inspector.model.images import Survey, list_images, survey
+from inspector.model.int8 import Int8Backbone
 from inspector.model.learning import learning_curve
 from inspector.model.likeness import ALIKE, copies, from_sheet
 from inspector.model.methods.base import Detector
 from inspector.model.methods.nearest import Nearest, NearestHead
+from inspector.model.outgrown import settled_again, slower
 from inspector.model.pack import CALIBRATION, THUMBNAILS, Pack, check_target, load_pack
 from inspector.model.progress import FEATURES, HELD_OUT, IMAGES, MODEL, Advance, Progress, counter, silent
 from inspector.model.regrown import Grown, require_same, spec_of, write_grown
@@ -67,6 +69,7 @@ def grow(
     spec, detector = spec_of(before, backbone), from_file(old / FITTED)
     require_same(before, spec, detector)
     news = _look_at(added, before, progress)
+    precision = settled_again(before, spec, detector, news.paths)
     growth = _growth(spec, detector, news, before, bank=bank, progress=progress)
     collected = growth.collected
     new_scores = _held_out(growth, news, progress)
@@ -74,8 +77,9 @@ def grow(
     threshold = choose_threshold(scores, rate, batches)
     exposure = _exposure(before, collected.grey, threshold.value)
     detector = growth.detector(None, counter(progress, MODEL, growth.room))
+    graph = fused_graph(spec, detector, exposure)
     grown = Grown(
-        graph=fused_graph(spec, detector, exposure),
+        graph=graph,
         detector=detector,
         exposure=exposure,
         scores=scores,
@@ -88,7 +92,14 @@ def grow(
         fold_of=news.folds.fold_of[~news.seen],
         thumbnails=news.found.thumbnails,
         added=len(news.paths),
-        warnings=(*news.warnings, *growth.warnings(detector), *_rejected(new_scores, threshold.value)),
+        warnings=(
+            *news.warnings,
+            *growth.warnings(detector),
+            *_rejected(new_scores, threshold.value),
+            *slower(before, graph),
+        ),
+        ranges=spec.backbone.ranges if isinstance(spec.backbone, Int8Backbone) else {},
+        precision=precision,
     )
     pack = write_grown(out, before, grown)
     return finished(pack, detector.size, started_ns)

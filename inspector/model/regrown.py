@@ -1,6 +1,7 @@
 """A pack opened up and closed again: the spec that its graph was written by, and the pack of a bank that has grown."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,15 +15,16 @@ from inspector.model import facts
 from inspector.model.backbone import Backbone, open_backbone
 from inspector.model.batches import Batches
 from inspector.model.calibrate import Threshold
-from inspector.model.fitted import FITTED, to_file
+from inspector.model.fitted import FITTED, ranges_from_file, to_file
 from inspector.model.framing import MASK
 from inspector.model.graph import fused_graph
 from inspector.model.images import read_image
+from inspector.model.int8 import Int8Backbone, Ranges
 from inspector.model.learning import Point
 from inspector.model.likeness import from_sheet, to_sheet
 from inspector.model.masking import filled_only, project
 from inspector.model.methods.base import Detector
-from inspector.model.options import BACKBONES, MAXIMUM
+from inspector.model.options import BACKBONES, INT8, MAXIMUM
 from inspector.model.pack import CALIBRATION, GRAPH, THUMBNAILS, Pack, save_pack
 from inspector.model.score_nodes import Exposure
 from inspector.model.scoring import compiled
@@ -34,7 +36,7 @@ from inspector.model.tiling import Tile
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """What has grown. Scores and batches: of the old images first, then of those new ones that count.
+    """What has grown. Scores and batches: of the old images first, then of those new ones that count. `ranges` of an int8 backbone.
 
     `folds`, `thumbnails` and `added` (their number) are of the new images; `fold_of` of those that count.
     """
@@ -53,22 +55,19 @@ class Grown:
     thumbnails: NDArray[np.uint8]
     added: int
     warnings: tuple[str, ...]
+    ranges: Ranges
+    precision: Mapping[str, object] | None
 
 
 def spec_of(pack: Pack, backbone: str | None = None) -> ModelSpec:
     """Return the spec that the pack was fitted by; `backbone` is its ONNX file where it has no name. Raises PackError."""
     manifest, geometry = pack.manifest, pack.geometry
-    if manifest.precision is not None and manifest.precision.taken != "float32":
-        raise PackError(
-            f"{pack.path}: expected a pack in float32, whose bank can grow, this one is {manifest.precision.taken}; "
-            "fit the model again on all images"
-        )
     watched = filled_only(geometry)
     if manifest.frame.masked:
         watched = project(read_image(pack.path / MASK, 1) > 0, geometry)
     tile = manifest.frame.tile
     spec = model_spec(
-        _backbone(pack, backbone),
+        _rounded(pack, _backbone(pack, backbone)),
         geometry.channels,
         [(branch.height, branch.width) for branch in manifest.branches],
         [branch.taps for branch in manifest.branches],
@@ -76,6 +75,20 @@ def spec_of(pack: Pack, backbone: str | None = None) -> ModelSpec:
         tile=None if tile is None else Tile(tile.side, tile.overlap),
     )
     return replace(spec, framing=geometry, watched=watched)
+
+
+def _rounded(pack: Pack, exact: Backbone) -> Backbone:
+    """Return the backbone in int8, by the very ranges of the pack, where that is in int8."""
+    precision = pack.manifest.precision
+    if precision is None or precision.taken != INT8:
+        return exact
+    ranges = ranges_from_file(pack.path / FITTED)
+    if not ranges:
+        raise PackError(
+            f"{pack.path}: expected the ranges of its int8 backbone in {FITTED}, an earlier Inspector left them out; "
+            "fit the model again on all images"
+        )
+    return Int8Backbone(exact, ranges)
 
 
 def _backbone(pack: Pack, name: str | None) -> Backbone:
@@ -122,6 +135,7 @@ def write_grown(out: Path, before: Pack, grown: Grown) -> Pack:
         "false_reject_rate": grown.rate,
         "held_out": _held_out(before, grown),
         "images": manifest.images + added,
+        "precision": grown.precision,
         "search": grown.search and asdict(grown.search),
         "grown": {
             "model_hash": before.model_hash,
@@ -138,7 +152,7 @@ def write_grown(out: Path, before: Pack, grown: Grown) -> Pack:
         if name not in (GRAPH, FITTED, THUMBNAILS, CALIBRATION)
     }
     thumbnails = np.concatenate([from_sheet((before.path / THUMBNAILS).read_bytes()), grown.thumbnails])
-    fitted = to_file(grown.detector)
+    fitted = to_file(grown.detector, grown.ranges)
     files = {
         **kept,
         GRAPH: grown.graph.SerializeToString(),
