@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product as pairs
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from inspector.clock import NS_PER_MS, SystemClock
+from inspector.clock import NS_PER_MS, NS_PER_S, SystemClock
 from inspector.engine.base import Engine
 from inspector.engine.preprocess import Geometry
 from inspector.errors import InspectorError
@@ -28,7 +28,7 @@ from inspector.model.bank import Bank
 from inspector.model.graph import features_graph, fused_graph, split_features
 from inspector.model.int8 import quantised
 from inspector.model.methods.base import Detector
-from inspector.model.methods.nearest import NearestHead
+from inspector.model.methods.nearest import SEARCHED_FROM_INT8, NearestHead
 from inspector.model.options import BACKBONES, FLOAT32, INT8
 from inspector.model.scoring import compiled
 from inspector.model.spec import ModelSpec, model_spec
@@ -40,6 +40,7 @@ SIDES = (160, 256, 384, 512, 768, 1024)
 BANKS = (500, 3000, 10_000, 30_000, 100_000)
 DEFAULT_SIDE, DEFAULT_BANK = 256, 3000
 IN_TURN = 10  # runs of the graph before the products have their turn
+LEAST_RUNS = 30
 _NOISE = 0.3  # of a bank's patches, in units of the whitened features' deviation
 COLUMNS = {
     "side": "side",
@@ -105,22 +106,33 @@ def detector(spec: ModelSpec, images: list[NDArray[np.uint8]], entries: int) -> 
     return Detector((NearestHead(white, Bank(some + noise, spacing)),))
 
 
+def searched(heads: Detector) -> Detector:
+    """Return the detector as a fit in int8 writes it: small banks are searched too."""
+    found = (
+        replace(head, searched_from=SEARCHED_FROM_INT8) if isinstance(head, NearestHead) else head
+        for head in heads.heads
+    )
+    return replace(heads, heads=tuple(found))
+
+
 def row(
-    side: int, entries: int, precision: str, backbone: str, *, peaks: Peaks, runs: int
+    side: int, entries: int, precision: str, backbone: str, *, peaks: Peaks, runs: int, seconds: float
 ) -> dict[str, object]:
-    """Time one graph, in turn with the products."""
+    """Time one graph, in turn with the products: so many runs, or as many as so much time allows."""
     images = textures(side)
     spec = model_spec(open_backbone(backbone), 1, [(side, side)])
     heads = detector(spec, images, entries)
     if precision == INT8:
         spec = quantised(spec, images)
+        heads = searched(heads)
     model = fused_graph(spec, heads)
     work = work_of(model)
     times: list[float] = []
     products: tuple[list[float], list[float]] = [], []
     with compiled(model, spec.geometry) as engine:
-        run = timed(engine, images[0])
-        while len(times) < runs:
+        run, clock = timed(engine, images[0]), SystemClock()
+        end_ns = clock.now_ns() + round(seconds * NS_PER_S)
+        while len(times) < runs and (clock.now_ns() < end_ns or len(times) < LEAST_RUNS):
             times += [run() for _ in range(IN_TURN)]
             for each, found in zip(peaks.runs, products, strict=True):
                 found.append(each())
@@ -162,6 +174,13 @@ def main() -> int:
     parser.add_argument(
         "--runs", type=int, default=300, metavar="N", help="of each graph (300: enough for p99)"
     )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=8.0,
+        metavar="S",
+        help=f"of each graph at most, but {LEAST_RUNS} runs (default: %(default)s, so that the whole table takes four minutes)",
+    )
     add_json(parser)
     args = parser.parse_args()
     rows: list[dict[str, object]] = []
@@ -169,7 +188,8 @@ def main() -> int:
         with ExitStack() as stack, Machine() as machine:
             peaks = Peaks.opened(stack)
             for (side, bank), precision in pairs(cases(args.sides, args.banks), args.precision):
-                rows.append(row(side, bank, precision, args.backbone, peaks=peaks, runs=args.runs))
+                limits = {"runs": args.runs, "seconds": args.seconds}
+                rows.append(row(side, bank, precision, args.backbone, peaks=peaks, **limits))
                 write_rows(args.json, rows, machine)
     except InspectorError as error:
         print(error, file=sys.stderr)

@@ -115,6 +115,7 @@ def rows_of(split: Split, sides: Sequence[Side]) -> Iterator[dict[str, object]]:
             "fit_ratio": fitted["seconds"] / fits[0]["seconds"],
             **_beside("fit_ratio", sides, [each["seconds"] for each in fits], number),
             "peak_rss_mb": fitted["peak_rss_mb"],
+            "calibrated_peak_rss_mb": fitted.get("calibrated_peak_rss_mb"),
             "memory_ratio": fitted["peak_rss_mb"] / fits[0]["peak_rss_mb"],
             "fitted_on": len(split.fit),
             "good": len(split.good),
@@ -272,7 +273,7 @@ def _show(rows: Sequence[dict[str, Any]]) -> None:
         first = row["model"] == OURS
         better = "" if first else f"{row['auroc_difference']:+.3f} +- {row['auroc_difference_se']:.3f}"
         ratio = "" if first else f" (x {row['image_ratio']:.1f} +- {row['image_ratio_se']:.1f})"
-        calibrated = row["calibration_seconds"]
+        calibrated, peak_mb = row["calibration_seconds"], row["calibrated_peak_rss_mb"]
         table.add_row(
             row["set"],
             row["model"] + (f", took {row['precision']}" if row["model"] == INT8 else ""),
@@ -284,7 +285,9 @@ def _show(rows: Sequence[dict[str, Any]]) -> None:
             + ("" if first else f" (x {row['fit_ratio']:.1f})")
             + (f", threshold {calibrated:.1f}" if calibrated is not None else ""),
             f"x {row['fit_ratio_positions']:.1f}",
-            f"{row['peak_rss_mb']:.0f}" + ("" if first else f" (x {row['memory_ratio']:.1f})"),
+            f"{row['peak_rss_mb']:.0f}"
+            + ("" if first else f" (x {row['memory_ratio']:.1f})")
+            + (f", threshold {peak_mb:.0f}" if peak_mb is not None else ""),
         )
     Console(width=_WIDTH).print(table)
 

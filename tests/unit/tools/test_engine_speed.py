@@ -32,13 +32,23 @@ def test_int8_moves_the_backbones_work_and_nothing_else(monkeypatch: pytest.Monk
     monkeypatch.setattr(engine_speed, "IN_TURN", 2)
     with ExitStack() as stack:
         peaks = Peaks.opened(stack)
-        exact, rounded = (row(96, 40, kind, "lite0", peaks=peaks, runs=2) for kind in (FLOAT32, INT8))
+        exact, rounded = (
+            row(96, 40, kind, "lite0", peaks=peaks, runs=2, seconds=60) for kind in (FLOAT32, INT8)
+        )
     assert exact["gop_int8"] == 0
     assert np.isclose(_sum(exact), _sum(rounded), atol=1e-3)
     assert float(str(rounded["gop_int8"])) > 0.8 * float(str(exact["gflop_float32"]))
     for found in (exact, rounded):
         assert float(str(found["share_of_peak"])) > 0
         assert found["samples"] == 2
+
+
+def test_a_graph_that_takes_long_is_run_as_often_as_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_speed, "IN_TURN", 2)
+    monkeypatch.setattr(engine_speed, "LEAST_RUNS", 6)
+    with ExitStack() as stack:
+        found = row(96, 40, FLOAT32, "lite0", peaks=Peaks.opened(stack), runs=10**6, seconds=0)
+    assert (found["samples"], found["p99_ms"]) == (6, None)
 
 
 def _sum(found: dict[str, object]) -> float:
