@@ -5,7 +5,7 @@ missing of the station is the ledger, some 0.05 ms. One part at a time, each whe
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import cast
@@ -17,7 +17,7 @@ from inspector.bench.frames import CameraFrame
 from inspector.bench.processes import Process
 from inspector.bench.timed_desk import PartTimes, StagedEngine, TimedDesk
 from inspector.clock import NS_PER_S, SystemClock
-from inspector.config.schema import Config, DirectConfig
+from inspector.config.schema import Config, DirectConfig, PlcConfig
 from inspector.engine.base import Engine
 from inspector.engine.preprocess import Geometry
 from inspector.engine.worker import EngineThread
@@ -63,15 +63,7 @@ def measure_path(
         desk = TimedDesk(RingReader.attach(writer.fd), StagedEngine(engine, views, clock), clock, parts)
         desk.next_frame = partial(os.write, camera.stdin_fd, b"+")
         link = PlcLink(
-            config.plc.model_copy(
-                update={
-                    "host": "127.0.0.1",
-                    "port": int(plc.said[0]),
-                    "unit_id": 1,
-                    "role": "client",
-                    "direct": DirectConfig(),
-                }
-            ),
+            _of_stand_in(config.plc, int(plc.said[0])),
             config.timeout_ms,
             cast("PlcDesk", desk),
             clock,
@@ -87,15 +79,7 @@ def measure_path(
         t_end_ns = clock.now_ns() + round(seconds * NS_PER_S)
         while not desk.over.wait(LOOK_S) and clock.now_ns() < t_end_ns:
             progress("parts", len(desk.times), parts)
-            for ended, what in (
-                (plc.has_ended, "the stand-in of the PLC"),
-                (camera.has_ended, "that of the camera"),
-            ):
-                if ended:
-                    raise ServiceError(f"expected {what} to run until the end, it has ended; try again")
-            for each in (link, thread):
-                if each.error is not None:
-                    raise each.error
+            _raise_if_ended((link, thread), {"of the PLC": plc, "of the camera": camera})
         desk.stop()
         progress("parts", parts, parts)
     if desk.failed:
@@ -105,6 +89,22 @@ def measure_path(
             f"expected parts to be scored within {seconds:g} s, none was; is the PC busy with something else?"
         )
     return desk.times
+
+
+def _of_stand_in(plc: PlcConfig, port: int) -> PlcConfig:
+    """Return the configuration with a PLC of this machine in the place of the real one."""
+    changes = {"host": "127.0.0.1", "port": port, "unit_id": 1, "role": "client", "direct": DirectConfig()}
+    return plc.model_copy(update=changes)
+
+
+def _raise_if_ended(threads: Sequence[PlcLink | EngineThread], stand_ins: Mapping[str, Process]) -> None:
+    """Raise what ended a thread, ServiceError where a stand-in has ended."""
+    for what, process in stand_ins.items():
+        if process.has_ended:
+            raise ServiceError(f"expected the stand-in {what} to run until the end, it has ended; try again")
+    for thread in threads:
+        if thread.error is not None:
+            raise thread.error
 
 
 def _file_of(data: NDArray[np.uint8]) -> int:

@@ -102,9 +102,12 @@ class TimedDesk:
     def on_tick(self) -> None:
         """Take the frames that came."""
         with self._lock:
-            for frame in self._reader.new_frames():
-                t_far_ns = frame.t_arrival_ns + round(FAR_MS * NS_PER_MS)
-                self._jobs.append(Job(frame, self._reader.pixels(frame), t_far_ns))
+            self._take()
+
+    def _take(self) -> None:
+        for frame in self._reader.new_frames():
+            t_far_ns = frame.t_arrival_ns + round(FAR_MS * NS_PER_MS)
+            self._jobs.append(Job(frame, self._reader.pixels(frame), t_far_ns))
 
     def _is_up(self, what: str) -> None:
         """Begin with the first part once engine and PLC are there."""
@@ -127,8 +130,9 @@ class TimedDesk:
         return None if opened else Load(0)
 
     def next_job(self) -> Job | None:
-        """Return the frame that waits."""
+        """Take the frames that came; return the one that waits."""
         with self._lock:
+            self._take()
             return self._jobs.popleft() if self._jobs else None
 
     def on_score(self, job: Job, score: Score, *, engine_ms: float) -> None:  # noqa: ARG002 - of the protocol

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -80,10 +81,32 @@ class SmallGraph:
 
     def save(self, path: Path) -> Path:
         """Write the ONNX file and return its path."""
+        nodes = self._nodes()
+        outputs = {"score": [1], "heatmap": self.heatmap_shape}
+        if self.known:
+            nodes.append(helper.make_node("Mul", ["score", "shares"], ["defects"]))
+            outputs["defects"] = [1, self.known]
+        if self.views > 1:
+            nodes.append(helper.make_node("ReduceMax", ["relative", "axis_1"], ["views"], keepdims=0))
+            outputs["views"] = [self.views]
+        image = helper.make_tensor_value_info(
+            "image", TensorProto.UINT8, [self.views, self.height, self.width, self.channels]
+        )
+        initializers = [numpy_helper.from_array(array, name) for name, array in self._constants().items()]
+        values = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()
+        ]
+        graph = helper.make_graph(nodes, "small_fused", [image], values, initializers)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+        onnx.checker.check_model(model)
+        path.write_bytes(model.SerializeToString())
+        return path
+
+    def _constants(self) -> dict[str, NDArray[Any]]:
         kernels, bank = self.weights()
         rows, columns = self.grid
         patches = self.views * rows * columns
-        constants = {
+        return {
             "offset": np.array(127, np.float32),
             "scale": np.array(128, np.float32),
             "kernels": kernels,
@@ -99,8 +122,11 @@ class SmallGraph:
             "one_score": np.array([1], np.int64),
             "dark": np.array(-0.5, np.float32),
             "one": np.array(1, np.float32),
+            **({"shares": self.shares} if self.known else {}),
         }
-        nodes = [
+
+    def _nodes(self) -> list[onnx.NodeProto]:
+        return [
             helper.make_node("Cast", ["image"], ["as_float"], to=TensorProto.FLOAT),
             helper.make_node("Sub", ["as_float", "offset"], ["centred"]),
             helper.make_node("Div", ["centred", "scale"], ["normalised"]),
@@ -123,28 +149,6 @@ class SmallGraph:
             helper.make_node("Reshape", ["maximum", "one_score"], ["clean_score"]),
             *self._poison_nodes(),
         ]
-        if self.known:
-            constants["shares"] = self.shares
-            nodes.append(helper.make_node("Mul", ["score", "shares"], ["defects"]))
-        if self.views > 1:
-            nodes.append(helper.make_node("ReduceMax", ["relative", "axis_1"], ["views"], keepdims=0))
-        outputs = [
-            helper.make_tensor_value_info("score", TensorProto.FLOAT, [1]),
-            helper.make_tensor_value_info("heatmap", TensorProto.FLOAT, self.heatmap_shape),
-        ]
-        if self.known:
-            outputs.append(helper.make_tensor_value_info("defects", TensorProto.FLOAT, [1, self.known]))
-        if self.views > 1:
-            outputs.append(helper.make_tensor_value_info("views", TensorProto.FLOAT, [self.views]))
-        image = helper.make_tensor_value_info(
-            "image", TensorProto.UINT8, [self.views, self.height, self.width, self.channels]
-        )
-        initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
-        graph = helper.make_graph(nodes, "small_fused", [image], outputs, initializers)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-        onnx.checker.check_model(model)
-        path.write_bytes(model.SerializeToString())
-        return path
 
     def _poison_nodes(self) -> list[onnx.NodeProto]:
         """Name the outputs, by way of sqrt(mean + 0.5) (NaN below a quarter of the grey scale) or 1 / sum (infinite on black)."""
