@@ -38,6 +38,7 @@ class KeptNumbers:
         self._synced = state[0]  # the sequence number that the disk has
         self._place = _place_of(state[0] + 1)  # of the copy that the next sync replaces
         self._sync_failed = False  # and said so
+        self._abandoned = False
 
     @classmethod
     def open(cls, path: Path, magic: bytes, count: int, unknown: Sequence[int] = ()) -> Self:
@@ -95,7 +96,7 @@ class KeptNumbers:
         Where that fails it is logged, once, and the next call tries again.
         """
         state = self._state
-        if self._synced == state[0]:
+        if self._synced == state[0] or self._abandoned:
             return
         try:
             # Again where it failed: of what could not be written the kernel may think that it was.
@@ -107,6 +108,10 @@ class KeptNumbers:
         self._sync_failed = False
         self._place = COPY_BYTES - self._place
         self._synced = state[0]
+
+    def abandon(self) -> None:
+        """Wait for the disk no more: it does not answer."""
+        self._abandoned = True
 
     def _say_failed(self, reason: str) -> None:
         if not self._sync_failed:

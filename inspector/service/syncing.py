@@ -28,6 +28,9 @@ class Kept(Protocol):
     def sync(self) -> None:
         """Have the disk keep it, where it has changed; may wait."""
 
+    def abandon(self) -> None:
+        """Wait for the disk no more, not even when it is closed."""
+
 
 class DiskThread:
     """`start` once, `wake` from any thread, `look` from time to time, `stop` once. `stands` may be read by any thread."""
@@ -66,11 +69,13 @@ class DiskThread:
         self.stands = stands
 
     def stop(self, timeout_s: float = 1.0) -> None:
-        """End the thread. HungError where the disk takes longer; raises what ended it before."""
+        """End the thread. HungError where the disk takes longer, for which nobody waits then; raises what ended it before."""
         self._stopping = True
         self._woken.set()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
+            for kept in self._kept:
+                kept.abandon()
             raise HungError(f"the disk did not answer within {timeout_s:g} s; the station ends without it")
         if self.error is not None:
             raise self.error

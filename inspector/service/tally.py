@@ -117,6 +117,10 @@ class Tally:
         """Have the disk keep the counters, against a loss of power. Waits for the disk: not on the way of a part."""
         self._kept.sync()
 
+    def abandon(self) -> None:
+        """Wait for the disk no more: it does not answer."""
+        self._kept.abandon()
+
     def close(self) -> None:
         """Sync and close: from now on a loss of power loses nothing. Counting after that is an error of the program."""
         self._state[_BOOT:] = _words_of(NO_BOOT)

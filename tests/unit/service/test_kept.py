@@ -141,3 +141,13 @@ def test_a_sync_that_failed_is_said_once_and_tried_again(
     kept.sync()
     assert kept.synced
     assert not kept.failing
+
+
+def test_closing_waits_for_no_disk_that_was_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = KeptNumbers.open(tmp_path / "cell.x", MAGIC, 2)
+    asked: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", asked.append)
+    kept.write([2, 3])
+    kept.abandon()
+    kept.close()
+    assert asked == []

@@ -20,9 +20,12 @@ class Disk:
     def __init__(self, *, quick: bool = True) -> None:
         self.asked, self.answers = threading.Event(), threading.Event()
         self.failure: Exception | None = None
-        self.failing = False
+        self.failing = self.abandoned = False
         if quick:
             self.answers.set()
+
+    def abandon(self) -> None:
+        self.abandoned = True
 
     def sync(self) -> None:
         self.asked.set()
@@ -61,6 +64,7 @@ def test_a_disk_that_does_not_answer_does_not_hold_up_the_end() -> None:
     assert disk.asked.wait(LONG_S)
     with pytest.raises(HungError, match="the disk did not answer"):
         thread.stop(0.01)
+    assert disk.abandoned
     disk.answers.set()
     thread.stop(LONG_S)
 
