@@ -146,6 +146,13 @@ def _add_waiting(group: "argparse._ArgumentGroup") -> None:
         help="how long the network may hold a call: a PASS that comes later than that after its deadline was sent too late",
     )
     add(
+        "--old-answers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="so many reads of a PLC that is the client may get an answer from before: a gateway may answer from memory",
+    )
+    add(
         "--linger",
         type=float,
         default=0.0,

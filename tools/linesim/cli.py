@@ -106,7 +106,12 @@ async def _run(arguments: argparse.Namespace, plan: Plan) -> int:
         raise InputError("; ".join(problems))
     plc = _plc(arguments, registers)
     with PartLog(arguments.record) as log:
-        judge = Judge(slots=registers.slots, closed=log.write, held_ns=round(arguments.held_ms * NS_PER_MS))
+        judge = Judge(
+            slots=registers.slots,
+            closed=log.write,
+            held_ns=round(arguments.held_ms * NS_PER_MS),
+            old_answers=arguments.old_answers,
+        )
         tell = _teller(judge, plan) if arguments.live else _silent
         camera = CameraSocket(arguments.camera)
         line = Line(plan, plc, judge, camera, tell)

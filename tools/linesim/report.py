@@ -57,6 +57,7 @@ def result(line: Line, judge: Judge) -> dict[str, Any]:
         "late_passes": tally.late_passes,
         "mixed_up": tally.mixed_up,
         "repeats": tally.repeats,
+        "old_answers": tally.old_answers,
         "link_lost": tally.link_lost,
         "gone_with_plc": tally.gone_with_plc,
         "challenge_parts": tally.challenge_parts,

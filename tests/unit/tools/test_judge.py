@@ -25,9 +25,9 @@ def words(
 class Bench:
     """A judge and the parts it closed, with short words for what happens."""
 
-    def __init__(self, held_ns: int = HELD_NS) -> None:
+    def __init__(self, held_ns: int = HELD_NS, old_answers: int = 0) -> None:
         self.closed: list[Part] = []
-        self.judge = Judge(slots=SLOTS, closed=self.closed.append, held_ns=held_ns)
+        self.judge = Judge(slots=SLOTS, closed=self.closed.append, held_ns=held_ns, old_answers=old_answers)
         self.tally = self.judge.tally
 
     def count(self, index: int, *, image: str = "a", good: bool = True, part_id: int | None = None) -> Part:
@@ -119,6 +119,27 @@ def test_the_last_verdict_of_the_part_before_comes_too_late_for_its_slot() -> No
     bench.write(successor, words(1))
     assert bench.tally.foreign == 1
     assert bench.closed == [first]
+
+
+def test_an_answer_from_before_is_excused_as_often_as_the_network_may_give_one() -> None:
+    """It fills several slots at once, and says nothing that was not seen there before."""
+    bench = Bench(old_answers=1)
+    for index in (1, 2, 3):
+        bench.write(bench.count(index), words(index))
+    after = [bench.count(index + SLOTS) for index in (1, 2, 3)]
+    for part, index in zip(after[:2], (1, 2), strict=True):
+        bench.judge.slot_written(part.part_id % SLOTS, words(index), t_ns=50_000)
+    assert (bench.tally.old_answers, bench.tally.foreign) == (1, 0)
+    bench.judge.slot_written(after[2].part_id % SLOTS, words(3), t_ns=60_000)
+    assert (bench.tally.old_answers, bench.tally.foreign) == (1, 1)
+
+
+def test_a_verdict_that_is_new_is_no_answer_from_before() -> None:
+    bench = Bench(old_answers=1)
+    first = bench.count(1)
+    bench.count(1 + SLOTS)
+    bench.write(first, words(1))
+    assert (bench.tally.old_answers, bench.tally.foreign) == (0, 1)
 
 
 def test_rejects_are_named_after_the_words_or_after_the_plc() -> None:
