@@ -36,7 +36,7 @@ STAGES = {
     "taken": "matched to its part, to the engine",
     "engine": "stand-in for the engine",
     "decided": "score to verdict",
-    "woken": "verdict to the PLC thread's write",
+    "woken": "verdict to its write, by whichever thread",
     "written": "write to slot, seen by the PLC",
     "path": "all of them without the engine",
 }
