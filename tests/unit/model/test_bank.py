@@ -77,6 +77,21 @@ def test_taking_many_at_once_takes_what_one_by_one_takes() -> None:
     assert np.mean(chosen == expected) > 0.99
 
 
+@pytest.mark.parametrize("depth", [2, 12])  # in two dimensions most candidates soon need no comparison
+def test_taking_most_of_them_takes_what_one_by_one_takes(depth: int) -> None:
+    candidates = patches(2500, depth)
+    nearest, expected = np.full(len(candidates), np.inf, np.float32), []
+    chosen = greedy_coreset(candidates, 2000, np.random.default_rng(0))
+    current = int(chosen[0])
+    for _ in range(2000):
+        expected.append(current)
+        np.minimum(nearest, np.square(candidates - candidates[current]).sum(axis=1), out=nearest)
+        current = int(nearest.argmax())
+    assert len(np.intersect1d(chosen, expected)) >= 1995
+    rest = squared_to_nearest(candidates, candidates[chosen]).max()
+    assert rest == pytest.approx(float(nearest.max()), rel=0.01)
+
+
 def test_what_is_known_is_not_taken_again_and_all_is_left_near() -> None:
     candidates = patches(4000)
     known = candidates[::8]
