@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import re
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -62,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--runs", type=int, default=10_000, metavar="N", help="of each measurement (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the random inputs (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, help="of the random inputs (default: a fresh one, which the two files name)"
+    )
     parser.add_argument(
         "--out",
         type=Path,
@@ -90,7 +93,8 @@ def _check(arguments: argparse.Namespace, console: Console) -> list[Outcome]:
         for name, work in parts.AFTER:
             tell(attempt(name, lambda outcome, work=work: work(outcome, setting)))  # type: ignore[misc]
         setting.close()
-    written = write(outcomes, as_json(sections), arguments.out)
+        inputs = {"frame": arguments.frame, "format": setting.pixel_format, "runs": setting.runs}
+    written = write(outcomes, as_json(sections), arguments.out, {**inputs, "seed": setting.seed})
     console.print("written: " + ", ".join(map(str, written)))
     return outcomes
 
@@ -111,7 +115,8 @@ def _setting(arguments: argparse.Namespace, folder: Path) -> Setting:
     models = [first]
     if len(first.views) == 1:
         models.append(Checked(*random_views(folder, size)))
-    return Setting(tuple(models), size, arguments.format, arguments.runs, arguments.seed)
+    seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
+    return Setting(tuple(models), size, arguments.format, arguments.runs, seed)
 
 
 def _contract(outcome: Outcome) -> None:

@@ -46,21 +46,24 @@ def exit_status(outcomes: list[Outcome]) -> int:
     return 3 if found & {"only built", "not run"} else 0
 
 
-def write(outcomes: list[Outcome], machine: dict[str, object], folder: Path) -> tuple[Path, Path]:
-    """Write gpu-check.json and gpu-check.md, and return their paths."""
+def write(
+    outcomes: list[Outcome], machine: dict[str, object], folder: Path, inputs: dict[str, object]
+) -> tuple[Path, Path]:
+    """Write gpu-check.json and gpu-check.md, and return their paths. `inputs`: what a run that is to repeat this one is given."""
     folder.mkdir(parents=True, exist_ok=True)
     as_json, as_text = folder / "gpu-check.json", folder / "gpu-check.md"
     content = {
         "machine": machine,
+        "inputs": inputs,
         "parts": [asdict(outcome) for outcome in outcomes],
         "exit_status": exit_status(outcomes),
     }
     as_json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    as_text.write_text(markdown(outcomes, machine), encoding="utf-8")
+    as_text.write_text(markdown(outcomes, machine, inputs), encoding="utf-8")
     return as_json, as_text
 
 
-def markdown(outcomes: list[Outcome], machine: dict[str, object]) -> str:
+def markdown(outcomes: list[Outcome], machine: dict[str, object], inputs: dict[str, object]) -> str:
     """Return the page: the machine, one line for each part, then a table of each part's figures."""
     lines = ["# GPU check", ""]
     for heading in ("machine", "GPU", "engines"):
@@ -69,6 +72,7 @@ def markdown(outcomes: list[Outcome], machine: dict[str, object]) -> str:
             lines.append(
                 f"{heading}: " + "; ".join(f"{fact['what']} {fact['value']}" for fact in facts) + "  "
             )
+    lines.append("inputs: " + "; ".join(f"{name} {value}" for name, value in inputs.items()) + "  ")
     lines += ["", "| part | | |", "| --- | --- | --- |"]
     lines += [f"| {each.part} | **{each.status}** | {each.why} |" for each in outcomes]
     for each in outcomes:

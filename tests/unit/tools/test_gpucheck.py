@@ -1,9 +1,14 @@
 """tools/gpu-check: what it says without a GPU, and that every part runs through where a stand-in plays one."""
 
+import contextlib
 import ctypes
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -178,12 +183,15 @@ def test_an_error_is_an_outcome_and_the_files_tell_it(tmp_path: Path) -> None:
     assert (outcomes[0].status, outcomes[0].why) == ("failed", "ENG-003: no such plan")
     assert exit_status(outcomes) == 1
     assert exit_status(outcomes[1:]) == 0
-    as_json, as_text = write(outcomes, {"GPU": [{"what": "GPU", "value": "none"}]}, tmp_path / "out")
+    as_json, as_text = write(
+        outcomes, {"GPU": [{"what": "GPU", "value": "none"}]}, tmp_path / "out", {"seed": 77}
+    )
     content = json.loads(as_json.read_text())
-    assert content["exit_status"] == 1
+    assert (content["exit_status"], content["inputs"]) == (1, {"seed": 77})
+    assert "inputs: seed 77" in as_text.read_text()
     assert [part["status"] for part in content["parts"]] == ["failed", "ran"]
     assert "| one | **failed** | ENG-003: no such plan |" in as_text.read_text()
-    assert "| x | 0.1235 | - |" in markdown(outcomes, {})
+    assert "| x | 0.1235 | - |" in markdown(outcomes, {}, {})
 
 
 def test_the_work_of_a_graph_is_counted(tmp_path: Path) -> None:
@@ -205,3 +213,53 @@ def test_the_work_of_a_graph_is_counted(tmp_path: Path) -> None:
 def test_a_size_that_is_none_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--frame", "large"]) == 2
     assert "expected a size like 1920x1200, got 'large'" in capsys.readouterr().err
+
+
+LOADED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import tests.conftest, tests.contract.test_engine, tools.gpucheck.cli
+import inspector.engine.half, inspector.engine.openvino, inspector.model.lite, inspector.model.pack, inspector.model.probing
+print(*{name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names))
+"""
+
+
+def test_the_folder_of_wheels_holds_all_that_is_loaded() -> None:
+    """On a machine without a network nothing else can be had: what the check and its suite import is in the script's two lists."""
+    script = (cli.ROOT / "tools" / "gpu-check").read_text()
+    listed = re.findall(r'packages="([^"]*)"', script)[0].split()
+    told = script.partition("pip download -d DIR")[2].partition("set -eu")[0].replace("#", " ").split()
+    assert set(listed) <= set(told), "what is installed is fetched beforehand"
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, str(cli.ROOT)], capture_output=True, text=True, check=True, timeout=60
+    )
+    by_module = packages_distributions()
+    needed = {
+        canonical(name)
+        for module in done.stdout.split()
+        for name in by_module.get(module, [])
+        if name not in {"inspector", "setuptools", "coverage"}
+    }
+    assert needed <= with_theirs(listed), "the lists at the top of tools/gpu-check"
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def with_theirs(names: list[str]) -> set[str]:
+    """These distributions, and those that they need, as far as they are installed here."""
+    found: set[str] = set()
+    left = [canonical(name) for name in names]
+    while left:
+        name = left.pop()
+        if name in found:
+            continue
+        found.add(name)
+        with contextlib.suppress(PackageNotFoundError):
+            left += [
+                canonical(each[0])
+                for requirement in requires(name) or []
+                if "extra ==" not in requirement and (each := re.match(r"[\w.-]+", requirement))
+            ]
+    return found
