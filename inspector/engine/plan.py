@@ -21,6 +21,7 @@ from inspector.engine.base import Signature
 from inspector.errors import GraphError
 
 PRECISION = "precision.json"
+_READABLE = 0o644
 
 
 class _Strict(pydantic.BaseModel):
@@ -156,10 +157,14 @@ def _short(value: object) -> str:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Write the file whole or not at all; what was there stays until then. Raises OSError."""
+    """Write the file whole or not at all; what was there stays until then. Raises OSError.
+
+    Everybody may read it: who builds a pack is seldom the user that the station runs as.
+    """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), _READABLE)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -48,6 +48,11 @@ def test_a_plan_is_found_again_with_its_tensors(folder: Path) -> None:
     assert sorted(p.name for p in folder.iterdir()) == ["tensorrt_rtx-sm86.json", "tensorrt_rtx-sm86.plan"]
 
 
+def test_the_user_of_a_station_may_read_what_another_user_built(folder: Path) -> None:
+    write_plan(folder, KEY, PLAN)
+    assert [path.stat().st_mode & 0o777 for path in folder.iterdir()] == [0o644, 0o644]
+
+
 def test_nothing_is_found_where_nothing_was_written(folder: Path) -> None:
     assert read_plan(folder, KEY) is None
 
