@@ -27,13 +27,14 @@ _POISON = 0xA5  # of the graph's input
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What frames of one shape and format need on the device. `frame` and `tables` are allocations, `staging` is page-locked."""
+    """What frames of one shape and format need on the device. `frame` and `tables` are allocations, `staging` and `sources` page-locked."""
 
     what: object
     how: Preparation
     frame: Any
     tables: tuple[Any, ...]
     staging: NDArray[np.uint8]
+    sources: tuple[NDArray[Any], ...]  # what the tables are copied from, in the stream
 
 
 class RawFrames:
@@ -140,9 +141,13 @@ class RawFrames:
     def _take(self, what: object, how: Preparation, frame_bytes: int) -> _Kind:
         cuda = self._gpu.cuda
         affine = np.zeros(2, np.float32)  # for other outputs alone, but a pointer has to be one
-        tables = []
+        tables, sources = [], []
         for table in (how.parameters, how.first_x, how.weights_x, how.first_y, how.weights_y, affine):
+            source = cuda.pagelocked_empty(table.shape, table.dtype)
+            source[...] = table
             tables.append(cuda.mem_alloc(table.nbytes))
-            cuda.memcpy_htod(tables[-1], np.ascontiguousarray(table))
+            # In the stream, like all else: a plain copy waits for the GPU, and for one that hangs it waits for ever.
+            cuda.memcpy_htod_async(tables[-1], source, self._gpu.stream)
+            sources.append(source)
         staging = cuda.pagelocked_empty((frame_bytes,), np.uint8)
-        return _Kind(what, how, cuda.mem_alloc(frame_bytes), tuple(tables), staging)
+        return _Kind(what, how, cuda.mem_alloc(frame_bytes), tuple(tables), staging, tuple(sources))

@@ -112,6 +112,17 @@ def test_an_idle_engine_works_on_what_is_there_and_looks_at_nothing(graph: Path,
     engine.close()
 
 
+@needs_compiler
+def test_no_copy_waits_for_the_gpu_by_itself(graph: Path, gpu: StandInGpu) -> None:
+    """A plain copy has no time-out; also not the first of a kind of frame, which brings tables with it."""
+    del gpu.cuda.memcpy_htod, gpu.cuda.memcpy_dtoh
+    engine = TensorRTEngine(graph, GEOMETRY)
+    engine.warm_up()
+    for image in (IMAGE, np.tile(IMAGE, (2, 2))):
+        assert np.isfinite(engine.score(image).value)
+    engine.close()
+
+
 def test_the_wait_is_a_poll_with_an_end(graph: Path, gpu: StandInGpu) -> None:
     engine = TensorRTEngine(graph, GEOMETRY, timeout_ms=5)
     gpu.hangs, gpu.queries = True, 0
