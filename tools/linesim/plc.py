@@ -78,7 +78,10 @@ class Plc:
         self.status_writes = 0
         self.gate_coil: GateCoil | None = None  # None: the gate follows the release rule
         self.failure: InputError | None = None  # what keeps the two from talking, where a person must mend it
-        self._words = [0] * max(block.stop for block in registers.blocks().values())
+        self._blocks = (
+            registers.blocks()
+        )  # once: what a write costs here would count as the station's latency
+        self._words = [0] * max(block.stop for block in self._blocks.values())
         self._count_is_new = False
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
@@ -176,7 +179,7 @@ class Plc:
     def write(self, address: int, words: Sequence[int]) -> None:
         """Take results or status, all words in this step of the loop."""
         self._require_power()
-        end, blocks = address + len(words), self.registers.blocks()
+        end, blocks = address + len(words), self._blocks
         block = next((blocks[name] for name in ("results", "status") if address in blocks[name]), range(0))
         if end > block.stop:
             raise RefusedError(Refusal.ADDRESS)
