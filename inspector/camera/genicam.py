@@ -47,7 +47,8 @@ class GenicamCamera:
         self._monitor: Any = None
         self._info: CameraInfo  # what was agreed
         self._frame_bytes: int  # of a frame as agreed
-        self._untold: set[str] = set()  # what this producer does not say of a buffer
+        self._told: set[str] = set()  # what this producer has said of a buffer
+        self._untold: set[str] = set()  # what it does not say of any
         self._keeps = settings.stay_awake
         self._kept: Any = None  # the buffer of the frame before, not queued yet: for rehearsals
 
@@ -160,33 +161,44 @@ class GenicamCamera:
         info = self._info
         try:
             complete = buffer.is_complete()
-            width = self._ask(buffer, "width", info.width)
-            height = self._ask(buffer, "height", info.height)
-            pfnc = self._ask(buffer, "pixel_format", None)
+            width = self._ask(buffer, complete, "width", info.width)
+            height = self._ask(buffer, complete, "height", info.height)
+            pfnc = self._ask(buffer, complete, "pixel_format", None)
             pixel_format = info.pixel_format if pfnc is None else dict_by_ints.get(pfnc, hex(pfnc))
             agreed = (width, height, pixel_format) == (info.width, info.height, info.pixel_format)
             size = self._frame_bytes
-            fits = agreed and size <= buffer.size_filled and self._ask(buffer, "padding_x", 0) == 0
+            filled = agreed and size <= buffer.size_filled
+            fits = filled and self._ask(buffer, complete, "padding_x", 0) == 0
             pixels = None
             if complete and fits:
-                pixels = np.frombuffer(
-                    buffer.raw_buffer, np.uint8, size, self._ask(buffer, "image_offset", 0)
-                )
+                offset = self._ask(buffer, complete, "image_offset", 0)
+                pixels = np.frombuffer(buffer.raw_buffer, np.uint8, size, offset)
+            t_device_ns = self._ask(buffer, complete, "timestamp_ns", 0)
         except (gentl.GenericException, ValueError):
             # No image, or one that the producer cannot describe: announced, so that its part is rejected.
             return RawFrame(frame_id, t_arrival_ns, 0, False, 0, 0, "", None)
-        t_device_ns = self._ask(buffer, "timestamp_ns", 0)
         return RawFrame(frame_id, t_arrival_ns, t_device_ns, complete, width, height, pixel_format, pixels)
 
-    def _ask(self, buffer: Any, name: str, otherwise: Any) -> Any:
-        """Return a property that producers may lack, or `otherwise`; a lacking one is asked for once (its error costs 65 us)."""
+    def _ask(self, buffer: Any, complete: bool, name: str, otherwise: Any) -> Any:
+        """Return a property that producers may lack, or `otherwise`; a lacking one is asked for once (its error costs 65 us).
+
+        A buffer may also lack what others told, as one without an image does. That says nothing of the next, and the binding's error
+        is raised: to believe that such a buffer is as agreed would pass a frame of any format off as ours.
+        """
         if name in self._untold:
             return otherwise
         try:
-            return getattr(buffer, name)
-        except (gentl.NotAvailableException, gentl.NotImplementedException, AttributeError):
+            value = getattr(buffer, name)
+        except (gentl.NotImplementedException, AttributeError):
             self._untold.add(name)
             return otherwise
+        except gentl.NotAvailableException:
+            if name in self._told or not complete:
+                raise
+            self._untold.add(name)
+            return otherwise
+        self._told.add(name)
+        return value
 
     def trigger(self) -> None:
         """Run TriggerSoftware."""
