@@ -98,10 +98,10 @@ def calibration(
 
 def references(
     paths: Sequence[Path], scores: NDArray[np.float64], graph: onnx.ModelProto, geometry: Views
-) -> dict[str, tuple[bytes, float]]:
-    """Return good images from the best to the worst, with the final graph's score of each.
+) -> dict[str, tuple[bytes, dict[str, object]]]:
+    """Return good images from the best to the worst by name: each as PNG of the graph's input, its views one below the other.
 
-    As PNG of the graph's input, its views one below the other.
+    Beside it is what the manifest says of it, the final graph's score.
     """
     order = np.argsort(scores, kind="stable")
     ranks = np.linspace(0, len(order) - 1, _REFERENCES).astype(np.int64)
@@ -116,5 +116,9 @@ def references(
             written, png = cv2.imencode(".png", stacked)
             if not written:
                 raise ModelError(f"{paths[index]}: cannot be encoded as PNG for the pack; replace the image")
-            found[f"reference/{name}.png"] = (png.tobytes(), engine.score_prepared(prepared).value)
+            score = engine.score_prepared(prepared)
+            entry: dict[str, object] = {"file": f"reference/{name}.png", "score": score.value}
+            if score.views:
+                entry["views"] = tuple(view.value for view in score.views)
+            found[f"reference/{name}.png"] = (png.tobytes(), entry)
     return found

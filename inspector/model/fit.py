@@ -261,7 +261,7 @@ def _write(out: Path, fitted: _Fitted, progress: Progress) -> tuple[Pack, int]:
         "tuning": fitted.tuning and fitted.tuning.facts(),
         "images": len(goods.paths),
         "warnings": fitted.warnings,
-        "references": [{"file": name, "score": score} for name, (_, score) in images.items()],
+        "references": [entry for _, entry in images.values()],
     }
     files = {
         GRAPH: graph.SerializeToString(),

@@ -208,10 +208,11 @@ class TuningRecord(_Strict):
 
 
 class Reference(_Strict):
-    """A good image as the graph sees it, and the score that the graph gave it in float32."""
+    """A good image as the graph sees it, and the score that the graph gave it in float32; of several views also that of each."""
 
     file: FileName
     score: float
+    views: tuple[float, ...] = ()
 
 
 class Grown(_Strict):

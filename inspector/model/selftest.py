@@ -21,11 +21,16 @@ def require_agreement(engine: Engine, pack: Pack) -> None:
     A device or runtime that computes wrongly may give every part a small, finite score, and would release them all. The bound on
     these few is half of what a score of any part may differ by.
     """
+    allowed = REFERENCES_AGREE * pack.threshold
     for reference, prepared in pack.references():
-        score = engine.score_prepared(prepared).value
-        if abs(score - reference.score) > REFERENCES_AGREE * pack.threshold:
-            raise DisagreementError(
-                f"{engine.name} scores {reference.file} of the pack {score:.4f}, it was {reference.score:.4f} when fitted, "
-                f"and may differ by {REFERENCES_AGREE * pack.threshold:.4f}; choose another model.engine, or fit the model again here"
-            )
+        score = engine.score_prepared(prepared)
+        # Each view too: one that is computed wrongly may be the worst of none of these few.
+        found = (score.value, *(view.value for view in score.views))
+        fitted = (reference.score, *reference.views)
+        for value, wanted in zip(found, fitted, strict=True):
+            if abs(value - wanted) > allowed:
+                raise DisagreementError(
+                    f"{engine.name} scores {reference.file} of the pack {value:.4f}, it was {wanted:.4f} when fitted, "
+                    f"and may differ by {allowed:.4f}; choose another model.engine, or fit the model again here"
+                )
     log.info("engine_agrees", extra={"engine": engine.name, "references": len(pack.manifest.references)})

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,14 +105,28 @@ def test_the_self_test_sees_views_in_each_others_place(
 ) -> None:
     require_agreement(engine, pack)
     monkeypatch.setattr(
-        engine, "score_prepared", lambda prepared: twisted(engine, np.ascontiguousarray(prepared[::-1]))
+        engine, "score_prepared", lambda prepared: unchanged(engine, np.ascontiguousarray(prepared[::-1]))
     )
     with pytest.raises(DisagreementError):
         require_agreement(engine, pack)
 
 
-def twisted(engine: Engine, prepared: NDArray[np.uint8]) -> Score:
-    """Score the views in each other's place."""
+def test_the_self_test_sees_a_view_that_never_decides(
+    pack: Pack, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of few good images one view may be the worst in none; computed wrongly it would release its defects."""
+
+    def blind(prepared: NDArray[np.uint8]) -> Score:
+        true = unchanged(engine, prepared)
+        return replace(true, views=(true.views[0], replace(true.views[1], value=0.9 * true.views[1].value)))
+
+    monkeypatch.setattr(engine, "score_prepared", blind)
+    with pytest.raises(DisagreementError):
+        require_agreement(engine, pack)
+
+
+def unchanged(engine: Engine, prepared: NDArray[np.uint8]) -> Score:
+    """Score with what the engine had before it was changed."""
     return type(engine).score_prepared(engine, prepared)
 
 

@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from inspector.model.fit_arguments import add_arguments, options_of
-from inspector.model.options import MAXIMUM, FitOptions
+from inspector.model.options import MAXIMUM, FitOptions, ViewOptions
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -24,6 +24,12 @@ def test_what_is_chosen_arrives_in_the_options() -> None:
     assert options.sizes == (96, 160)
 
 
+def test_views_come_in_the_order_of_the_command() -> None:
+    options = options_of(parsed("--view", "pins=1,2,30,40", "--view", "label = 0,0,5,6"))
+    assert options.views == (ViewOptions("pins", (1, 2, 30, 40)), ViewOptions("label", (0, 0, 5, 6)))
+    assert options_of(parsed()).views == ()
+
+
 def test_the_score_is_near_the_maximum_unless_it_is_to_be_that() -> None:
     assert options_of(parsed()).pooling == FitOptions().pooling == 48
     assert options_of(parsed("--pooling", "max")).pooling == MAXIMUM
@@ -38,6 +44,9 @@ def test_the_score_is_near_the_maximum_unless_it_is_to_be_that() -> None:
         (("--align", "20"), "expected 2 numbers as in 20,5, got '20'"),
         (("--roi", "0,0,0,5"), "expected a region of 4 numbers as in 100,50,640,480"),
         (("--taps", "4,,7"), "expected names of taps"),
+        (("--view", "1,2,3,4"), "expected a named region as in pins=100,50,200,200, got '1,2,3,4'"),
+        (("--view", "pins=1,2,3"), "expected a named region"),
+        (("--view", "pins=1,2,3,nan"), "expected a named region"),
     ],
 )
 def test_what_is_none_is_refused_with_an_example(arguments: tuple[str, str], told: str) -> None:

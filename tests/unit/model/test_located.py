@@ -41,6 +41,18 @@ def mask(folder: Path, left: int, top: int, side: int = 20) -> Path:
     return path
 
 
+def test_every_view_is_searched_and_not_the_one_that_decided_alone(tmp_path: Path) -> None:
+    left = stretch((10, 6), (100, 120))
+    right = compose(shift(100, 0), left)
+
+    def of(*hot: tuple[int, int]) -> Score:
+        views = Score(0.5, cells(), left), Score(1, cells(*hot), right)
+        return replace(views[0], views=views)
+
+    found = pixel_scores(judged(of(), of((3, 5))), [mask(tmp_path, 150, 60, 10)])
+    assert found.auroc() > 0.99
+
+
 @pytest.mark.parametrize(("place", "left", "top", "side"), [(WHOLE, 60, 40, 20), (CORNER, 130, 80, 10)])
 def test_a_hot_cell_is_found_where_it_lies_in_the_image(
     tmp_path: Path, place: Affine, left: int, top: int, side: int

@@ -14,3 +14,19 @@ def test_the_line_says_what_is_compared_with_the_plc(tmp_path: Path) -> None:
         f"model_hash 16#{short.upper()} (in the log {short}...), nearest, input 96x64, bank 100, threshold 1.25, "
         "fitted 2026-01-01 00:00 UTC on 20 images"
     )
+
+
+def test_the_line_names_the_views(tmp_path: Path) -> None:
+    views = [
+        {
+            "name": name,
+            "roi": [0, 0, 9, 9],
+            "picture": None,
+            "limit": 1.0,
+            "grey": [1.0, 2.0],
+            "false_reject_rate": 0.0,
+        }
+        for name in ("pins", "label")
+    ]
+    pack = save_pack(tmp_path / "board", {**facts(), "views": views}, FILES)
+    assert "input 96x64 for each of pins, label, bank 100" in line_of(pack)
