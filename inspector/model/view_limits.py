@@ -2,7 +2,8 @@
 
 A part is rejected where any of its views is, so that a threshold for each view at the stated rate would reject several times as many
 parts. The limit of a view therefore only sets the unit in which it is measured; which parts are rejected is settled on the part's
-worst view (calibrate.py), as for a part with one place.
+worst view (calibrate.py), as for a part with one place. Simulated parts of 2, 4 and 8 independent views with lognormal scores and a heavier
+tail, 300 to fit on and 1 % stated: 1.1, 1.0 and 1.0 % of the next ones are rejected, by a threshold of each view at 1 % 2.1, 4.0 and 7.8 %.
 """
 
 from statistics import NormalDist
