@@ -10,10 +10,11 @@ import pytest
 
 from inspector.engine.base import open_engine
 from inspector.engine.build import build_plan
+from inspector.engine.half import emulated
 from inspector.engine.preprocess import Geometry
 from inspector.errors import GraphError
 from inspector.model.bank import Bank
-from inspector.model.graph import fused_graph
+from inspector.model.graph import ViewHead, fused_graph, views_graph
 from inspector.model.lite import lite0
 from inspector.model.methods.base import Detector, Scale, method_named
 from inspector.model.methods.nearest import NearestHead
@@ -126,6 +127,35 @@ def test_two_scales_become_a_plan(rtx: Any, tmp_path: Path) -> None:
     path.write_bytes(fused_graph(spec, detector).SerializeToString())
     plan = build_plan(rtx, path, path.read_bytes(), "sm86")
     assert plan.outputs["heatmap"] == ("float32", (1, 6, 8))
+
+
+def test_several_views_become_a_plan_and_in_half_their_scores_stay(rtx: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    white = whitening(Moments.of(rng.normal(size=(1000, DEPTH)).astype(np.float32)))
+    banks = [Bank(rng.normal(size=(50, DEPTH)).astype(np.float32), np.ones(50, np.float32)) for _ in range(2)]
+    detectors = [Detector((NearestHead(white, bank),)) for bank in banks]
+    path, half = tmp_path / "graph.onnx", tmp_path / "half.onnx"
+    heads = [ViewHead(SPEC, detector, limit) for detector, limit in zip(detectors, (20.0, 30.0), strict=True)]
+    path.write_bytes(views_graph(heads).SerializeToString())
+    for precision in ("float32", "half"):
+        plan = build_plan(rtx, path, path.read_bytes(), "sm86", precision=precision)
+        assert plan.inputs == {"image": ("uint8", (2, 64, 96, 1))}
+        assert plan.outputs == {
+            "score": ("float32", (1,)),
+            "heatmap": ("float32", (2, 4, 6)),
+            "views": ("float32", (2,)),
+        }
+    emulation = emulated(path.read_bytes())
+    assert emulation is not None
+    half.write_bytes(emulation)
+    answers = []
+    for each in (path, half):
+        engine = open_engine("openvino", each, [GEOMETRY] * 2)
+        pair = np.stack([IMAGE, IMAGE[::-1]])[..., None]
+        answers.append([view.value for view in engine.score_prepared(pair).views])
+        engine.close()
+    assert answers[0] == pytest.approx(answers[1], rel=0.02)
+    assert answers[0] != answers[1], "half precision is not float32"
 
 
 def test_turing_has_no_float32_products(graph: Path, rtx: Any) -> None:

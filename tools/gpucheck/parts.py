@@ -18,12 +18,14 @@ from inspector.engine.preprocess import input_shape_of, to_input
 from inspector.engine.raw_frames import ARGUMENTS, RawFrames
 from inspector.errors import EngineError, EngineUnavailableError
 from tools.gpucheck import measure, plain_torch, references
+from tools.gpucheck.exact import in_float64
 from tools.gpucheck.outcome import Outcome
 from tools.gpucheck.roofline import bounds, work_of
 from tools.gpucheck.setting import Checked, Setting
 
 CAPABILITIES = ("sm80", "sm86", "sm89", "sm120")  # those that TensorRT-RTX 1.7 builds for
 _SIZE = (960, 600)  # of the frames that the kernel is compared on
+_SCORES_APART = 0.02  # as a station accepts of an engine
 _SLOW_RUNS = 50  # of what waits between two frames
 _PRECISIONS: tuple[Literal["half", "float32"], ...] = ("half", "float32")
 
@@ -155,8 +157,31 @@ def scores(outcome: Outcome, setting: Setting) -> None:
             outcome.rows.append({**model.row, "input": number, **values})
         cpu.close()
     worst = max(row["relative"] for row in outcome.rows)
-    if worst > 0.02:
+    if worst > _SCORES_APART:
         outcome.status, outcome.why = "failed", f"scores differ by {worst:.1%}"
+
+
+def exact_scores(outcome: Outcome, setting: Setting) -> None:
+    """Compare scores of this GPU, and of OpenVINO, with the graph in float64, on a fresh random input."""
+    from inspector.engine.base import open_engine
+
+    here = _capability_here() is not None
+    rng = np.random.default_rng([setting.seed, 64])
+    for model in setting.models:
+        image = rng.integers(0, 256, input_shape_of(model.views), np.uint8)
+        exact = float(in_float64(model.graph)(image)["score"].item())
+        cpu = open_engine("openvino", model.graph, model.views)
+        engines = {"openvino": cpu} | ({"gpu": model.opened()} if here else {})
+        for name, engine in engines.items():
+            found = engine.score_prepared(image).value
+            values = {"score": found, "float64": exact, "relative": abs(found / exact - 1)}
+            outcome.rows.append({**model.row, "engine": name, **values})
+        cpu.close()
+    if not here:
+        outcome.status, outcome.why = "only built", f"{_why_no_gpu()}; the figures are of OpenVINO"
+    worst = max(row["relative"] for row in outcome.rows)
+    if worst > _SCORES_APART:
+        outcome.status, outcome.why = "failed", f"a score differs from float64 by {worst:.1%}"
 
 
 def times(outcome: Outcome, setting: Setting) -> None:
@@ -237,6 +262,7 @@ BEFORE: tuple[Part, ...] = (
 )
 AFTER: tuple[Part, ...] = (
     ("scores against float32", scores),
+    ("scores against float64", exact_scores),
     ("times", times),
     ("plain framework", plain),
     ("roofline", roofline),

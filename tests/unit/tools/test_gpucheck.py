@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from inspector.engine.gpu import PageLock
@@ -23,6 +24,7 @@ from tests.unit.engine import host_kernel
 from tests.unit.engine.gpu_standin import StandInDriver, StandInGpu, kernel_for
 from tests.unit.engine.graphs import SmallGraph
 from tools.gpucheck import cli, measure, parts, references
+from tools.gpucheck.exact import in_float64
 from tools.gpucheck.outcome import Outcome, attempt, exit_status, markdown, write
 from tools.gpucheck.roofline import bounds, work_of
 from tools.gpucheck.setting import Checked, Setting
@@ -93,7 +95,8 @@ def run(work: parts.Part, setting: Setting) -> Outcome:
 def test_without_a_gpu_each_part_says_what_is_missing_and_none_claims_to_have_run(setting: Setting) -> None:
     outcomes = [run(each, setting) for each in (*parts.BEFORE, *parts.AFTER)]
     assert {each.part: each.status for each in outcomes if each.status != "not run"} == dict.fromkeys(
-        ["plans built", "kernel compiled", "kernel against references"], "only built"
+        ["plans built", "kernel compiled", "kernel against references", "scores against float64"],
+        "only built",
     )
     assert all(MISSING in each.why for each in outcomes)
     assert exit_status(outcomes) == 3
@@ -208,6 +211,30 @@ def test_the_work_of_a_graph_is_counted(tmp_path: Path) -> None:
     assert least["sums_ms"] is None
     assert least["weights_ms"] == pytest.approx(work["weights_mb"] / 100)
     assert bounds({"gmac": 1, "weights_mb": 1, "handed_on_mb": 1}, 1, 2.0)["sums_ms"] == 1.0
+
+
+def test_a_graph_in_float64_rounds_nothing(setting: Setting) -> None:
+    for model, graph in zip(setting.models, (SmallGraph(), SmallGraph(views=4)), strict=True):
+        image = np.random.default_rng(2).integers(0, 256, (graph.views, 32, 48, 1), np.uint8)
+        score, heatmap = graph.reference(image)
+        answers = in_float64(model.graph)(image)
+        assert answers["score"].dtype == np.float64
+        # The norms of the bank are constants of the graph, made in float32.
+        assert answers["score"].item() == pytest.approx(score, rel=1e-6)
+        view = answers["heatmap"][answers["heatmap"].reshape(graph.views, -1).max(axis=1).argmax()]
+        np.testing.assert_allclose(view, heatmap, rtol=1e-5, atol=1e-6)
+
+
+@needs_compiler
+def test_scores_that_are_not_those_of_float64_fail_the_check(
+    setting: Setting, gpu: StandInGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        parts, "in_float64", lambda _graph: lambda _image: {"score": np.array([1e9], np.float64)}
+    )
+    outcome = run(("scores", parts.exact_scores), setting)
+    setting.close()
+    assert (outcome.status, outcome.why) == ("failed", "a score differs from float64 by 100.0%")
 
 
 def test_a_size_that_is_none_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
