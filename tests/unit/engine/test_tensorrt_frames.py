@@ -31,6 +31,14 @@ IMAGE = np.random.default_rng(3).integers(0, 256, (32, 48), np.uint8)
 needs_compiler = pytest.mark.skipif(host_kernel.compiler() is None, reason="no C compiler to play nvcc")
 
 
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> StandInDriver:
+    """What page-locking asks."""
+    driver = StandInDriver()
+    monkeypatch.setattr(engine_module, "PageLock", lambda: PageLock(driver))
+    return driver
+
+
 @needs_compiler
 def test_a_raw_frame_goes_up_as_it_came_and_one_wait_ends_it(graph: Path, gpu: StandInGpu) -> None:
     engine = TensorRTEngine(graph, GEOMETRY)
@@ -87,10 +95,8 @@ def test_the_frame_of_a_part_that_moves_is_prepared_on_the_cpu(
 
 @needs_compiler
 def test_a_ring_is_page_locked_once_and_unlocked_at_the_end(
-    graph: Path, gpu: StandInGpu, monkeypatch: pytest.MonkeyPatch
+    graph: Path, gpu: StandInGpu, driver: StandInDriver
 ) -> None:
-    driver = StandInDriver()
-    monkeypatch.setattr(engine_module, "PageLock", lambda: PageLock(driver))
     engine = TensorRTEngine(graph, GEOMETRY)
     memory = np.frombuffer(mmap.mmap(-1, 4 * 4096), np.uint8)
     for slot in range(3):
@@ -178,11 +184,9 @@ def test_all_views_cost_one_upload_one_kernel_one_execution_and_one_wait(
 
 @needs_compiler
 def test_only_the_lines_that_the_views_need_go_up(
-    of_four: Path, gpu: StandInGpu, monkeypatch: pytest.MonkeyPatch
+    of_four: Path, gpu: StandInGpu, driver: StandInDriver
 ) -> None:
     """From a page-locked ring, which needs no copy either."""
-    driver = StandInDriver()
-    monkeypatch.setattr(engine_module, "PageLock", lambda: PageLock(driver))
     ring = np.frombuffer(mmap.mmap(-1, 8 * 4096), np.uint8)
     frame = ring[4096:][: PART.size].reshape(PART.shape)
     frame[...] = PART
@@ -190,6 +194,7 @@ def test_only_the_lines_that_the_views_need_go_up(
     score = engine.score(frame, "Mono8")
     assert gpu.uploaded[-1].size == 114 * 128
     assert gpu.uploaded[-1].ctypes.data == frame[20:].ctypes.data
+    assert driver.locked == {ring.ctypes.data: ring.nbytes}
     frame[:20], frame[134:] = 0, 255
     assert engine.score(frame, "Mono8").value == score.value
     engine.close()
