@@ -29,5 +29,7 @@ class Asking:
 
     def asked(self) -> bool:
         """Return whether a read is wanted, once: it is sent after this, and so after whatever wanted it. Without the lock."""
-        wanted, self.wanted = self.wanted, False
-        return wanted
+        if not self.wanted:  # left alone: another thread may have begun to want one by now
+            return False
+        self.wanted = False
+        return True

@@ -1,6 +1,6 @@
 """When the PLC's count is read out of turn."""
 
-from typing import cast
+from typing import Any, cast
 
 from inspector.asking import Asking
 from inspector.ledger import Ledger
@@ -41,3 +41,19 @@ def test_a_line_that_may_be_empty_is_looked_at_once_when_it_may_be() -> None:
     line.t_empty_ns = 200  # something came, and it was quiet again
     assert asks.next_ns() == 200
     assert asked(asks, 250)
+
+
+class Interrupted(Asking):
+    """Whenever a thread sees that nothing is wanted, a frame comes by another one at once."""
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if name == "wanted" and not value:
+            self.frame_came()
+        return value
+
+
+def test_a_frame_that_comes_while_another_thread_asks_is_not_forgotten() -> None:
+    asks = Interrupted(cast("Ledger", Line()))
+    assert not asks.asked()
+    assert asks.asked()
