@@ -3,6 +3,7 @@
     camera thread  on_up, on_down          (a camera process came or went)
     engine thread  next_job, on_score, on_tick
     PLC thread     on_tick, on_control, take_verdicts, withdraw, on_written
+    engine thread  take_verdicts, withdraw, on_written too, within `deliver`
 
 New frames are taken from the ring by whoever comes first, so that the ledger knows of a frame also while the engine
 computes; verdicts leave in the order in which they became final, through the PLC thread or, where that sleeps, by `deliver` at once.

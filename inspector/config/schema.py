@@ -302,7 +302,7 @@ class RealtimeConfig(Section):
 
     fifo_priority: Annotated[int, Field(ge=0, le=99)] = 0  # SCHED_FIFO of camera and PLC thread; 0 = leave
     lock_memory: bool = False
-    stay_awake: bool = False  # CPUs do not sleep, and the hot threads rehearse between parts
+    stay_awake: bool = False  # CPUs do not sleep, and the camera process rehearses between frames
     cpus: list[Annotated[int, Field(ge=0)]] = []  # empty = all
 
 

@@ -7,7 +7,7 @@ REMEMBERED = 4096  # readings: 20 s at one each 5 ms; a part's trigger is looked
 
 
 class Belt:
-    """The unwrapped position. Not thread-safe; the PLC thread owns it."""
+    """The unwrapped position. Not thread-safe: the link guards it."""
 
     def __init__(self, bits: int) -> None:
         """`bits`: of the encoder's register, after which it wraps."""

@@ -27,7 +27,7 @@ from inspector.plc.registers import WordOrder
 
 
 class Gate(Protocol):
-    """What the PLC thread of the client role does for the gate, beside everything else."""
+    """What the client role does for the gate, beside everything else: on the PLC thread, but for `take`, which sends no call."""
 
     def take(self, verdict: Verdict) -> None:
         """Take a verdict that is final, a PASS only before its deadline."""
@@ -66,7 +66,7 @@ class NoGate:
 
 
 class DirectGate:
-    """Implements `Gate`. The PLC thread owns it."""
+    """Implements `Gate`. Not thread-safe: the link guards it."""
 
     def __init__(
         self, coil: int, config: DirectConfig, desk: Desk, clock: Clock, word_order: WordOrder

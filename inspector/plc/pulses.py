@@ -29,7 +29,7 @@ class Window:
 
 
 class Pulses:
-    """The windows of the parts under way. Not thread-safe; the PLC thread owns it."""
+    """The windows of the parts under way. Not thread-safe: the link guards it."""
 
     def __init__(self, *, means: Means, delay: int, width: int) -> None:
         """`means`: of the coil's 1. `delay`, `width`: in the caller's unit, above 0."""

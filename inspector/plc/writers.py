@@ -30,7 +30,7 @@ OF_ONE_SLOT = 2  # verdicts sent to it last: the newest may not have come
 
 @dataclass(slots=True)
 class ForeignWriter:
-    """What was found, and what follows from it. One thread."""
+    """What was found, and what follows from it. Not thread-safe: the link guards it."""
 
     present: bool = False
     address: int | None = None  # of the slot that a verdict was sent to last
