@@ -98,10 +98,11 @@ def _slip(line: str) -> str:
         return said
     if re.match(r"-[A-Za-z_]", body):
         return f"expected a space behind the dash, as in `- {body[1:]}`, came `{body}`"
-    body = re.sub(r"^(- +)+", "", body)
-    if said := unwritten(body):
+    entry = re.sub(r"^(- +)+", "", body)
+    # An entry of a list may be a bare word.
+    if (entry == body or re.search(r"[\s:=]", entry)) and (said := unwritten(entry)):
         return said
-    match = re.fullmatch(rf"(?:({_KEY})\s*:\s+|)(.*)", body)
+    match = re.fullmatch(rf"(?:({_KEY})\s*:\s+|)(.*)", entry)
     return _value_slip(match[1] or "", match[2]) if match and match[2] else ""
 
 
@@ -133,7 +134,9 @@ def _misplaced(lines: list[str], at: int) -> str:
     if above is None or at >= len(lines):
         return ""
     here, there = len(_indent(lines[at])), len(_indent(lines[above]))
-    if here > there and not _bare(lines[above]).endswith(":"):
+    if here > there:
+        if _bare(lines[above]).endswith(":"):
+            return ""  # the first line of a section may be as deep as it likes
         return f"expected the indentation of the line above, {there} spaces, came {here}"
     open_levels = sorted({len(_indent(line)) for line in lines[:at] if _bare(line)})
     if here not in open_levels:
@@ -147,5 +150,5 @@ def _indent(line: str) -> str:
 
 
 def _bare(line: str) -> str:
-    """Return the line without indentation and comment."""
-    return re.sub(r"(^|\s)#.*$", "", line).strip(" \t")
+    """Return the line without indentation and comment, which does not begin within quotes."""
+    return re.sub(r"""("[^"]*"|'[^']*')|(?:^|\s)#.*$""", lambda found: found[1] or "", line).strip(" \t")
