@@ -19,9 +19,12 @@ def local_spacing(
 ) -> NDArray[np.float32]:
     """Return each entry's mean distance to its nearest others, float32 (n,), floored at a tenth of the median.
 
-    Advances by n in all.
+    One that is alone has a spacing of 1. Advances by n in all.
     """
     count = len(entries)
+    if count < 2:
+        advance(count)
+        return np.ones(count, np.float32)
     # In an order of chance: a greedy bank has the near ones last, and the nearest so far would go on being undercut.
     order = np.random.default_rng(0).permutation(count)
     squares = np.empty(count, np.float32)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from inspector.model.bank import build_bank
 from inspector.model.spacing import local_spacing
 
 
@@ -38,7 +39,12 @@ def test_spacing_is_never_nothing() -> None:
     assert local_spacing(np.zeros((2, 4), np.float32)).min() > 0
 
 
-@pytest.mark.parametrize("count", [5, 1500, 3100])
+def test_a_patch_that_is_alone_has_a_spacing_too() -> None:
+    """As where all patches are equal: the bank is one of them."""
+    assert build_bank(np.ones((100, 8), np.float32), 30, np.random.default_rng(0)).spacing.tolist() == [1]
+
+
+@pytest.mark.parametrize("count", [1, 5, 1500, 3100])
 def test_progress_counts_every_entry_once(count: int) -> None:
     steps: list[int] = []
     local_spacing(patches(count), advance=steps.append)
