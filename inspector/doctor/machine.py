@@ -10,10 +10,12 @@ from pathlib import Path
 from inspector import __version__
 from inspector.bench.machine import cpu_facts
 from inspector.doctor.facts import Fact
+from inspector.service.realtime import CPU_LATENCY
 
 _GENTL = "GENICAM_GENTL64_PATH"  # by the GenTL standard: the folders of all installed producers
 _FREE_GB = 10.0  # below it, logs and images fill the disk within days
 _RESERVED = Path("/proc/sys/kernel/sched_rt_runtime_us")
+_IDLE_DRIVER = Path("/sys/devices/system/cpu/cpuidle/current_driver")
 
 
 def machine_facts() -> list[Fact]:
@@ -65,6 +67,7 @@ def realtime_facts() -> list[Fact]:
             else "LimitMEMLOCK=infinity in the service: the ring is locked for the GPU",
         ),
     ]
+    facts.append(_awake())
     if reserved := _read(_RESERVED):
         facts.append(
             Fact(
@@ -143,6 +146,19 @@ def _governor() -> Fact:
         else "sudo cpupower frequency-set -g performance: a core that slept clocks up too late"
     )
     return Fact("clock governor", ", ".join(found), advice)
+
+
+def _awake() -> Fact:
+    """Return whether this user may hold the CPUs awake, and how they sleep: waking takes the greater part of a part's way."""
+    driver = _read(_IDLE_DRIVER)
+    sleeps = "" if driver in {None, "none"} else f", they sleep by {driver}"
+    if os.access(CPU_LATENCY, os.W_OK):
+        return Fact("CPUs may be kept awake", f"yes{sleeps}")
+    return Fact(
+        "CPUs may be kept awake",
+        f"not by this user{sleeps}",
+        f"for realtime.stay_awake the unit we ship gives its user {CPU_LATENCY}",
+    )
 
 
 def _advice_on_cores(count: int) -> str:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 SWITCH_INTERVAL_S: Final = 0.0005
 
 _MCL_CURRENT, _MCL_FUTURE = 1, 2  # <sys/mman.h>
-_CPU_LATENCY: Final = (
+CPU_LATENCY: Final = (
     "/dev/cpu_dma_latency"  # the kernel's "PM QoS": who holds it open says how long a CPU may take to wake
 )
 
@@ -82,7 +82,7 @@ def lock_memory() -> bool:
     return _granted("mlockall")
 
 
-def stay_awake(device: str = _CPU_LATENCY) -> bool:
+def stay_awake(device: str = CPU_LATENCY) -> bool:
     """Have no CPU sleep between parts, until this process ends: to wake a thread on a sleeping one took 65 us instead of 5.
 
     A part needs eight such wake-ups. The price is electricity. Linux forgets the wish with the descriptor, also after a crash.

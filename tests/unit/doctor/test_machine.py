@@ -11,6 +11,7 @@ import pytest
 
 from inspector.cli import main
 from inspector.doctor.machine import camera_facts, disk_facts, machine_facts, realtime_facts
+from inspector.service.realtime import CPU_LATENCY
 
 
 def test_this_machine_is_described_without_a_gap() -> None:
@@ -32,6 +33,17 @@ def test_a_user_without_real_time_is_told_how_to_get_it(
     monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
     [fact] = [fact for fact in realtime_facts() if fact.what == "highest real-time priority"]
     assert (fact.value, bool(fact.advice)) == (value, advised)
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "advised"), [(os.W_OK, "yes", False), (0, "not by this user", True)]
+)
+def test_who_may_not_keep_the_cpus_awake_is_told_how(
+    mode: int, value: str, advised: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, wanted: path == CPU_LATENCY and wanted == mode)
+    [fact] = [fact for fact in realtime_facts() if fact.what == "CPUs may be kept awake"]
+    assert (fact.value.partition(",")[0], bool(fact.advice)) == (value, advised)
 
 
 def test_producers_are_found_where_the_standard_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
