@@ -138,9 +138,10 @@ class Cooling(Protocol):
 def open_engine(kind: str, graph: Path, geometry: Views, *, threads: int = 0) -> Engine:
     """Compile `graph` (ONNX) on the backend `kind`: "openvino", "tensorrt", or "auto" for the best this machine can run.
 
-    `geometry` is that of the part's one view, or of each of several. `threads` limits a CPU backend, 0 leaves it to the backend. `auto` passes over a backend that this machine lacks something for
-    (EngineUnavailableError) or that cannot take this graph (GraphError), and logs once what was chosen and why. Any other
-    EngineError is a backend that is there and broken: that is raised, not hidden by a slower one.
+    `geometry` is that of the part's one view, or of each of several. `threads` limits a CPU backend, 0 leaves it to the backend.
+    `auto` passes over a backend that this machine lacks something for (EngineUnavailableError) or that cannot take this graph
+    (GraphError), and logs once what was chosen and why. Any other EngineError is a backend that is there and broken: that is
+    raised, not hidden by a slower one.
     """
     if kind != "auto":
         return _open(kind, graph, geometry, threads)

@@ -1,7 +1,8 @@
 /* From a raw frame to the graph's input in one pass: region, unpacking, demosaic, change of size, bits, layout, half precision.
 
-   One thread makes one pixel of the input, and the grid's third axis is the view: each has a Preparation, and a slice of the input. It follows preprocess.py step by step (OpenCV's demosaic, halvings, whole step, then
-   a table of weights for the rest) and rounds where that rounds, so that both give the same grey levels but for ties.
+   One thread makes one pixel of the input, and the grid's third axis is the view: each has a Preparation, and a slice of the input.
+   It follows preprocess.py step by step (OpenCV's demosaic, halvings, whole step, then a table of weights for the rest) and rounds
+   where that rounds, so that both give the same grey levels but for ties.
 
    Plain C, so that the same lines are compiled for the CPU, where they are tested against OpenCV. */
 

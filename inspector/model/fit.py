@@ -1,6 +1,7 @@
 """Fits a model on good parts: `fit` is the table of contents, and each step has its room.
 
-images -> survey (images.py) -> batches (batches.py) -> folds (folds.py) -> tuning, where asked for (tune.py) -> spec (spec.py) -> features (patches.py, collect.py; of several views: views.py)
+images -> survey (images.py) -> batches (batches.py) -> folds (folds.py) -> tuning, where asked for (tune.py) -> spec (spec.py)
+-> features (patches.py, collect.py; of several views: views.py)
 -> known defects (known.py) -> held-out models and their scores (methods/) -> threshold (calibrate.py) -> final graph (graph.py)
 -> what the pack says of it (facts.py) -> pack (pack.py)
 
