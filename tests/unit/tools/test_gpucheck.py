@@ -226,15 +226,16 @@ def test_a_graph_in_float64_rounds_nothing(setting: Setting) -> None:
 
 
 @needs_compiler
+@pytest.mark.parametrize(("exact", "apart"), [(1e9, "100.0%"), (np.nan, "nan%")])
 def test_scores_that_are_not_those_of_float64_fail_the_check(
-    setting: Setting, gpu: StandInGpu, monkeypatch: pytest.MonkeyPatch
+    exact: float, apart: str, setting: Setting, gpu: StandInGpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        parts, "in_float64", lambda _graph: lambda _image: {"score": np.array([1e9], np.float64)}
+        parts, "in_float64", lambda _graph: lambda _image: {"score": np.array([exact], np.float64)}
     )
     outcome = run(("scores", parts.exact_scores), setting)
     setting.close()
-    assert (outcome.status, outcome.why) == ("failed", "a score differs from float64 by 100.0%")
+    assert (outcome.status, outcome.why) == ("failed", f"a score differs from float64 by {apart}")
 
 
 def test_a_size_that_is_none_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
