@@ -31,9 +31,10 @@ from inspector.model.imported import ImportedModel, fit_imported
 from inspector.model.int8_gate import settled_precision
 from inspector.model.learning import Point, learning_curve
 from inspector.model.likeness import to_sheet
+from inspector.model.methods.choice import method_for
 from inspector.model.options import FLOAT32, IMPORTED, INT8, FitOptions
 from inspector.model.pack import CALIBRATION, GRAPH, THUMBNAILS, Pack, check_target, save_pack
-from inspector.model.patches import PatchModel, fit_patches, method_for, spec_for
+from inspector.model.patches import PatchModel, fit_patches, spec_for
 from inspector.model.progress import (
     FEATURES,
     HELD_OUT,
@@ -320,7 +321,7 @@ def _model(
         return fit_views(options, framing, goods.paths, goods.folds, progress=progress, checkpoint=checkpoint)
     spec = spec_for(options, framing)
     settled = settled_precision(spec, options, goods.paths, goods.folds, framing, progress=progress)
-    method = method_for(options, settled.precision)
+    method = method_for(options, settled.spec)
     model = fit_patches(
         settled.spec,
         method,

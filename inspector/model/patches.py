@@ -22,9 +22,8 @@ from inspector.model.graph import fused_graph
 from inspector.model.int8 import Int8Backbone
 from inspector.model.int8_gate import Settled
 from inspector.model.known import Known, meet
-from inspector.model.methods.base import Detector, Method, method_named
-from inspector.model.methods.nearest import SEARCHED_FROM_INT8, Nearest
-from inspector.model.options import INT8, FitOptions, pooling_name
+from inspector.model.methods.base import Detector, Method
+from inspector.model.options import FitOptions, pooling_name
 from inspector.model.progress import FEATURES, HELD_OUT, MODEL, Advance, Progress, counter
 from inspector.model.score_nodes import Exposure
 from inspector.model.scoring import score_all
@@ -183,14 +182,6 @@ def spec_for(options: FitOptions, framing: Framing) -> ModelSpec:
         tile=framing.tile,
     )
     return replace(spec, framing=framing.geometry, watched=framing.watched)
-
-
-def method_for(options: FitOptions, precision: str) -> Method:
-    """Return the method that these options ask for, beside a backbone of this precision. Raises ModelError for an unknown one."""
-    method = method_named(options.method, bank=options.bank, seed=options.seed)
-    if precision == INT8 and isinstance(method, Nearest):
-        return replace(method, searched_from=SEARCHED_FROM_INT8)
-    return method
 
 
 def fit_patches(

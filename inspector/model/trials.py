@@ -13,7 +13,8 @@ from inspector.engine.decoding import Samples
 from inspector.model.collect import gather
 from inspector.model.detector import fit_detector
 from inspector.model.graph import features_graph, fused_graph, head_graph, split_features
-from inspector.model.methods.base import Method, method_named
+from inspector.model.methods.base import Method
+from inspector.model.methods.choice import method_for
 from inspector.model.options import FitOptions
 from inspector.model.outcome import Outcome, outcome
 from inspector.model.progress import Advance, uncounted
@@ -88,7 +89,7 @@ class Rig:
         whole, kept = self._seen
         spec = self._spec(candidate)
         rows = [_narrow(row, whole, spec) for row in kept]
-        method = method_named(candidate.method, bank=BANK, seed=candidate.seed)
+        method = method_for(replace(candidate, bank=BANK), spec)
         collected = gather(
             spec,
             (Score(0.0, row) for row in rows[: self.sample.good]),
@@ -124,7 +125,7 @@ class Rig:
 
     def _time(self, spec: ModelSpec, candidate: FitOptions, collected: Collected) -> float:
         """Return the median time from frame to score, the bank as large as the final one's but quickly chosen."""
-        method = method_named(candidate.method, bank=candidate.bank, seed=candidate.seed)
+        method = method_for(candidate, spec)
         trainings = [
             replace(training, candidates=training.candidates[: candidate.bank])
             for training in collected.without(None)

@@ -12,16 +12,18 @@ from onnx import helper, numpy_helper
 
 from inspector.engine.preprocess import to_input
 from inspector.errors import ModelError
-from inspector.model import int8_gate, sample
+from inspector.model import int8_gate, sample, trials
 from inspector.model.batches import Batches
 from inspector.model.detector import fit_detector
 from inspector.model.folds import Folds, choose_folds
 from inspector.model.framing import Framing, plan
-from inspector.model.graph import fused_graph
+from inspector.model.graph import fused_graph, head_graph
 from inspector.model.images import survey
 from inspector.model.int8 import Int8Backbone, quantised
 from inspector.model.int8_gate import Settled, agrees, compared, seen_alone, settle, settled_precision
-from inspector.model.methods.base import method_named
+from inspector.model.methods import choice
+from inspector.model.methods.base import Detector, method_named
+from inspector.model.methods.nearest import NearestHead
 from inspector.model.options import FLOAT32, INT8, FitOptions, FrameOptions
 from inspector.model.patches import fit_patches, spec_for
 from inspector.model.progress import silent, uncounted
@@ -133,6 +135,22 @@ def test_a_backbone_in_int8_is_taken(spec: ModelSpec, drawn: Sample, monkeypatch
     assert settled.found is not None
     assert settled.found.images > 20
     assert settled.found.deviation > 1e-4  # something was rounded
+
+
+def test_int8_is_judged_by_the_search_that_it_will_decide_by(
+    spec: ModelSpec, drawn: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[bool] = []
+
+    def noted(head: ModelSpec, detector: Detector) -> onnx.ModelProto:
+        searched.extend(isinstance(each, NearestHead) and each.searched for each in detector.heads)
+        return head_graph(head, detector)
+
+    monkeypatch.setattr(trials, "head_graph", noted)
+    monkeypatch.setattr(choice, "SEARCHED_FROM_INT8", 50)
+    settle(spec, OPTIONS, drawn, uncounted)
+    half = len(searched) // 2
+    assert searched == [False] * half + [True] * half, "float32 is compared with all, int8 by a search"
 
 
 def test_a_graph_in_int8_throughout_is_refused(
