@@ -113,6 +113,10 @@ def load_pack(path: Path) -> Pack:
         _check_file(path / name, entry)
     if GRAPH not in manifest.files:
         raise PackError(f"{path}: expected {GRAPH} in the manifest, it is not listed; fit the model again")
+    if any(len(reference.views) != len(manifest.views) for reference in manifest.references):
+        raise PackError(
+            f"{path}: expected {len(manifest.views)} scores of views with each reference image; fit the model again"
+        )
     geometry = _geometry(path, manifest)
     views = tuple(replace(geometry, roi=view.roi, picture=view.picture) for view in manifest.views)
     return Pack(path, path / GRAPH, views or (geometry,), manifest.threshold, manifest.model_hash, manifest)

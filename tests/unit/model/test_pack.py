@@ -162,6 +162,12 @@ def test_a_newer_pack_replaces_the_older_whole(pack: Pack) -> None:
     assert sorted(entry.name for entry in pack.path.parent.iterdir()) == ["tile"]
 
 
+def test_a_reference_without_a_score_of_each_view_is_refused(pack: Pack) -> None:
+    rewrite_manifest(pack, references=[{"file": "reference/best.png", "score": 0.5, "views": [0.5, 0.4]}])
+    with pytest.raises(PackError, match="expected 0 scores of views with each reference image; fit"):
+        load_pack(pack.path)
+
+
 def test_a_failure_while_writing_keeps_the_older_pack(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
     def full_disk(descriptor: int) -> None:
         raise OSError(28, os.strerror(28))
