@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -236,6 +236,20 @@ def test_scores_that_are_not_those_of_float64_fail_the_check(
     outcome = run(("scores", parts.exact_scores), setting)
     setting.close()
     assert (outcome.status, outcome.why) == ("failed", f"a score differs from float64 by {apart}")
+
+
+@needs_compiler
+def test_a_gpu_that_the_runtime_does_not_serve_leaves_the_figures_of_the_cpu(
+    setting: Setting, gpu: StandInGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_model: Checked) -> NoReturn:
+        raise EngineUnavailableError("no plans for SM90")
+
+    monkeypatch.setattr(Checked, "opened", refused)
+    outcome = run(("scores", parts.exact_scores), setting)
+    assert outcome.status == "only built"
+    assert outcome.why == "no plans for SM90; the figures are of OpenVINO"
+    assert [row["engine"] for row in outcome.rows] == ["openvino"] * len(setting.models)
 
 
 def test_a_size_that_is_none_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
