@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import NormalDist
@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from inspector.errors import InspectorError, ModelError
 from inspector.model.compare import delong
 from inspector.model.lite import lite0
+from tools.bench import anomalib_env
 from tools.bench.accuracy import Split, auroc_with_error, quickly, solar, tiles
 from tools.bench.machine import Machine, add_json, in_words, show_rows, write_rows
 
@@ -40,6 +41,7 @@ HERE = Path(__file__).resolve().parent
 OURS, INT8, POSITIONS = "inspector", "inspector int8", "inspector positions"
 VARIANTS = {OURS: "float32", INT8: "auto", POSITIONS: "gaussian-position"}
 PEERS = ("patchcore", "padim")
+KINDS = ("mono", "poly")  # of solar cells
 IN_TURN = 10  # images
 TIMES_FASTER, TIMES_SMALLER = 5.0, 2.0  # what is asked of ours
 RESAMPLES = 500
@@ -187,10 +189,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         splits = [*(tiles(args.tiles, [args.seed]) if args.tiles else ())]
-        for kind in (args.solar or "").split(","):
-            splits += solar(kind, [args.seed]) if kind else ()
+        for kind in args.solar:
+            splits += solar(kind, [args.seed])
         if not splits:
             raise ModelError("expected --tiles DIR or --solar, got neither; say what to compare on")
+        if args.peer_python is None:
+            args.peer_python = anomalib_env.python_of(anomalib_env.folder())
         rows: list[dict[str, object]] = []
         with Machine() as machine:
             claims = claims_of(args.peer_python) if args.checks else []
@@ -218,13 +222,12 @@ def _compared(split: Split, args: argparse.Namespace) -> Iterator[dict[str, obje
         np.savez(weights, *arrays)
         seed = str(args.seed)
         sides = []
-        wanted = args.ours.split(",")
         for name, which in VARIANTS.items():
-            if which not in wanted and name != OURS:  # which all others are measured by
+            if which not in args.ours and name != OURS:  # which all others are measured by
                 continue
             command = [sys.executable, "-m", "tools.bench.our_side", seed, which]
             sides.append(stack.enter_context(side(name, command)))
-        for name in args.peers.split(","):
+        for name in args.peers:
             command = [args.peer_python, str(HERE / "anomalib_side.py"), name, str(weights), seed]
             sides.append(stack.enter_context(side(name, command)))
         yield from rows_of(split, sides)
@@ -238,18 +241,30 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--solar",
         nargs="?",
-        const="mono,poly",
+        const=KINDS,
+        type=_of(KINDS),
+        default=(),
         metavar="KINDS",
-        help="the solar cells of elpv-dataset: mono, poly or, left out, both",
+        help="the solar cells of elpv-dataset: mono, poly or, with no word after it, both",
     )
     parser.add_argument(
         "--ours",
+        type=_of(VARIANTS.values()),
         default=",".join(VARIANTS.values()),
-        help="beside the default, of float32,auto,gaussian-position (default: %(default)s)",
+        metavar="NAME[,NAME]",
+        help="our variants; float32 is always among them (default: %(default)s)",
     )
-    parser.add_argument("--peers", default=",".join(PEERS), help="of patchcore,padim (default: %(default)s)")
     parser.add_argument(
-        "--peer-python", default=sys.executable, metavar="FILE", help="set by tools/bench/peer"
+        "--peers",
+        type=_of(PEERS),
+        default=",".join(PEERS),
+        metavar="NAME[,NAME]",
+        help="methods of anomalib (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--peer-python",
+        metavar="FILE",
+        help=f"an interpreter that has anomalib (default: one is installed, about 2 GB, into PEER_ENV, else {anomalib_env.FOLDER})",
     )
     parser.add_argument(
         "--images", type=int, default=0, metavar="N", help="about N images of each kind: quick (default: all)"
@@ -263,6 +278,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of splits and banks (default: %(default)s)")
     add_json(parser)
     return parser
+
+
+def _of(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return a type of argument: names among these, by commas."""
+    known = list(names)
+
+    def chosen(text: str) -> list[str]:
+        wanted = text.split(",")
+        if strange := [name for name in wanted if name not in known]:
+            every = "both" if len(known) == 2 else "all"
+            raise argparse.ArgumentTypeError(
+                f"expected {', '.join(known)} or {every}, as in {','.join(known)}, got {strange[0]!r}"
+            )
+        return wanted
+
+    return chosen
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:

@@ -5,11 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-try:
-    from tools.gpucheck.cli import main
-except ModuleNotFoundError as error:
-    print(f"gpu-check: expected the package {error.name}; run `sh tools/setup dev` first", file=sys.stderr)
-    sys.exit(2)
+from tools.launch import main_of
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main_of("tools.gpucheck.cli", "gpu-check", "dev")())

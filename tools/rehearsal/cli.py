@@ -22,13 +22,14 @@ from inspector.engine.base import open_engine
 from inspector.errors import InspectorError, ServiceError
 from inspector.model.pack import Pack, load_pack
 from tools.faultproxy.faults import DESCRIBED as LINK_FAULTS
+from tools.launch import heeded
 from tools.linesim.faults import LIST
 from tools.rehearsal import folders, result, sheet, station, verify
 from tools.rehearsal.asked import read_asked
 from tools.rehearsal.faults import FaultPlan, cost_table, costs
 from tools.rehearsal.kept import check_free, make_free
 from tools.rehearsal.live import Display
-from tools.rehearsal.run import LinePlan, Linesim, LinkFaults, heeded, run
+from tools.rehearsal.run import LinePlan, Linesim, LinkFaults, run
 
 
 def main(argv: Sequence[str] | None = None) -> int:

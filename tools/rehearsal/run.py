@@ -16,13 +16,13 @@ from typing import Any, Self
 
 from inspector.config.schema import Config, PlcConfig
 from inspector.errors import ServiceError
+from tools.launch import heeded
 from tools.rehearsal.faults import KILLS, SAY, link_words
 from tools.rehearsal.station import ROOT, Daemon
 
 READY_S = 120.0  # compiling a model for a GPU takes long, once
 HOLD_POLLS = 5  # the simulated PLC drops a coil that was not written for so many of plc.direct.poll_ms
 LINGER_S = 20.0  # the station stops before its PLC goes
-STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # the last: its terminal was closed
 Event = dict[str, Any]
 
 
@@ -243,11 +243,6 @@ def _make(do: str, daemon: Daemon, proxy: LinkFaults | None) -> None:
         KILLS[do](daemon)
     elif proxy is not None:
         proxy.strike(do)
-
-
-def heeded() -> list[signal.Signals]:
-    """Return the signals that end a rehearsal: not those that whoever started it had ignored, as nohup does."""
-    return [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 class _signals:  # noqa: N801  (reads as the statement it is)

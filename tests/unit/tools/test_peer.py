@@ -1,14 +1,17 @@
 """The comparison with anomalib: sides that answer in turn, and figures relative to ours. The peer itself needs an environment of its own."""
 
+import contextlib
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from inspector.errors import ModelError
+from tools.bench import anomalib_env
 from tools.bench.accuracy import Split
 from tools.bench.peer import INT8, claims_of, main, missed, ratio_with_error, rows_of, side
 
@@ -113,3 +116,61 @@ def test_a_side_that_ends_is_told() -> None:
 def test_without_a_set_there_is_nothing_to_compare(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 1
     assert "expected --tiles DIR or --solar" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--solar", "tri"], "expected mono, poly or both, as in mono,poly, got 'tri'"),
+        (["--peers", "patchcor"], "expected patchcore, padim or both"),
+        (["--ours", "int8"], "expected float32, auto, gaussian-position or all"),
+        (["--sola"], "expected --tiles DIR or --solar"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_installed(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.bench.anomalib_env.python_of", pytest.fail)
+    monkeypatch.setattr("tools.bench.peer.solar", lambda *_: [])
+    with contextlib.suppress(SystemExit):
+        assert main(arguments) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_help_installs_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("tools.bench.anomalib_env.python_of", pytest.fail)
+    with pytest.raises(SystemExit):
+        main(["-h"])
+    assert "about 2 GB" in capsys.readouterr().out
+
+
+def test_what_is_installed_and_where_is_said_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> SimpleNamespace:
+        assert f"into {tmp_path / 'env'}: about 2 GB" in (said := capsys.readouterr().out) or asked, said
+        asked.append(command)
+        (tmp_path / "env").mkdir(exist_ok=True)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(anomalib_env.subprocess, "run", run)
+    for _ in range(2):  # the second one finds it there
+        assert anomalib_env.python_of(tmp_path / "env") == str(tmp_path / "env" / "bin" / "python")
+    assert [command[-1] for command in asked[:3]] == [
+        str(tmp_path / "env"),
+        "torch==2.13.0",
+        "torchvision==0.28.0",
+    ]
+    assert len(asked) == 4
+
+
+def test_an_installation_that_fails_says_why_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = SimpleNamespace(returncode=1, stderr="no network\n")
+    monkeypatch.setattr(anomalib_env.subprocess, "run", lambda *_, **__: failed)
+    for _ in range(2):
+        with pytest.raises(ModelError, match="it said: no network"):
+            anomalib_env.python_of(tmp_path / "env")

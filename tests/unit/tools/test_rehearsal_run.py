@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tools.rehearsal.run import STOPS, _signals, heeded
+from tools.launch import STOPS, heeded
+from tools.rehearsal.run import _signals
 
 
 @pytest.fixture(autouse=True)
