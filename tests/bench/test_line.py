@@ -1,6 +1,9 @@
 """tools/bench/path and tools/bench/rate run a line and say what they saw to scripts. What they measure is for people to judge."""
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ import pytest
 
 from inspector.part import Reason
 from tests.support.daemon import ROOT
+from tests.support.waiting import wait_for
 from tools.bench.machine import Stall
 from tools.bench.path import STAGES
 from tools.bench.rate import late_parts, slots_for
@@ -85,3 +89,35 @@ def test_a_late_part_is_excused_by_a_stall_in_its_time_and_by_nothing_else() -> 
         (5, False, "the station"),  # the stall came after its time
         (6, True, "the machine stalled 30.0 ms"),  # before it, but within the time of the part before
     ]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_benchmark_that_is_ended_leaves_no_station_behind(
+    number: signal.Signals, status: int, tmp_path: Path
+) -> None:
+    command = [str(ROOT / "tools" / "bench" / "path"), "--parts", "100000", "--turns", "1", "--quiet"]
+    bench = subprocess.Popen(
+        command, env=os.environ | {"TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )  # fmt: skip
+    try:
+        wait_for(lambda: started(tmp_path, "inspector.camera"), "the camera process", 90)
+        assert started(tmp_path, "stamped_station")
+        bench.send_signal(number)
+        assert bench.wait(60) == status
+    finally:
+        bench.kill()
+        bench.wait()
+    wait_for(lambda: not started(tmp_path, ""), "the end of what it started")
+    if number is signal.SIGTERM:
+        assert not list(tmp_path.glob("bench-*"))
+
+
+def started(folder: Path, what: str) -> list[str]:
+    """Return the processes, by their command lines, that were started with this folder for temporary files."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if f"TMPDIR={folder}\0".encode() in (process / "environ").read_bytes():
+                words = (process / "cmdline").read_text().replace("\0", " ")
+                found += [words] if what in words and words else []  # one that has ended has no words
+    return found

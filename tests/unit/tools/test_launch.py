@@ -68,7 +68,7 @@ def test_a_package_that_is_missing_is_named_with_what_to_do(
 
 @pytest.mark.parametrize("name", BENCHES)
 def test_a_benchmark_without_set_up_says_what_to_do(name: str) -> None:
-    command = [sys.executable, "-S", "-E", ROOT / "tools" / "bench", name, "--help"]
+    command = [sys.executable, "-S", "-E", str(ROOT / "tools" / "bench"), name, "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(f"{name}: expected the package ")

@@ -155,7 +155,7 @@ def test_what_is_installed_and_where_is_said_before(
         (tmp_path / "env").mkdir(exist_ok=True)
         return SimpleNamespace(returncode=0)
 
-    monkeypatch.setattr(anomalib_env.subprocess, "run", run)
+    monkeypatch.setattr("tools.bench.anomalib_env.subprocess.run", run)
     for _ in range(2):  # the second one finds it there
         assert anomalib_env.python_of(tmp_path / "env") == str(tmp_path / "env" / "bin" / "python")
     assert [command[-1] for command in asked[:3]] == [
@@ -170,7 +170,7 @@ def test_an_installation_that_fails_says_why_and_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = SimpleNamespace(returncode=1, stderr="no network\n")
-    monkeypatch.setattr(anomalib_env.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr("tools.bench.anomalib_env.subprocess.run", lambda *_, **__: failed)
     for _ in range(2):
         with pytest.raises(ModelError, match="it said: no network"):
             anomalib_env.python_of(tmp_path / "env")
