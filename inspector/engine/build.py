@@ -20,16 +20,20 @@ from inspector.errors import EngineUnavailableError, GraphError
 log = logging.getLogger(__name__)
 
 INSTALL = "sh tools/setup gpu"
+INSTALL_BUILDER = "sh tools/setup build"  # which needs neither a GPU nor the CUDA toolkit
 _PROGRESS_PERCENT = 20  # a line of the log for each
 _ANY_CAPABILITY = re.compile(r"(?:sm_?)?(\d{2,3})a?|(\d{1,2})\.(\d)")
 
 
-def load_tensorrt() -> Any:
-    """Return the module `tensorrt`, else `tensorrt_rtx`; what we use is common to both. Raises EngineUnavailableError."""
+def load_tensorrt(install: str = INSTALL) -> Any:
+    """Return the module `tensorrt`, else `tensorrt_rtx`; what we use is common to both. Raises EngineUnavailableError.
+
+    `install`: the words that bring one, for its message.
+    """
     for name in ("tensorrt", "tensorrt_rtx"):
         with contextlib.suppress(ImportError):
             return importlib.import_module(name)
-    raise EngineUnavailableError(f"no tensorrt and no tensorrt_rtx that loads: {INSTALL}")
+    raise EngineUnavailableError(f"no tensorrt and no tensorrt_rtx that loads: {install}")
 
 
 def capability_of(text: str) -> str:
@@ -116,7 +120,7 @@ def build_plan(
     config.progress_monitor = monitor
     if builds_for_others(trt):
         config.num_compute_capabilities = 1
-        config.set_compute_capability(_capability(trt, compute_capability), 0)
+        config.set_compute_capability(known_capability(trt, compute_capability), 0)
     serialised = builder.build_serialized_network(network, config)
     if serialised is None:
         raise GraphError(
@@ -177,12 +181,15 @@ def _parser_error(error: Any) -> str:
     return f"{node}: {error.desc()}" if node else str(error.desc())
 
 
-def _capability(trt: Any, name: str) -> Any:
+def known_capability(trt: Any, name: str) -> Any:
+    """Return the builder's own name of e.g. "sm86". Raises EngineUnavailableError, with those that it knows."""
     try:
         return getattr(trt.ComputeCapability, name.upper())
     except AttributeError:
+        known = ", ".join(each.lower() for each in trt.ComputeCapability.__members__ if each.startswith("SM"))
         raise EngineUnavailableError(
-            f"{trt.__name__} {trt.__version__} has no kernels for {name.upper()}: install tensorrt, the full package"
+            f"{trt.__name__} {trt.__version__} has no kernels for {name}, only for {known}; "
+            "the full tensorrt has, on the machine with that GPU"
         ) from None
 
 

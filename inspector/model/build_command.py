@@ -1,4 +1,4 @@
-"""The command `inspector build`: compile a model pack for GPUs, beforehand, on any machine."""
+"""The command `inspector build`: compile a model pack for GPUs, beforehand, on any x86 machine after `sh tools/setup build`."""
 
 import argparse
 import logging
@@ -46,7 +46,7 @@ def run_build(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from inspector.clock import NS_PER_S, SystemClock
-    from inspector.engine.build import capability_of, load_tensorrt, plan_for
+    from inspector.engine.build import INSTALL_BUILDER, capability_of, load_tensorrt, plan_for
     from inspector.engine.plan import plan_folder, write_precision
     from inspector.errors import ServiceError
     from inspector.model.pack import load_pack
@@ -54,9 +54,10 @@ def run_build(args: argparse.Namespace) -> int:
     check_json(args.json)
     # Nobody reads a log here: without a handler Python would print the bare names of events. What matters is raised.
     logging.getLogger("inspector").addHandler(logging.NullHandler())
+    wanted = [capability_of(each) for each in args.gpu]
     pack = load_pack(args.pack)
-    trt = load_tensorrt()
-    gpus = _gpus(trt, [capability_of(each) for each in args.gpu])
+    trt = load_tensorrt(INSTALL_BUILDER)
+    gpus = _gpus(trt, wanted)
     precision = _precision(pack, args.precision, args.images)
     console = Console(highlight=False, soft_wrap=True)
     try:
@@ -95,11 +96,13 @@ def run_build(args: argparse.Namespace) -> int:
 
 def _gpus(trt: Any, wanted: list[str]) -> list[tuple[str, str]]:
     """Return (compute capability, name) of the GPUs to build for. Raises EngineUnavailableError where that cannot be."""
-    from inspector.engine.build import builds_for_others
+    from inspector.engine.build import INSTALL_BUILDER, builds_for_others, known_capability
     from inspector.engine.gpu import require_device
     from inspector.errors import EngineUnavailableError
 
     if wanted and builds_for_others(trt):
+        for each in wanted:
+            known_capability(trt, each)
         return [(each, "") for each in dict.fromkeys(wanted)]
     try:
         _, cuda = require_device()
@@ -107,7 +110,7 @@ def _gpus(trt: Any, wanted: list[str]) -> list[tuple[str, str]]:
         remedy = (
             "name one: --gpu sm_86"
             if builds_for_others(trt)
-            else "pip install tensorrt-rtx-cu13 builds without"
+            else f"{INSTALL_BUILDER} brings a builder that needs none"
         )
         raise EngineUnavailableError(f"there is no GPU here to build for ({error}); {remedy}") from error
     device = cuda.Device(0)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -234,3 +235,29 @@ def test_a_station_without_a_gpu_takes_the_cpu_and_one_line_says_why(
     assert chosen.__dict__["why"].startswith(
         "tensorrt not usable: no libcuda.so.1 (install the NVIDIA driver)"
     )
+
+
+@pytest.mark.parametrize(
+    ("gpu", "words"),
+    [
+        ("foo", "expected a GPU's compute capability like sm_89 or 8.9, got 'foo'"),
+        ("sm_999", "has no kernels for sm999, only for sm75, sm80, sm86"),
+    ],
+)
+def test_what_the_builder_does_not_know_is_refused_before_anything_is_compared(
+    gpu: str, words: str, loaded: Pack, rtx: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", str(loaded.path), "--gpu", "sm_86", gpu]) == 1
+    assert words in capsys.readouterr().err
+    assert kept(loaded) is None
+
+
+def test_a_machine_without_a_builder_is_told_what_brings_one(
+    loaded: Pack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("tensorrt", "tensorrt_rtx"):
+        monkeypatch.setitem(sys.modules, name, None)  # what import finds where a package is not installed
+    assert main(["build", str(loaded.path), "--gpu", "sm_86"]) == 1
+    assert "no tensorrt and no tensorrt_rtx that loads: sh tools/setup build" in capsys.readouterr().err
+    assert main(["build", str(loaded.path), "--gpu", "foo"]) == 1
+    assert "like sm_89 or 8.9, got 'foo'" in capsys.readouterr().err

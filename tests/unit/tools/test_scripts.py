@@ -86,7 +86,7 @@ def test_an_extra_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path / "new")
     done = checkout.set_up("demo", "dmo")
     assert done.returncode == 2
-    assert done.stderr == "set-up expected the extras demo, dev or gpu, got: dmo\n"
+    assert done.stderr == "set-up expected the extras build, demo, dev or gpu, got: dmo\n"
     assert checkout.asked() == []
 
 
