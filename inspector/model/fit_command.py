@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from inspector.errors import ModelError
 from inspector.model.console import add_json, check_json, progress_bars, show_table, tell, write_json
 from inspector.model.fit_arguments import add_arguments, grow_options, options_of, tune_within_ms
+from inspector.model.options import INT8
 from inspector.model.tune_table import show_tuning
 from inspector.model.wording import counted
 
 if TYPE_CHECKING:
     from inspector.model.fit import FitResult
-    from inspector.model.manifest import HeldOut, KnownDefects, LearningPoint, ViewEntry
+    from inspector.model.manifest import HeldOut, KnownDefects, LearningPoint, PrecisionEntry, ViewEntry
 
 
 def add(fit: argparse.ArgumentParser) -> None:
@@ -82,6 +83,7 @@ def _show_fit(result: "FitResult") -> None:
                 f"{manifest.input.width} pixels wide, {manifest.input.height} high, {_COLOUR[manifest.input.channels]}",
             ),
             *((f"view {view.name}", _view(view)) for view in manifest.views),
+            *_backbone(manifest.precision),
             ("method", f"{result.method}, keeps {result.bank}"),
             ("threshold", f"{result.threshold:.4f}, for {manifest.false_reject_rate:.2%} false rejects"),
             ("held-out images", f"{manifest.held_out.false_reject_rate:.2%} above it"),
@@ -92,6 +94,13 @@ def _show_fit(result: "FitResult") -> None:
         ],
         result.warnings,
     )
+
+
+def _backbone(precision: "PrecisionEntry | None") -> "Iterator[tuple[str, str]]":
+    """Yield what the backbone is computed in, why, and what follows for a GPU."""
+    if precision is not None:
+        stays = "; the pack stays on the CPU, a GPU wants --precision float32" * (precision.taken == INT8)
+        yield "backbone", f"{precision.taken}, because {precision.why}{stays}"
 
 
 def _view(view: "ViewEntry") -> str:
@@ -160,5 +169,6 @@ def _learnt(point: "LearningPoint", held_out: "HeldOut") -> tuple[str, str]:
     threshold = f"threshold {low:.3f}" if low == high else f"threshold {low:.3f} to {high:.3f}"
     rate = "" if point.highest_rate is None else f", up to {point.highest_rate:.1%} of a next batch rejected"
     batches = f" in {counted(point.batches, 'batch', 'batches')}" if held_out.by in _REAL else ""
-    foreseen = " (foreseen)" if point.foreseen else ""
-    return f"with {counted(point.images, 'image')}{batches}", f"{threshold}{rate}{foreseen}"
+    # A part of the images may lie in as many batches as all of them: a row must not read as if it counted what there is.
+    beginning, foreseen = ("with", " (foreseen)") if point.foreseen else ("with only", "")
+    return f"{beginning} {counted(point.images, 'image')}{batches}", f"{threshold}{rate}{foreseen}"

@@ -74,7 +74,7 @@ def settled_precision(
     Raises ModelError where nothing but int8 is wanted and cannot be had; ImagesError for images that cannot be read.
     """
     if options.precision == FLOAT32:
-        return Settled(spec, FLOAT32, "not asked for anything else")
+        return Settled(spec, FLOAT32, "nothing else was asked for")
     if any(branch.tile for branch in spec.branches):
         settled = Settled(spec, FLOAT32, "a graph in tiles stays in float32")
     else:
@@ -135,8 +135,9 @@ def seen_alone(spec: ModelSpec) -> ModelSpec:
 
 def _judged(rounded: ModelSpec, exact: ModelSpec, found: Agreement) -> Settled:
     told = (
-        f"relative scores of {found.images} images differ by a deviation of {found.deviation:.3f} ({DEVIATION_BOUND:g} may be), and "
-        f"decisions turn up to {found.farthest_flip:.3f} from the threshold ({FLIP_BOUND:g} may be)"
+        f"int8 and float32 differ on {found.images} images by a deviation of {found.deviation:.3f} of the relative scores "
+        f"(at most {DEVIATION_BOUND:g} is allowed), and decisions turn up to {found.farthest_flip:.3f} from the threshold "
+        f"(at most {FLIP_BOUND:g} is allowed)"
     )
     if agrees(found):
         return Settled(rounded, INT8, told, found)

@@ -50,8 +50,9 @@ def settled_again(
     factor = common_factor(exact, rounded)
     found = agreement(exact, rounded, pack.threshold / factor, factor=factor)
     told = (
-        f"relative scores of {found.images} added images differ by a deviation of {found.deviation:.3f} ({DEVIATION_BOUND:g} may be), "
-        f"and decisions turn up to {found.farthest_flip:.3f} from the threshold ({FLIP_BOUND:g} may be)"
+        f"int8 and float32 differ on {found.images} added images by a deviation of {found.deviation:.3f} of the relative scores "
+        f"(at most {DEVIATION_BOUND:g} is allowed), and decisions turn up to {found.farthest_flip:.3f} from the threshold "
+        f"(at most {FLIP_BOUND:g} is allowed)"
     )
     if not agrees(found):
         raise ModelError(

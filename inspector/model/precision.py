@@ -96,7 +96,7 @@ def settled(pack: Pack, images: Iterable[NDArray[np.uint8]] = ()) -> Precision:
     except ScoreError as error:
         return taken.model_copy(update={"why": f"in half precision {one_line(error)}"})
     agrees = worst <= HALF_BOUND
-    told = f"scores differ by up to {worst:.2%} of the threshold, {HALF_BOUND:.0%} may be"
+    told = f"scores differ by up to {worst:.2%} of the threshold, at most {HALF_BOUND:.0%} is allowed"
     precision = taken.model_copy(
         update={"taken": "half" if agrees else "float32", "worst": worst, "why": told}
     )

@@ -4,8 +4,8 @@ from typing import Literal
 
 import pytest
 
-from inspector.model.fit_command import _curve, _learnt, _others
-from inspector.model.manifest import HeldOut, LearningPoint
+from inspector.model.fit_command import _backbone, _curve, _learnt, _others
+from inspector.model.manifest import HeldOut, LearningPoint, PrecisionEntry
 
 By = Literal["folders", "times", "likeness", "none"]
 POINT = LearningPoint(images=120, batches=6, threshold=(1.25, 1.5), highest_rate=0.08, foreseen=True)
@@ -43,7 +43,7 @@ def test_batches_are_counted_only_where_there_are_some(by: By, label: str) -> No
 def test_one_batch_is_written_as_one() -> None:
     point = POINT.model_copy(update={"batches": 1, "foreseen": False, "highest_rate": None})
     assert _learnt(point, held_out("folders")) == (
-        "with 120 images in 1 batch",
+        "with only 120 images in 1 batch",
         "threshold 1.250 to 1.500",
     )
 
@@ -60,6 +60,27 @@ def test_only_points_that_say_something_are_shown_each_under_a_label_of_its_own(
     assert _others(held_out("likeness", fewer, POINT, more)) == [fewer]
     again = fewer.model_copy(update={"threshold": (1.1, 1.2)})
     assert list(_curve(held_out("folders", fewer, again, POINT))) == [
-        "with 15 images in 6 batches",
+        "with only 15 images in 6 batches",
         "with 120 images in 6 batches",
     ]
+
+
+@pytest.mark.parametrize(
+    ("taken", "said"),
+    [
+        ("float32", "float32, because the two decide differently"),
+        (
+            "int8",
+            "int8, because the two decide differently; the pack stays on the CPU, a GPU wants --precision float32",
+        ),
+    ],
+)
+def test_the_precision_taken_is_told_with_its_reason(taken: Literal["float32", "int8"], said: str) -> None:
+    entry = PrecisionEntry(
+        taken=taken, why="the two decide differently", deviation_bound=0.03, flip_bound=0.06, found=None
+    )
+    assert list(_backbone(entry)) == [("backbone", said)]
+
+
+def test_a_pack_that_says_nothing_of_its_precision_has_no_such_row() -> None:
+    assert list(_backbone(None)) == []

@@ -30,3 +30,9 @@ def test_the_line_names_the_views(tmp_path: Path) -> None:
     ]
     pack = save_pack(tmp_path / "board", {**facts(), "views": views}, FILES)
     assert "input 96x64 for each of pins, label, bank 100" in line_of(pack)
+
+
+def test_the_line_names_what_the_backbone_is_computed_in(tmp_path: Path) -> None:
+    taken = {"taken": "int8", "why": "", "deviation_bound": 0.03, "flip_bound": 0.06, "found": None}
+    pack = save_pack(tmp_path / "quick", {**facts(), "precision": taken}, FILES)
+    assert ", nearest, int8, input 96x64, " in line_of(pack)
