@@ -3,7 +3,7 @@
 import json
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,10 +99,18 @@ def assemble(
     result["engine_ms"] = _spread(outcome.engine_ms for outcome in outcomes)
     result["overhead_ms"] = _spread(outcome.overhead_ms for outcome in outcomes)
     result["without_verdict"] = dict(Counter(filter(None, map(_why_without_verdict, outcomes))))
+    result["rejects_by_view"] = dict(Counter(filter(None, map(_rejecting_view, outcomes))))
     result["recorded"] = sum(outcome.verdict is not None for outcome in outcomes)
     result["station_starts"] = starts
     result["seconds"] = round(seconds, 1)
     return result
+
+
+def _rejecting_view(outcome: PartOutcome) -> str:
+    """Return which view of a part with several rejected it by its score; "" where none did."""
+    verdict = outcome.verdict or {}
+    by_score = outcome.seen["reason"] == Reason.SCORE.name
+    return str(verdict.get("view") or "") if by_score else ""
 
 
 def _why_without_verdict(outcome: PartOutcome) -> str:
@@ -177,6 +185,7 @@ def words(result: dict[str, Any], budget_ms: float) -> list[str]:
     lines = [
         f"{result['parts']} parts passed the camera: {result['good']} good and {result['bad']} bad ones.",
         f"{result['released']} were released, {rejected.total()} rejected ({others or 'none'}).",
+        *_by_view(result["rejects_by_view"]),
         *(f"{rejected[name]} {text}" for name, text in BY_THE_PLC.items() if rejected[name]),
         f"{counted(result['released_bad'], 'bad part')} escaped.",
         f"{counted(result['rejected_good'], 'good part')} rejected, {result['rejected_good_by_score']} by their score.",
@@ -205,6 +214,13 @@ def words(result: dict[str, Any], budget_ms: float) -> list[str]:
     if result["station_starts"] > 1:
         lines.append(f"The station was started {result['station_starts']} times.")
     return lines
+
+
+def _by_view(rejects: Mapping[str, int]) -> Iterator[str]:
+    """Yield which views the rejects by score came from, where the part has several."""
+    if rejects:
+        counts = [f"{count} by the view {name}" for name, count in rejects.items()]
+        yield f"Of the rejects by SCORE: {', '.join(counts)}."
 
 
 def _late(result: dict[str, Any]) -> str:

@@ -82,6 +82,7 @@ def test_the_result_is_linesims_with_the_engines_share() -> None:
         "engine_ms": {"p50": 9.0, "p99": 9.0},
         "overhead_ms": {"p50": 3.0, "p99": 3.0},
         "without_verdict": {},
+        "rejects_by_view": {},
         "recorded": 99,
         "station_starts": 1,
         "seconds": 2.0,
@@ -156,6 +157,7 @@ def figures(**fields: Any) -> dict[str, Any]:
         "engine_ms": spread,
         "overhead_ms": spread,
         "without_verdict": {},
+        "rejects_by_view": {},
         "uncounted": 0,
         "line_stops": 0,
         "challenge_due": False,
@@ -208,6 +210,21 @@ def test_the_plcs_own_reasons_are_explained_beside_the_stations() -> None:
         "16 had no verdict because the link was down (the PLC rejected them by itself).",
         "2 were rejected by the station itself, as it could not reach the PLC before their deadline (LINK).",
     ]
+
+
+def test_rejects_by_score_are_counted_by_the_view_that_decided() -> None:
+    seen = [
+        *(part(n, 1000 * n, reason="SCORE") for n in (1, 2, 3)),
+        part(4, 4000, reason="NONE"),
+        part(5, 5000, reason="CAMERA"),
+    ]
+    views = ["right", "left", "right", "left", "left"]
+    log = [{**verdict(n, 1000 * n + 10), "view": view} for n, view in enumerate(views, 1)]
+    counts = assemble({}, join(seen, log), starts=1, seconds=1)["rejects_by_view"]
+    assert counts == {"right": 2, "left": 1}
+    lines = words(figures(rejects_by_view=counts), 100.0)
+    assert lines[2] == "Of the rejects by SCORE: 2 by the view right, 1 by the view left."
+    assert not [line for line in words(figures(), 100.0) if "view" in line]
 
 
 def test_line_stops_and_a_challenge_that_is_due_are_said() -> None:
