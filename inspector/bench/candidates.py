@@ -68,7 +68,7 @@ class Candidates:
         if manifest.method != "nearest" or manifest.backbone is None:
             return f"the method {manifest.method} has no other sizes and banks to try"
         if self.pack.views:
-            return "those of several views share one input and one backbone: try other regions by fitting"
+            return "a pack with several views is timed as it is; fit it with another --size, --bank or fewer views, and time that pack"
         if manifest.frame.tile is not None:
             return "a model in tiles keeps the scale it was fitted at"
         if self._backbone is None:
