@@ -2,7 +2,6 @@
 
 import argparse
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +54,26 @@ def grow_options(args: argparse.Namespace) -> tuple[Path, Path, dict[str, Any]]:
         raise ModelError("expected --pack OLD and --out NEW beside --add, one is missing; name both packs")
     chosen = options_of(args)
     free = {name: getattr(chosen, name) for name in ("bank", "false_reject_rate", "backbone")}
-    kept = replace(chosen, **{name: getattr(_DEFAULTS, name) for name in free})
-    if kept != _DEFAULTS or args.tune or args.defects or args.defect_masks:
+    if rest := _beside(args, {"add", "pack", "out", *free}):
         raise ModelError(
-            "expected no more than --bank, --false-reject-rate and --backbone beside --add, which keeps all else as the pack has it; "
-            "leave out the rest"
+            f"expected no more than --bank, --false-reject-rate and --backbone beside --add, got {', '.join(rest)}; "
+            f"leave {'it' if len(rest) == 1 else 'them'} out: all else stays as the pack has it"
         )
     # What is not chosen is the old pack's.
     wanted = {name: None if value == getattr(_DEFAULTS, name) else value for name, value in free.items()}
     return args.pack, args.out, wanted
+
+
+def _beside(args: argparse.Namespace, free: set[str]) -> list[str]:
+    """Return the options that were given a value other than their default, but for those that are free."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    usual = vars(parser.parse_args(["--add", "."]))
+    return [
+        f"--{name.replace('_', '-')}"
+        for name, value in usual.items()
+        if name not in free and getattr(args, name) != value
+    ]
 
 
 def tune_within_ms(args: argparse.Namespace) -> float | None:
@@ -135,7 +145,7 @@ def _add_model(group: "argparse._ArgumentGroup") -> None:
         type=fit_values.sizes,
         default=_DEFAULTS.sizes,
         metavar="PIXELS[,PIXELS]",
-        help="scale images to an area of PIXELS x PIXELS; several are compared together (default: 256)",
+        help="scale images, or each --view of them, to an area of PIXELS x PIXELS; several are compared together (default: 256)",
     )
     group.add_argument(
         "--pooling",
@@ -202,12 +212,15 @@ def _add_frame(group: "argparse._ArgumentGroup") -> None:
     )
     group.add_argument(
         "--view",
+        "--views",
         type=fit_values.view,
-        action="append",
+        action="extend",
+        nargs="+",
         default=[],
         metavar="NAME=X,Y,W,H",
-        help="for a part with several places unlike each other, once for each: every one has its own bank and threshold, and all are "
-        "scored in one go",
+        help="for a part with several places unlike each other, a region for each: every one is scaled to the area of --size, has its own "
+        f"bank and limit, and all are scored in one go; not with --roi, --tiles, --tune, --defects, --method {IMPORTED} or "
+        "--precision auto and int8, and such a pack does not grow by --add",
     )
     group.add_argument(
         "--mask",

@@ -33,18 +33,18 @@ def sizes(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
-@_as("a region of 4 numbers as in 100,50,640,480")
 def roi(text: str) -> tuple[int, int, int, int]:
     """Return x, y, width and height."""
-    return _region(text)
+    return _region(text, f"in {text!r}; write X,Y,W,H as in 100,50,640,480")
 
 
-@_as("a named region as in pins=100,50,200,200")
 def view(text: str) -> ViewOptions:
     """Return name and region."""
     name, given, region = text.partition("=")
-    _require(bool(given))
-    return ViewOptions(name.strip(), _region(region))
+    ending = f"in {text!r}; write NAME=X,Y,W,H as in pins=100,50,200,200"
+    if not (given and name.strip()):
+        raise ArgumentTypeError(f"expected a name and '=' before the region, got none {ending}")
+    return ViewOptions(name.strip(), _region(region, ending))
 
 
 @_as("2 numbers as in 512,64")
@@ -75,10 +75,29 @@ def pooling(text: str) -> float:
     return MAXIMUM if text == "max" else float(text)
 
 
-def _region(text: str) -> tuple[int, int, int, int]:
-    x, y, width, height = (round(number) for number in _numbers(text, 4))
-    _require(min(x, y) >= 0 and min(width, height) >= 1)
+def _region(text: str, ending: str) -> tuple[int, int, int, int]:
+    """Return x, y, width and height. What is wrong is told in one line that ends in `ending`."""
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != len("XYWH"):
+        raise ArgumentTypeError(f"expected 4 numbers of a region, got {len(parts)} {ending}")
+    x, y, width, height = (_pixels(part, ending) for part in parts)
+    if min(x, y) < 0:
+        raise ArgumentTypeError(f"expected X and Y of at least 0, got {x} and {y} {ending}")
+    if min(width, height) < 1:
+        raise ArgumentTypeError(
+            f"expected a width and height of at least 1 pixel, got {width} x {height} {ending}"
+        )
     return x, y, width, height
+
+
+def _pixels(text: str, ending: str) -> int:
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"expected a number of pixels, got {text!r} {ending}") from error
+    if not number.is_integer():
+        raise ArgumentTypeError(f"expected whole pixels, got {text!r} {ending}")
+    return int(number)
 
 
 def _numbers(text: str, count: int) -> tuple[float, ...]:

@@ -31,7 +31,7 @@ class Framing:
 
     `watched` is what of the input counts (None: all), `tile` that of the largest branch, `mask` of the raw frame as it was given,
     `reference` the image whose pose was chosen as the most usual, None where none was. `views`: the decision for each of several places
-    of a part; the rest is then what they have in common. See view_framing.py.
+    of a part; the rest is then what they have in common. See view_framing.py. `notes`: what else the user should know of it.
     """
 
     geometry: Geometry
@@ -41,6 +41,7 @@ class Framing:
     mask: Watched | None = None
     reference: Path | None = None
     views: tuple["Framing", ...] = ()
+    notes: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, object]:
         """Return the manifest's entry about the frame."""
@@ -71,6 +72,7 @@ class Framing:
 
     def warnings(self) -> Iterator[str]:
         """Yield what the user should know of the decision."""
+        yield from self.notes
         if self.reference is not None and (
             self.mask is not None or self.geometry.roi is not None or self.views
         ):
@@ -99,7 +101,7 @@ def plan(options: FrameOptions, found: Survey, paths: Sequence[Path], sizes: Seq
     roi = options.roi
     if roi is not None and (roi[0] + roi[2] > width or roi[1] + roi[3] > height):
         raise ModelError(
-            f"roi {list(roi)} does not fit in images of {width} x {height} pixels; correct --roi"
+            f"the region {list(roi)} does not fit in images of {width} x {height} pixels; correct {options.region_option}"
         )
     region = (roi[2], roi[3]) if roi is not None else (width, height)
     tile = None

@@ -19,6 +19,7 @@ BACKBONES = {
 FLOAT32, INT8, AUTO = "float32", "int8", "auto"
 PRECISIONS = (FLOAT32, AUTO, INT8)
 IMPORTED = "imported"  # the method of a network that scores by itself; see imported.py
+LEAST_SIZE = 64  # of a --size, in pixels
 MAXIMUM = math.inf  # the pooling exponent of a plain maximum
 # Near the maximum, yet less at the mercy of one odd cell, which good images have too. Of 16 to 128 chosen on three splits of poly solar cells
 # (AUROC +.009 to +.011 over the maximum), two of mono ones (+.002 and +.003) and two banks of magnetic tiles (+.004 and +.005).
@@ -32,6 +33,7 @@ class FrameOptions:
     `roi` is (x, y, width, height) in pixels; `mask` a picture that is black, or polygons of, what is ignored. `scale` is pixels of the
     graph's input for one of the frame, `tile` (side, overlap) in pixels of the input; each takes the place of the sizes. `align` is
     how far a part may lie from the pose of `reference`, in pixels and degrees. `bits` of images of 16, None: found from them.
+    `view`: the name that came with the region, where that was a single --view; for messages.
     """
 
     roi: tuple[int, int, int, int] | None = None
@@ -41,12 +43,18 @@ class FrameOptions:
     align: tuple[float, float] | None = None
     reference: Path | None = None
     bits: int | None = None
+    view: str = ""
+
+    @property
+    def region_option(self) -> str:
+        """Which argument the region came from, for a message."""
+        return f"--view {self.view}" if self.view else "--roi"
 
     @property
     def fixed(self) -> str:
         """Which of these need frames of one size, for a message; empty where none does."""
         chosen = {
-            "--roi": self.roi,
+            self.region_option: self.roi,
             "--mask": self.mask,
             "--scale": self.scale,
             "--tiles": self.tile,

@@ -6,18 +6,19 @@ edge and is not watched. The input's shape is the views' mean shape, in the loga
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from inspector.engine.preprocess import Geometry
 from inspector.errors import ImagesError, ModelError
 from inspector.model.framing import LARGEST, Framing, by_scale, fitted_in, plan
-from inspector.model.images import Survey, input_size
+from inspector.model.images import STEP, Survey, input_size
 from inspector.model.masking import filled_only, project
-from inspector.model.options import FLOAT32, IMPORTED, FitOptions, ViewOptions
+from inspector.model.options import FLOAT32, IMPORTED, LEAST_SIZE, FitOptions, ViewOptions
 
 MOST_VIEWS = 16  # each has a bank of its own: 16 of 3,000 patches take a hundred milliseconds on two cores
+_ENLARGED = 1.25  # times: the input's sides come in steps, so that a little is chance
 # Letters, digits, - and _, as of a defect: names go into logs and files.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 
@@ -35,21 +36,35 @@ def settled_views(options: FitOptions, *, defects: bool = False, tuning: bool = 
             f"expected --view or --roi, got both; name the region {list(options.frame.roi)} as a --view too, or leave it out"
         )
     if len(options.views) == 1:
-        only = replace(options.frame, roi=options.views[0].roi)
+        only = replace(options.frame, roi=options.views[0].roi, view=options.views[0].name)
         return replace(options, frame=only, views=())
-    refused = {
-        "--tiles, whose size is the whole input's": options.frame.tile is not None,
-        "--tune, whose trials are of one place; tune a single --roi and pass on what it chose": tuning,
-        "--defects, which are known in one place only": defects,
-        f"--method {IMPORTED}, whose network takes one image": options.method == IMPORTED,
-        f"--precision {options.precision}, which is settled for one place": options.precision != FLOAT32,
-    }
-    for what, asked in refused.items():
-        if asked:
-            raise ModelError(
-                f"expected no {what}, beside {len(options.views)} views; leave it out, or fit a pack for each view"
-            )
+    for what, why in _refused(options, defects=defects, tuning=tuning):
+        raise ModelError(f"expected no {what} beside {len(options.views)} views: {why}")
     return options
+
+
+def _refused(options: FitOptions, *, defects: bool, tuning: bool) -> Iterator[tuple[str, str]]:
+    """Yield each argument that does not go with several views, why, and what to do instead."""
+    alone = "or fit a pack for that region alone, with --roi in the place of --view"
+    if options.frame.tile is not None:
+        yield "--tiles", f"a view is looked at as a whole; choose --scale 1 to keep every pixel, {alone}"
+    if tuning:
+        yield (
+            "--tune",
+            "tuning tries settings on a single region; tune with one of them as --roi, then give --view with the settings that it chose",
+        )
+    if defects:
+        yield "--defects", f"an example does not say in which view its defect lies; leave it out, {alone}"
+    if options.method == IMPORTED:
+        yield (
+            f"--method {IMPORTED}",
+            f"its network takes one image of a part, not several; choose another method, {alone}",
+        )
+    if options.precision != FLOAT32:
+        yield (
+            f"--precision {options.precision}",
+            f"several views are always computed in {FLOAT32}; leave it out, {alone}",
+        )
 
 
 def plan_frames(options: FitOptions, found: Survey, paths: Sequence[Path]) -> Framing:
@@ -74,7 +89,8 @@ def plan_frames(options: FitOptions, found: Survey, paths: Sequence[Path]) -> Fr
         _view(common, geometry, areas, view, picture)
         for view, picture in zip(options.views, filled, strict=True)
     )
-    return replace(common, geometry=geometry, sizes=areas, watched=None, views=views)
+    notes = () if options.frame.scale is not None else tuple(_enlarged(options.views, max(options.sizes)))
+    return replace(common, geometry=geometry, sizes=areas, watched=None, views=views, notes=notes)
 
 
 def _view(
@@ -106,10 +122,36 @@ def _sizes(options: FitOptions) -> tuple[tuple[tuple[int, int], ...], list[tuple
                 "choose a smaller --scale"
             )
         return ((height, width),), [picture for _, picture, _ in found]
-    shape = math.exp(sum(math.log(width / height) for width, height in regions) / len(regions))
-    areas = tuple(input_size(shape, size) for size in options.sizes)
+    areas = tuple(input_size(_shape(options.views), size) for size in options.sizes)
     height, width = max(areas, key=math.prod)
     return areas, [fitted_in(region, (width, height)) for region in regions]
+
+
+def _shape(views: Sequence[ViewOptions]) -> float:
+    """Return the views' mean ratio of width and height, in the logarithm."""
+    return math.exp(
+        sum(math.log(width / height) for _, _, width, height in (view.roi for view in views)) / len(views)
+    )
+
+
+def _factors(views: Sequence[ViewOptions], size: int) -> dict[str, float]:
+    """Return by how much each view is scaled for a --size, by its name."""
+    height, width = input_size(_shape(views), size)
+    return {view.name: min(width / view.roi[2], height / view.roi[3]) for view in views}
+
+
+def _enlarged(views: Sequence[ViewOptions], size: int) -> Iterator[str]:
+    """Yield one line that names the views which are enlarged, how far, and the largest --size at which none is."""
+    factors = {name: factor for name, factor in _factors(views, size).items() if factor > _ENLARGED}
+    if not factors:
+        return
+    named = ", ".join(f"{name} {factor:.1f} times" for name, factor in factors.items())
+    smaller = range(size // STEP * STEP, LEAST_SIZE - 1, -STEP)
+    enough = next((side for side in smaller if max(_factors(views, side).values()) <= _ENLARGED), None)
+    yield (
+        f"each view is scaled to the area of --size {size}, which enlarges {named}: this takes time and shows nothing more; "
+        + (f"--size {enough} would do" if enough else "draw larger regions, or leave the smallest view out")
+    )
 
 
 def _check_names(views: Sequence[ViewOptions]) -> None:
@@ -122,8 +164,21 @@ def _check_names(views: Sequence[ViewOptions]) -> None:
             raise ModelError(
                 f"expected the name of a view of letters, digits, '-' and '_', at most 32 and a letter first, got {view.name!r}; rename it"
             )
-        if view.name in {other.name for other in views[:number]}:
-            raise ModelError(f"expected a name for each view, got {view.name} twice; rename one of them")
+        for other in views[:number]:
+            _check_apart(other, view)
+
+
+def _check_apart(one: ViewOptions, other: ViewOptions) -> None:
+    if other.name == one.name:
+        raise ModelError(f"expected a name for each view, got {other.name} twice; rename one of them")
+    if other.name.lower() == one.name.lower():
+        raise ModelError(
+            f"expected names of views that differ in more than capitals, got {one.name} and {other.name}; rename one of them"
+        )
+    if other.roi == one.roi:
+        raise ModelError(
+            f"expected a region of its own for each view, got {list(one.roi)} for {one.name} and {other.name}; correct or leave out one"
+        )
 
 
 def _check_inside(view: ViewOptions, frame: tuple[int, int]) -> None:

@@ -122,7 +122,7 @@ def test_the_pose_is_the_most_usual_images_unless_one_is_named(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (FrameOptions(roi=(0, 0, 2000, 100)), "roi .* does not fit in images of 1920 x 1200 pixels"),
+        (FrameOptions(roi=(0, 0, 2000, 100)), "region .* does not fit in images of 1920 x 1200 .* --roi$"),
         (FrameOptions(scale=20.0), "choose a smaller --scale"),
         (FrameOptions(scale=0.0), "choose a --scale of 0.0267 or more"),
         (FrameOptions(scale=-1.0), "expected a scale that leaves at least 32 pixels of 1920 x 1200, got -1"),

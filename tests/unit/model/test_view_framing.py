@@ -73,6 +73,31 @@ def test_a_pose_is_one_for_all_views(tmp_path: Path) -> None:
     assert pins.geometry.alignment is label.geometry.alignment  # so that it is looked for once
 
 
+def test_a_view_that_is_enlarged_is_named_with_the_size_that_would_do() -> None:
+    small = tuple(ViewOptions(name, (x, 0, 150, 150)) for name, x in (("left", 0), ("right", 200)))
+    [said] = plan_frames(FitOptions(views=small), SEEN, []).warnings()
+    assert said == (
+        "each view is scaled to the area of --size 256, which enlarges left 1.7 times, right 1.7 times: "
+        "this takes time and shows nothing more; --size 160 would do"
+    )
+    assert not list(plan_frames(FitOptions(views=small, sizes=(160,)), SEEN, []).warnings())
+    assert not list(plan_frames(FitOptions(views=small, frame=FrameOptions(scale=2.0)), SEEN, []).warnings())
+    tiny = ViewOptions("tiny", (0, 0, 20, 20)), ViewOptions("large", (0, 0, 300, 300))
+    [said] = plan_frames(FitOptions(views=tiny), SEEN, []).warnings()
+    assert "enlarges tiny 12.8 times:" in said
+    assert said.endswith("; draw larger regions, or leave the smallest view out")
+
+
+def test_a_single_view_outside_the_frame_is_named() -> None:
+    alone = settled_views(FitOptions(views=(ViewOptions("odd", (700, 0, 400, 300)),)))
+    with pytest.raises(
+        ModelError, match=r"region \[700, 0, 400, 300\] .* 1000 x 800 pixels; correct --view odd$"
+    ):
+        plan_frames(alone, SEEN, [])
+    with pytest.raises(ImagesError, match="one size with --view odd, found 3 sizes"):
+        plan_frames(alone, found(None, sizes="3 sizes"), [])
+
+
 @pytest.mark.parametrize("region", [(700, 0, 400, 100), (0, 700, 100, 101), (-1, 0, 10, 10), (0, 0, 0, 5)])
 def test_a_view_outside_the_frame_is_named(region: tuple[int, int, int, int]) -> None:
     with pytest.raises(ModelError, match=r"view odd: the region .* images of 1000 x 800 pixels; correct"):
@@ -86,7 +111,7 @@ def test_frames_of_several_sizes_have_no_views() -> None:
 
 def test_a_single_view_is_a_region() -> None:
     settled = settled_views(replace(BOTH, views=(PINS,)), defects=True, tuning=True)
-    assert settled == FitOptions(frame=FrameOptions(roi=PINS.roi))
+    assert settled == FitOptions(frame=FrameOptions(roi=PINS.roi, view="pins"))
     assert settled_views(BOTH) == BOTH
     assert settled_views(FitOptions(), defects=True, tuning=True) == FitOptions()
 
@@ -102,13 +127,15 @@ def test_a_single_view_is_a_region() -> None:
             {},
             "at most 16 views, got 17",
         ),
+        (FitOptions(views=(PINS, replace(LABEL, name="Pins"))), {}, "more than capitals, got pins and Pins"),
+        (FitOptions(views=(PINS, replace(PINS, name="label"))), {}, "of its own .* for pins and label"),
         (replace(BOTH, frame=FrameOptions(roi=(0, 0, 9, 9))), {}, "--view or --roi, got both"),
-        (replace(BOTH, frame=FrameOptions(tile=(512, 64))), {}, "no --tiles"),
-        (replace(BOTH, method="imported"), {}, "no --method imported"),
-        (replace(BOTH, precision="int8"), {}, "no --precision int8"),
-        (replace(BOTH, precision="auto"), {}, "no --precision auto"),
-        (BOTH, {"defects": True}, "no --defects"),
-        (BOTH, {"tuning": True}, "no --tune"),
+        (replace(BOTH, frame=FrameOptions(tile=(512, 64))), {}, "no --tiles beside 2 views: .* --scale 1"),
+        (replace(BOTH, method="imported"), {}, "no --method imported beside 2 views: its network takes one"),
+        (replace(BOTH, precision="int8"), {}, "no --precision int8 beside 2 views: .* always .* in float32"),
+        (replace(BOTH, precision="auto"), {}, "no --precision auto beside 2 views"),
+        (BOTH, {"defects": True}, "no --defects beside 2 views: an example does not say in which view"),
+        (BOTH, {"tuning": True}, "no --tune beside 2 views: .* tune with one of them as --roi"),
     ],
 )
 def test_what_does_not_go_together_is_one_line(
