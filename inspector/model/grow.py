@@ -122,8 +122,8 @@ def _opened(path: Path) -> Pack:
         )
     if pack.views:
         raise PackError(
-            f"{path}: expected a pack of one place, whose bank can grow, this one has the views {', '.join(pack.views)}; "
-            "fit the model again on all images"
+            f"{path}: expected a pack without views, this one has {', '.join(pack.views)}, whose banks cannot grow by --add; "
+            "fit it again, with --good on the old and the new images together and the same --view"
         )
     if FITTED not in manifest.files:
         raise PackError(

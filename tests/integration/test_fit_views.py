@@ -210,7 +210,9 @@ def test_a_frame_that_a_view_does_not_fit_in_is_refused(pack: Pack, tmp_path: Pa
 
 
 def test_a_pack_with_views_does_not_grow(pack: Pack, good: Path, tmp_path: Path) -> None:
-    with pytest.raises(PackError, match="one place, whose bank can grow, this one has the views pins, label"):
+    with pytest.raises(
+        PackError, match="a pack without views, this one has pins, label, whose banks cannot grow"
+    ):
         inspector("fit", "--add", good, "--pack", pack.path, "--out", tmp_path / "grown")
 
 
