@@ -29,8 +29,9 @@ from inspector.model.graph import fused_graph
 from inspector.model.images import read_frame, survey
 from inspector.model.int8_gate import settled_precision
 from inspector.model.lite import lite0
+from inspector.model.methods.choice import method_for
 from inspector.model.options import METHODS, FitOptions
-from inspector.model.patches import fit_patches, method_for, spec_for
+from inspector.model.patches import fit_patches, spec_for
 from inspector.model.progress import silent, uncounted
 from inspector.model.scoring import compiled
 
@@ -70,7 +71,7 @@ class _Fitted:
             folds = choose_folds(batches, np.random.default_rng(options.seed))
         with self._timed("model"):
             settled = settled_precision(spec, options, paths, folds, framing, progress=silent)
-            method = method_for(options, settled.precision)
+            method = method_for(options, settled.spec)
             model = fit_patches(settled.spec, method, paths, folds, seed=options.seed, progress=silent)
             detector = fit_detector(settled.spec, method, model.collected.without(None), uncounted)
             graph = fused_graph(settled.spec, detector)
