@@ -32,6 +32,7 @@ from inspector.model.patches import spec_for
 from inspector.model.scoring import compiled, score_files
 from inspector.model.spec import ModelSpec
 from inspector.model.whitening import Moments, whitening
+from tools.bench.arguments import at_least, folder, spaced
 from tools.bench.machine import Machine, Quantiles, add_json, finish
 
 SIZES = (500, 1000, 3000, 10_000, 30_000, 100_000)
@@ -151,19 +152,36 @@ def differences(exact: Sequence[Score], found: Sequence[Score]) -> dict[str, flo
     }
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure, show, write."""
     parser = argparse.ArgumentParser(
-        prog="bank", description="Measure the time of an image by the size of the bank."
+        prog="tools/bench/bank", description="Measure the time of an image by the size of the bank."
     )
-    parser.add_argument("good", type=Path, help="folder of good images")
-    parser.add_argument("--size", type=int, default=256, help="side of the square that has the image's area")
-    parser.add_argument("--banks", type=int, nargs="+", default=SIZES, metavar="N", help="entries")
+    parser.add_argument("good", type=folder, metavar="GOOD", help="folder of good images")
     parser.add_argument(
-        "--turns", type=int, default=30, help=f"turns of {IN_TURN} images each (30: enough for p99)"
+        "--size",
+        type=at_least(32),
+        default=256,
+        metavar="N",
+        help="side of the square that has the image's area (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--banks",
+        type=at_least(1),
+        nargs="+",
+        default=SIZES,
+        metavar="N",
+        help=f"entries (default: {spaced(SIZES)})",
+    )
+    parser.add_argument(
+        "--turns",
+        type=at_least(1),
+        default=30,
+        metavar="N",
+        help=f"turns of {IN_TURN} images each (default: %(default)s, enough for p99)",
     )
     add_json(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     try:
         patches = Patches.read(args.good, args.size)
         with ExitStack() as stack:
@@ -174,7 +192,7 @@ def main() -> int:
                         runner.run(patches.shown, SystemClock())
             rows = list(rows_of(found, patches.shown))
     except InspectorError as error:
-        print(error, file=sys.stderr)
+        print(f"bank: {error}", file=sys.stderr)
         return 1
     filled = max(args.banks) > len(patches.pool)
     print(

@@ -26,6 +26,7 @@ from inspector.model.images import batch_of, list_images
 from inspector.model.judged import judge
 from inspector.model.options import FitOptions
 from inspector.model.progress import silent
+from tools.bench.arguments import at_least
 from tools.bench.machine import Machine, add_json, in_words, write_rows
 
 Batches = dict[str, list[Path]]
@@ -209,17 +210,29 @@ def show(rows: Sequence[Row]) -> None:
     show_table("False rejects, stated and obtained", [head, *table], ())
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run what was asked for; the rows so far are written after each."""
     parser = argparse.ArgumentParser(description=__doc__, prog="tools/bench/calibration")
     parser.add_argument("--tiles", type=Path, metavar="DIR", help="the magnetic tiles: train/good, test/good")
     parser.add_argument("--cells", action="store_true", help="the solar cells of elpv-dataset, mono and poly")
     parser.add_argument("--good", type=Path, metavar="DIR", help="your own: one sub-folder for each batch")
     parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name has this text")
-    parser.add_argument("--false-reject-rate", type=float, default=FitOptions().false_reject_rate)
-    parser.add_argument("--bank", type=int, default=FitOptions().bank, metavar="N")
+    parser.add_argument(
+        "--false-reject-rate",
+        type=float,
+        default=FitOptions().false_reject_rate,
+        metavar="RATE",
+        help="to fit for (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--bank",
+        type=at_least(1),
+        default=FitOptions().bank,
+        metavar="N",
+        help="entries (default: %(default)s)",
+    )
     add_json(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if not (args.tiles or args.cells or args.good):
         parser.error("choose among --tiles DIR, --cells and --good DIR")
     options = FitOptions(false_reject_rate=args.false_reject_rate, bank=args.bank)

@@ -8,7 +8,7 @@ stalls or is throttled meanwhile is not the engine's doing.
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import product as pairs
@@ -33,9 +33,11 @@ from inspector.model.options import BACKBONES, FLOAT32, INT8
 from inspector.model.scoring import compiled
 from inspector.model.spec import ModelSpec, model_spec
 from inspector.model.whitening import Moments, whitening
+from tools.bench.arguments import above_zero, at_least, in_steps, spaced
 from tools.bench.arithmetic import SIDE, Work, product, work_of
 from tools.bench.machine import Machine, Quantiles, add_json, finish, write_rows
 
+STEP = 32  # pixels: the stride of the backbone
 SIDES = (160, 256, 384, 512, 768, 1024)
 BANKS = (500, 3000, 10_000, 30_000, 100_000)
 DEFAULT_SIDE, DEFAULT_BANK = 256, 3000
@@ -162,27 +164,49 @@ def cases(sides: list[int], banks: list[int]) -> Iterator[tuple[int, int]]:
     yield from ((side, each) for each in banks if each != bank)
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure, show, write."""
     parser = argparse.ArgumentParser(
-        prog="engine", description="Measure the CPU engine by image size, bank and precision."
+        prog="tools/bench/engine", description="Measure the CPU engine by image size, bank and precision."
     )
-    parser.add_argument("--sides", type=int, nargs="+", default=SIDES, metavar="N", help="of square images")
-    parser.add_argument("--banks", type=int, nargs="+", default=BANKS, metavar="N", help="entries")
-    parser.add_argument("--precision", nargs="+", default=(FLOAT32, INT8), choices=(FLOAT32, INT8))
-    parser.add_argument("--backbone", default="lite0", choices=tuple(BACKBONES))
     parser.add_argument(
-        "--runs", type=int, default=300, metavar="N", help="of each graph (300: enough for p99)"
+        "--sides",
+        type=in_steps(STEP),
+        nargs="+",
+        default=SIDES,
+        metavar="N",
+        help=f"of square images, in steps of {STEP} (default: {spaced(SIDES)})",
+    )
+    parser.add_argument(
+        "--banks",
+        type=at_least(1),
+        nargs="+",
+        default=BANKS,
+        metavar="N",
+        help=f"entries (default: {spaced(BANKS)})",
+    )
+    parser.add_argument(
+        "--precision", nargs="+", default=(FLOAT32, INT8), choices=(FLOAT32, INT8), help="(default: both)"
+    )
+    parser.add_argument(
+        "--backbone", default="lite0", choices=tuple(BACKBONES), help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--runs",
+        type=at_least(1),
+        default=300,
+        metavar="N",
+        help="of each graph (default: %(default)s, enough for p99)",
     )
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=above_zero,
         default=8.0,
         metavar="S",
         help=f"of each graph at most, but {LEAST_RUNS} runs (default: %(default)s, so that the whole table takes four minutes)",
     )
     add_json(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     rows: list[dict[str, object]] = []
     try:
         with ExitStack() as stack, Machine() as machine:
@@ -192,7 +216,7 @@ def main() -> int:
                 rows.append(row(side, bank, precision, args.backbone, peaks=peaks, **limits))
                 write_rows(args.json, rows, machine)
     except InspectorError as error:
-        print(error, file=sys.stderr)
+        print(f"engine: {error}", file=sys.stderr)
         return 1
     finish(args.json, "The engine by image size, bank and precision", rows, machine, COLUMNS)
     return 0

@@ -149,7 +149,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--draws", type=int, default=3, metavar="N", help="random draws (default: %(default)s)"
     )
     parser.add_argument("--masks", action="store_true", help="fit with the examples' masks too")
-    parser.add_argument("--false-reject-rate", type=float, default=0.05, metavar="RATE", help="to fit for")
+    parser.add_argument(
+        "--false-reject-rate",
+        type=float,
+        default=0.05,
+        metavar="RATE",
+        help="to fit for (default: %(default)s)",
+    )
     add_json(parser)
     args = parser.parse_args(arguments)
     try:

@@ -2,10 +2,12 @@
 
 Everything on the way is the real thing (simcam behind harvesters, the camera process, the ring, the station, Modbus, linesim) but for the
 engine, in whose place something waits `--engine-ms` and finds nothing; all figures but that of the engine are without it. linesim,
-which stands for another machine, measures from outside and has real-time priority; the camera exposes for 0.02 ms. With real-time
-priority (FIFO) go locked memory and CPUs that stay awake (`realtime` in the configuration), but for `--asleep`.
+which stands for another machine, measures from outside and has real-time priority; the camera exposes for 0.02 ms.
 
-Quiet and beside a spinning process, with real-time priority (FIFO) and without, and another checkout with `--against`, take turns:
+Rows named FIFO ask for all of `realtime` in the configuration: fifo_priority 50, lock_memory and stay_awake; with `--asleep` for
+fifo_priority 50 alone. The others ask for nothing of it.
+
+Alone and beside a spinning process, with real-time priority (FIFO) and without, and another checkout with `--against`, take turns:
 a machine that is busy for a while is busy for all.
 """
 
@@ -24,8 +26,9 @@ from shutil import which
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from inspector.errors import InspectorError
+from tools.bench.arguments import above_zero, at_least, checkout, zero_or_more
 from tools.bench.machine import Machine, Quantiles, Stall, add_json, finish, show_rows, stalled_ms
-from tools.bench.stand import Run, Setting, Stand, fifo_allowed
+from tools.bench.stand import STATION_PRIORITY, Run, Setting, Stand, fifo_allowed
 from tools.rehearsal.station import ROOT
 
 BUDGET_MS = 100.0
@@ -93,20 +96,39 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tools/bench/path", description=(__doc__ or "").partition("\n")[0])
+    first, _, rest = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        prog="tools/bench/path",
+        description=first,
+        epilog=rest,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
-    add("--parts", type=int, default=3000, help="of each condition (default: %(default)s; p99.9 takes 2,995)")
-    add("--rate", type=float, default=50.0, metavar="HZ", help="parts per second (default: %(default)s)")
-    add("--engine-ms", type=float, default=5.0, help="what the stand-in takes (default: %(default)s)")
-    add("--turns", type=int, default=3, help="in so many turns (default: %(default)s)")
+    add(
+        "--parts",
+        type=at_least(1),
+        default=3000,
+        metavar="N",
+        help="of each condition (default: %(default)s; p99.9 takes 2,995)",
+    )
+    add("--rate", type=above_zero, default=50.0, metavar="HZ", help="parts per second (default: %(default)s)")
+    add(
+        "--engine-ms",
+        type=zero_or_more,
+        default=5.0,
+        metavar="MS",
+        help="what the stand-in takes (default: %(default)s)",
+    )
+    add("--turns", type=at_least(1), default=3, metavar="N", help="in so many turns (default: %(default)s)")
     add("--quiet", action="store_true", help="leave out the spinning process")
     add("--fifo-only", action="store_true", help="leave out ordinary priority")
     add(
         "--asleep",
         action="store_true",
-        help="real-time priority alone: CPUs sleep between parts, nothing is rehearsed",
+        help="FIFO rows ask for fifo_priority alone: memory is not locked, CPUs sleep between parts, and the camera process does "
+        "not keep its code in the cache by rehearsing a frame",
     )
-    add("--against", type=Path, metavar="DIR", help="another checkout of Inspector, measured in turn")
+    add("--against", type=checkout, metavar="DIR", help="another checkout of Inspector, measured in turn")
     add("--calls", action="store_true", help="count system calls too, in a run of its own under strace")
     add_json(parser)
     return parser
@@ -140,14 +162,23 @@ def _measure(arguments: argparse.Namespace) -> int:
         show_rows("System calls for a part (under strace, which slows everything)", calls)
     if not fifo:
         print("real-time priority (SCHED_FIFO) is not allowed here (ulimit -r): measured without")
-    print("\n".join(f"{stage:8} {what}" for stage, what in STAGES.items()))
-    print("* of the parts that no stall of the machine touched")
     finish(arguments.json, title, rows, machine, COLUMNS, threads=usage, calls=calls, fifo_allowed=fifo)
+    print(legend(asleep=arguments.asleep))
     return 0
 
 
+def legend(*, asleep: bool) -> str:
+    """Return what the words of the table mean."""
+    asked = f"fifo_priority {STATION_PRIORITY}" + (" alone" if asleep else ", lock_memory, stay_awake")
+    return "\n".join([
+        *(f"{stage:8} {what}" for stage, what in STAGES.items()),
+        f"FIFO     asked of `realtime`: {asked}; the other rows: nothing",
+        "*        of the parts that no stall of the machine touched",
+    ])  # fmt: skip
+
+
 def _conditions(arguments: argparse.Namespace, fifo: bool) -> list[Condition]:
-    checkouts = [ROOT, *([arguments.against.resolve()] if arguments.against else [])]
+    checkouts = [ROOT, *([arguments.against] if arguments.against else [])]
     neighbours = [False] if arguments.quiet else [False, True]
     priorities = [True] if arguments.fifo_only and fifo else [False, True] if fifo else [False]
     return [Condition(*each) for each in product(checkouts, neighbours, priorities)]

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from inspector.clock import NS_PER_MS, NS_PER_S
 from inspector.errors import InspectorError, ServiceError
 from inspector.part import Reason
+from tools.bench.arguments import above_zero, checkout, spaced, zero_or_more
 from tools.bench.machine import Machine, Quantiles, Stall, add_json, finish, show_rows, stalled_ms, write_rows
 from tools.bench.stand import QUICK, Run, Setting, Stand, fifo_allowed
 from tools.linesim.conveyor import least_spacing_ms
@@ -61,23 +62,39 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "--rate",
-        type=float,
+        type=above_zero,
         nargs="+",
         default=RATES,
         metavar="HZ",
-        help="parts per second (default: %(default)s)",
+        help=f"parts per second (default: {spaced(RATES)})",
     )
-    add("--minutes", type=float, help=f"of each rate (default: {SECONDS:g} s)")
-    add("--budget-ms", type=float, default=45.0, help="trigger to slot (default: %(default)s)")
-    add("--engine-ms", type=float, default=12.0, help="what the stand-in takes (default: %(default)s)")
+    add("--minutes", type=above_zero, metavar="MIN", help=f"of each rate (default: {SECONDS:g} s)")
+    add(
+        "--budget-ms",
+        type=above_zero,
+        default=45.0,
+        metavar="MS",
+        help="trigger to slot (default: %(default)s)",
+    )
+    add(
+        "--engine-ms",
+        type=zero_or_more,
+        default=12.0,
+        metavar="MS",
+        help="what the stand-in takes (default: %(default)s)",
+    )
     add(
         "--engine",
         choices=("stand-in", "own"),
         default="stand-in",
-        help="own: a model of 256 x 256, bank 3000, by this machine",
+        help="own: a model of 256 x 256, bank 3000, by this machine (default: %(default)s)",
     )
-    add("--ordinary", action="store_true", help="without real-time priority, also where it is allowed")
-    add("--against", type=Path, metavar="DIR", help="another checkout of Inspector, measured in turn")
+    add(
+        "--ordinary",
+        action="store_true",
+        help="ask nothing of `realtime`; without it, where that is allowed, fifo_priority, lock_memory and stay_awake",
+    )
+    add("--against", type=checkout, metavar="DIR", help="another checkout of Inspector, measured in turn")
     add_json(parser)
     return parser
 
@@ -94,7 +111,7 @@ def _measure(arguments: argparse.Namespace) -> int:
     title = f"Budget {arguments.budget_ms:g} ms, {what}, {'FIFO' if fifo else 'ordinary priority'}"
     rows: list[dict[str, Any]] = []
     late: list[dict[str, Any]] = []
-    checkouts = [ROOT, *([arguments.against.resolve()] if arguments.against else [])]
+    checkouts = [ROOT, *([arguments.against] if arguments.against else [])]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, Machine() as machine:
         stand = Stand(Path(folder), fit=OWN if own else QUICK)
         for rate_hz in arguments.rate:

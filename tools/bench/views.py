@@ -22,6 +22,7 @@ from inspector.errors import InspectorError
 from inspector.model.graph import ViewHead, fused_graph, views_graph
 from inspector.model.methods.base import Detector
 from inspector.model.scoring import compiled
+from tools.bench.arguments import at_least, folder, spaced
 from tools.bench.bank import IN_TURN, Patches
 from tools.bench.machine import Machine, Quantiles, add_json, finish
 
@@ -98,22 +99,43 @@ def rows_of(parts: Sequence[Part]) -> Iterator[dict[str, object]]:
             }
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure, show, write."""
     parser = argparse.ArgumentParser(
-        prog="views", description="Measure the time of a part by the number of its views."
+        prog="tools/bench/views", description="Measure the time of a part by the number of its views."
     )
-    parser.add_argument("good", type=Path, help="folder of good images")
-    parser.add_argument("--size", type=int, default=256, help="side of the square that has each view's area")
-    parser.add_argument("--bank", type=int, default=3000, metavar="N", help="entries of each view")
-    parser.add_argument("--views", type=int, nargs="+", default=COUNTS, metavar="V", help="how many views")
+    parser.add_argument("good", type=folder, metavar="GOOD", help="folder of good images")
     parser.add_argument(
-        "--turns", type=int, default=30, help=f"turns of {IN_TURN} parts each (30: enough for p99)"
+        "--size",
+        type=at_least(32),
+        default=256,
+        metavar="N",
+        help="side of the square that has each view's area (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--bank",
+        type=at_least(max(COUNTS)),
+        default=3000,
+        metavar="N",
+        help="entries of each view (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--views",
+        type=at_least(2),
+        nargs="+",
+        default=COUNTS,
+        metavar="V",
+        help=f"how many, 2 or more (default: {spaced(COUNTS)})",
+    )
+    parser.add_argument(
+        "--turns",
+        type=at_least(1),
+        default=30,
+        metavar="N",
+        help=f"turns of {IN_TURN} parts each (default: %(default)s, enough for p99)",
     )
     add_json(parser)
-    args = parser.parse_args()
-    if min(args.views) < 2:
-        parser.error("expected at least 2 views")
+    args = parser.parse_args(argv)
     try:
         patches = Patches.read(args.good, args.size)
         with ExitStack() as stack:
@@ -124,7 +146,7 @@ def main() -> int:
                         part.run(SystemClock())
             rows = list(rows_of(parts))
     except InspectorError as error:
-        print(error, file=sys.stderr)
+        print(f"views: {error}", file=sys.stderr)
         return 1
     spec = patches.spec
     print(f"each view {spec.width} x {spec.height} pixels, a bank of {args.bank}")
