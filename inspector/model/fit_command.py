@@ -10,7 +10,7 @@ from inspector.model.console import add_json, check_json, progress_bars, show_ta
 from inspector.model.fit_arguments import add_arguments, grow_options, options_of, tune_within_ms
 from inspector.model.options import INT8
 from inspector.model.tune_table import show_tuning
-from inspector.model.wording import counted
+from inspector.model.wording import banks, counted
 
 if TYPE_CHECKING:
     from inspector.model.fit import FitResult
@@ -84,7 +84,7 @@ def _show_fit(result: "FitResult") -> None:
             ),
             *((f"view {view.name}", _view(view)) for view in manifest.views),
             *_backbone(manifest.precision),
-            ("method", f"{result.method}, keeps {result.bank}"),
+            ("method", f"{result.method}, keeps {banks(result.bank, len(manifest.views))}"),
             ("threshold", f"{result.threshold:.4f}, for {manifest.false_reject_rate:.2%} false rejects"),
             ("held-out images", f"{manifest.held_out.false_reject_rate:.2%} above it"),
             ("next batch", _outlook(manifest.held_out)),
@@ -105,7 +105,8 @@ def _backbone(precision: "PrecisionEntry | None") -> "Iterator[tuple[str, str]]"
 
 def _view(view: "ViewEntry") -> str:
     x, y, width, height = view.roi
-    return f"{width} x {height} pixels at {x}, {y}; {view.false_reject_rate:.2%} of the held-out images rejected by it"
+    rejected = f"{view.false_reject_rate:.2%} of the held-out images above it"
+    return f"{width} x {height} pixels at {x}, {y}; a limit of its own, {view.limit:.4f}, {rejected}"
 
 
 def _known(defects: "KnownDefects | None") -> "Iterator[tuple[str, str]]":

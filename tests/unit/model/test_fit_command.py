@@ -4,8 +4,8 @@ from typing import Literal
 
 import pytest
 
-from inspector.model.fit_command import _backbone, _curve, _learnt, _others
-from inspector.model.manifest import HeldOut, LearningPoint, PrecisionEntry
+from inspector.model.fit_command import _backbone, _curve, _learnt, _others, _view
+from inspector.model.manifest import HeldOut, LearningPoint, PrecisionEntry, ViewEntry
 
 By = Literal["folders", "times", "likeness", "none"]
 POINT = LearningPoint(images=120, batches=6, threshold=(1.25, 1.5), highest_rate=0.08, foreseen=True)
@@ -38,6 +38,15 @@ def held_out(by: By, *learning: LearningPoint) -> HeldOut:
 def test_batches_are_counted_only_where_there_are_some(by: By, label: str) -> None:
     said = "threshold 1.250 to 1.500, up to 8.0% of a next batch rejected (foreseen)"
     assert _learnt(POINT, held_out(by)) == (label, said)
+
+
+def test_a_view_is_shown_with_its_region_its_limit_and_what_it_rejects() -> None:
+    entry = ViewEntry(
+        name="pins", roi=(5, 6, 30, 40), picture=None, limit=3.25, grey=(1.0, 2.0), false_reject_rate=0.005
+    )
+    assert _view(entry) == (
+        "30 x 40 pixels at 5, 6; a limit of its own, 3.2500, 0.50% of the held-out images above it"
+    )
 
 
 def test_one_batch_is_written_as_one() -> None:

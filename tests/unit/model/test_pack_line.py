@@ -28,8 +28,9 @@ def test_the_line_names_the_views(tmp_path: Path) -> None:
         }
         for name in ("pins", "label")
     ]
-    pack = save_pack(tmp_path / "board", {**facts(), "views": views}, FILES)
-    assert "input 96x64 for each of pins, label, bank 100" in line_of(pack)
+    references = [{"file": "reference/best.png", "score": 0.5, "views": [0.5, 0.4]}]
+    pack = save_pack(tmp_path / "board", facts(views=views, references=references), FILES)
+    assert "input 96x64 for each of pins, label, bank 2 x 50, " in line_of(pack)
 
 
 def test_the_line_names_what_the_backbone_is_computed_in(tmp_path: Path) -> None:
