@@ -18,7 +18,7 @@ from inspector.doctor.facts import as_json
 from inspector.errors import InspectorError
 from tools.gpucheck import parts
 from tools.gpucheck.graph import random_graph, random_views
-from tools.gpucheck.outcome import Outcome, attempt, exit_status, write
+from tools.gpucheck.outcome import Outcome, Reasons, attempt, exit_status, write
 from tools.gpucheck.setting import Checked, Setting
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="tools/gpu-check",
         description="Check and measure the GPU path; say what could only be built. `--wheels DIR` as the first argument installs the "
         "packages from a folder into .venv-gpu before.",
+        epilog="Exit status: 0 all ran; 1 something failed; 2 bad input; 3 nothing failed, but something could only be built, or not be run, "
+        "here.",
     )
     parser.add_argument(
         "pack",
@@ -79,10 +81,11 @@ def _parser() -> argparse.ArgumentParser:
 def _check(arguments: argparse.Namespace, console: Console) -> list[Outcome]:
     sections = examine(None)
     outcomes: list[Outcome] = []
+    told = Reasons()
 
     def tell(outcome: Outcome) -> None:
         outcomes.append(outcome)
-        why = f": {outcome.why}" if outcome.why else ""
+        why = f": {told.short(outcome)}" if outcome.why else ""
         console.print(f"{outcome.part}: [bold]{outcome.status}[/bold]{escape(why)}")
 
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as folder:
@@ -122,7 +125,10 @@ def _setting(arguments: argparse.Namespace, folder: Path) -> Setting:
 def _contract(outcome: Outcome) -> None:
     """Run the suite that the CPU engine passes, on the GPU."""
     if importlib.util.find_spec("pytest") is None:
-        outcome.status, outcome.why = "not run", "no pytest"
+        outcome.status, outcome.why = (
+            "not run",
+            "no pytest: sh tools/setup dev, or its wheel in the folder of --wheels",
+        )
         return
     command = [
         sys.executable,

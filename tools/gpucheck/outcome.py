@@ -38,6 +38,24 @@ def attempt(part: str, work: Callable[[Outcome], None]) -> Outcome:
     return outcome
 
 
+class Reasons:
+    """What was said already: a machine lacks the same thing for many parts, which is said in full once."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}  # a reason, and the part that it was said of
+
+    def short(self, outcome: Outcome) -> str:
+        """Return why, with what was said of another part left to that part. What failed is said in full."""
+        if outcome.status == "failed":
+            return outcome.why
+        for reason, part in self._first.items():
+            if reason in outcome.why:
+                return outcome.why.replace(reason, f"see {part}", 1)
+        if outcome.why:
+            self._first[outcome.why] = outcome.part
+        return outcome.why
+
+
 def exit_status(outcomes: list[Outcome]) -> int:
     """Return 0 where all ran, 1 where something failed, 3 where nothing failed but something did not run on a GPU."""
     found = {outcome.status for outcome in outcomes}
@@ -74,7 +92,8 @@ def markdown(outcomes: list[Outcome], machine: dict[str, object], inputs: dict[s
             )
     lines.append("inputs: " + "; ".join(f"{name} {value}" for name, value in inputs.items()) + "  ")
     lines += ["", "| part | | |", "| --- | --- | --- |"]
-    lines += [f"| {each.part} | **{each.status}** | {each.why} |" for each in outcomes]
+    told = Reasons()
+    lines += [f"| {each.part} | **{each.status}** | {told.short(each)} |" for each in outcomes]
     for each in outcomes:
         if each.rows:
             columns = list(dict.fromkeys(name for row in each.rows for name in row))

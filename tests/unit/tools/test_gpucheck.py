@@ -25,7 +25,7 @@ from tests.unit.engine.gpu_standin import StandInDriver, StandInGpu, kernel_for
 from tests.unit.engine.graphs import SmallGraph
 from tools.gpucheck import cli, measure, parts, references
 from tools.gpucheck.exact import in_float64
-from tools.gpucheck.outcome import Outcome, attempt, exit_status, markdown, write
+from tools.gpucheck.outcome import Outcome, Reasons, attempt, exit_status, markdown, write
 from tools.gpucheck.roofline import bounds, work_of
 from tools.gpucheck.setting import Checked, Setting
 
@@ -305,3 +305,34 @@ def with_theirs(names: list[str]) -> set[str]:
                 if "extra ==" not in requirement and (each := re.match(r"[\w.-]+", requirement))
             ]
     return found
+
+
+def test_what_a_machine_lacks_is_said_once() -> None:
+    outcomes = [
+        Outcome("plans", "only built", MISSING),
+        Outcome("times", "not run", MISSING),
+        Outcome("scores", "only built", f"{MISSING}; the figures are of OpenVINO"),
+        Outcome("kernel", "failed", f"wrong, and {MISSING}"),
+        Outcome("torch", "not run", "no torch"),
+    ]
+    told = Reasons()
+    assert [told.short(each) for each in outcomes] == [
+        MISSING, "see plans", "see plans; the figures are of OpenVINO", f"wrong, and {MISSING}", "no torch",
+    ]  # fmt: skip
+    page = markdown(outcomes, {}, {})
+    assert page.count(MISSING) == 2
+    assert "| times | **not run** | see plans |" in page
+
+
+def test_the_help_names_each_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    assert re.search(r"Exit status: 0 .* 1 .* 2 .* 3\s+nothing failed", capsys.readouterr().out, re.DOTALL)
+
+
+def test_without_pytest_the_suite_is_not_run_and_it_says_what_brings_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    outcome = attempt("engine contract suite", cli._contract)
+    assert (outcome.status, outcome.why.partition(",")[0]) == ("not run", "no pytest: sh tools/setup dev")
