@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from inspector.doctor.facts import Section, as_json
+from inspector.errors import ConfigError
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -21,13 +22,22 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run_doctor(args: argparse.Namespace) -> int:
-    """Look and show. Exit status 0 whatever is found: advice is no error."""
+    """Look and show. Exit status 0 whatever is found: advice is no error.
+
+    Raises ConfigError for a configuration that cannot be used, once all that is known without it is shown.
+    """
     from inspector.model.console import check_json, write_json
 
     check_json(args.json)
-    sections = examine(args.config)
+    unusable: ConfigError | None = None
+    try:
+        sections = examine(args.config)
+    except ConfigError as error:
+        unusable, sections = error, examine(None)
     show(sections)
     write_json(args.json, as_json(sections))
+    if unusable is not None:
+        raise unusable
     return 0
 
 

@@ -29,7 +29,7 @@ def machine_facts() -> list[Fact]:
         Fact("processor", str(cpu.get("cpu") or "unknown")),
         Fact("cores", str(cpu.get("cores") or os.cpu_count()), _advice_on_cores(os.cpu_count() or 1)),
         _governor(),
-        Fact("load of the last minute", f"{os.getloadavg()[0]:.1f}"),
+        _load(os.getloadavg()[0], os.cpu_count() or 1),
         Fact("memory", f"{memory_gb:.1f} GB"),
     ]
     if platform.machine() not in {"x86_64", "AMD64"}:
@@ -163,6 +163,11 @@ def _awake() -> Fact:
 
 def _advice_on_cores(count: int) -> str:
     return "" if count >= 4 else "four or more keep camera, engine, PLC and log out of each other's way"
+
+
+def _load(load: float, cores: int) -> Fact:
+    advice = "end what else computes here: the station would wait for a core" if load > cores else ""
+    return Fact("load of the last minute", f"{load:.1f} on {cores} cores", advice)
 
 
 def _name_of_system() -> str:

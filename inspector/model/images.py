@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from inspector.engine.decoding import Samples
 from inspector.engine.preprocess import ASPECT_TOLERANCE
-from inspector.errors import ImagesError
+from inspector.errors import EngineInputError, ImagesError, PoseError
 from inspector.model.likeness import thumbnail
 from inspector.model.progress import Advance, uncounted
 from inspector.model.wording import counted
@@ -110,6 +110,16 @@ def read_frame(path: Path, channels: int) -> Samples:
             f"{path}: expected grey levels of 8 to 16 bits, got {image.dtype}; save it as PNG or TIFF of whole numbers"
         )
     return image
+
+
+def refused(path: Path, error: EngineInputError) -> ImagesError:
+    """Return what is said of the image at `path` that the engine does not take: what helps with a file, not with a camera."""
+    if isinstance(error, PoseError):
+        found = str(error).partition("; ")[0]
+        return ImagesError(
+            f"{path}: {found}; fit with more pixels or degrees in --align, or leave the image out"
+        )
+    return ImagesError(f"{path}: {error}; or leave the image out")
 
 
 def batch_of(path: Path, root: Path) -> str:

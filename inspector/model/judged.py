@@ -13,7 +13,7 @@ from inspector.engine.base import Engine, Score, open_engine
 from inspector.engine.decoding import Samples
 from inspector.engine.preprocess import Geometry, input_shape_of, prepare_views
 from inspector.errors import EngineInputError, ImagesError, PoseError
-from inspector.model.images import read_frame, require_readable
+from inspector.model.images import read_frame, refused, require_readable
 from inspector.model.likeness import SIDE, thumbnail
 from inspector.model.pack import Pack
 from inspector.model.progress import Advance, Progress, counter
@@ -80,7 +80,7 @@ class _Run:
             try:
                 self._one(path)
             except EngineInputError as error:  # of all images of this camera, most likely: no need to read on
-                raise ImagesError(f"{path}: {error}; or leave the image out") from error
+                raise refused(path, error) from error
             except ImagesError as error:
                 self.unreadable.append(error)
                 self.scores.append(None)

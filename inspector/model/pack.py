@@ -175,6 +175,11 @@ def _read_manifest(path: Path) -> Manifest:
             )
         text = path.read_text(encoding="utf-8")
         content = json.loads(text)
+    except FileNotFoundError as error:
+        missing = f"{path.name} is missing" if path.parent.is_dir() else "there is no such folder"
+        raise PackError(
+            f"{path.parent}: expected a model pack, {missing}; check the path, or fit the model"
+        ) from error
     except OSError as error:
         raise PackError(
             f"{path}: expected a model pack, {error.strerror}; check the path, or fit the model"

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.engine.preprocess import to_input
-from inspector.errors import EngineInputError, ImagesError
+from inspector.errors import EngineInputError
 from inspector.model.folds import Folds
 from inspector.model.framing import Framing
-from inspector.model.images import read_frame
+from inspector.model.images import read_frame, refused
 from inspector.model.progress import Advance
 from inspector.model.synthetic import KINDS, lay
 
@@ -123,7 +123,7 @@ def _framed(path: Path, framing: Framing) -> Image:
     try:
         seen = to_input(read_frame(path, framing.geometry.channels), framing.geometry)[0]
     except EngineInputError as error:
-        raise ImagesError(f"{path}: {error}; or leave the image out") from error
+        raise refused(path, error) from error
     picture: Image = seen[:, :, 0] if seen.shape[2] == 1 else seen
     return picture
 

@@ -14,8 +14,8 @@ import onnx
 from inspector.engine.base import Engine, Score, open_engine
 from inspector.engine.openvino import OpenVinoEngine, OpenVinoHead
 from inspector.engine.preprocess import Geometry, Views
-from inspector.errors import EngineInputError, ImagesError
-from inspector.model.images import read_frame
+from inspector.errors import EngineInputError
+from inspector.model.images import read_frame, refused
 
 # Requests of one thread each score more images a second than one request of as many threads: 4.7 instead of 5.3 ms an image on two idle
 # cores, 4.3 instead of 8 on busy ones, and the very same features. Each holds activations of its own, so that there are not many.
@@ -49,7 +49,7 @@ def score_files(engine: Engine, paths: Iterable[Path], channels: int) -> Iterato
         try:
             yield engine.score(read_frame(path, channels))
         except EngineInputError as error:
-            raise ImagesError(f"{path}: {error}; or leave the image out") from error
+            raise refused(path, error) from error
 
 
 def score_all(
@@ -73,7 +73,7 @@ def score_all(
             try:
                 return engine.score(image)
             except EngineInputError as error:
-                raise ImagesError(f"{path}: {error}; or leave the image out") from error
+                raise refused(path, error) from error
             finally:
                 idle.put(engine)
 

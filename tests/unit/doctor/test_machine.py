@@ -85,5 +85,20 @@ def test_the_command_shows_a_page_and_writes_it(tmp_path: Path, capsys: pytest.C
     assert isinstance(content["advice"], list)
 
 
-def test_a_configuration_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
+def test_a_configuration_that_cannot_be_used_is_an_error_behind_what_the_machine_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["doctor", str(tmp_path / "gone.yaml")]) == 2
+    shown = capsys.readouterr()
+    assert "load of the last minute" in shown.out
+    assert "gone.yaml: expected a station's YAML file" in shown.err
+
+
+@pytest.mark.parametrize(("load", "advised"), [(3.9, False), (4.1, True)])
+def test_a_load_above_the_number_of_cores_is_to_be_changed(
+    load: float, advised: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    [fact] = [fact for fact in machine_facts() if fact.what == "load of the last minute"]
+    assert (fact.value, bool(fact.advice)) == (f"{load} on 4 cores", advised)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inspector.errors import ImagesError
+from inspector.errors import EngineInputError, ImagesError, PoseError
 from inspector.model.images import (
     batch_of,
     find_mask,
@@ -12,6 +12,7 @@ from inspector.model.images import (
     list_images,
     read_frame,
     read_image,
+    refused,
     survey,
 )
 
@@ -194,3 +195,12 @@ def test_numbers_that_are_no_grey_levels_are_refused(tmp_path: Path) -> None:
     cv2.imwrite(str(path), np.zeros((30, 40), np.float32))
     with pytest.raises(ImagesError, match="expected grey levels of 8 to 16 bits, got float32"):
         read_frame(path, 1)
+
+
+def test_a_file_that_lies_too_far_off_is_told_what_helps_with_a_file() -> None:
+    far = PoseError("no part like the reference is in the frame; check trigger and camera")
+    assert str(refused(Path("a.png"), far)) == (
+        "a.png: no part like the reference is in the frame; fit with more pixels or degrees in --align, or leave the image out"
+    )
+    other = EngineInputError("expected 8 bits")
+    assert str(refused(Path("a.png"), other)) == "a.png: expected 8 bits; or leave the image out"

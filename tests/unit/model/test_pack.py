@@ -150,7 +150,7 @@ def test_a_damaged_manifest_is_one_clear_line(pack: Pack, text: str) -> None:
 
 
 def test_no_pack_at_all(tmp_path: Path) -> None:
-    with pytest.raises(PackError, match="No such file or directory; check the path, or fit the model"):
+    with pytest.raises(PackError, match="there is no such folder; check the path, or fit the model"):
         load_pack(tmp_path / "missing")
 
 
@@ -186,3 +186,10 @@ def test_a_folder_that_is_no_pack_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(PackError, match="found something else"):
         save_pack(photos, facts(), FILES)
     assert (photos / "holiday.jpg").exists()
+
+
+def test_a_folder_without_a_manifest_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(PackError, match=r"expected a model pack, manifest\.json is missing; check the path"):
+        load_pack(tmp_path)
+    with pytest.raises(PackError, match="gone: expected a model pack, there is no such folder"):
+        load_pack(tmp_path / "gone")
