@@ -66,6 +66,25 @@ def folder(text: str) -> Path:
     return path
 
 
+def add_good(parser: argparse.ArgumentParser, *, area: str, turn: str) -> None:
+    """Add what benchmarks on photographs of good parts share: GOOD, --size and --turns. `area`: whose; `turn`: what one is."""
+    parser.add_argument("good", type=folder, metavar="GOOD", help="folder of good images")
+    parser.add_argument(
+        "--size",
+        type=at_least(32),
+        default=256,
+        metavar="N",
+        help=f"side of the square that has {area} area (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--turns",
+        type=at_least(1),
+        default=30,
+        metavar="N",
+        help=f"turns of {turn} each (default: %(default)s, enough for p99)",
+    )
+
+
 def spaced(values: Iterable[object]) -> str:
     """Return a default of several values as it would be given."""
     return " ".join(map(str, values))

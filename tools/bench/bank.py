@@ -32,7 +32,7 @@ from inspector.model.patches import spec_for
 from inspector.model.scoring import compiled, score_files
 from inspector.model.spec import ModelSpec
 from inspector.model.whitening import Moments, whitening
-from tools.bench.arguments import at_least, folder, spaced
+from tools.bench.arguments import add_good, at_least, spaced
 from tools.bench.machine import Machine, Quantiles, add_json, finish
 
 SIZES = (500, 1000, 3000, 10_000, 30_000, 100_000)
@@ -157,14 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="tools/bench/bank", description="Measure the time of an image by the size of the bank."
     )
-    parser.add_argument("good", type=folder, metavar="GOOD", help="folder of good images")
-    parser.add_argument(
-        "--size",
-        type=at_least(32),
-        default=256,
-        metavar="N",
-        help="side of the square that has the image's area (default: %(default)s)",
-    )
+    add_good(parser, area="the image's", turn=f"{IN_TURN} images")
     parser.add_argument(
         "--banks",
         type=at_least(1),
@@ -172,13 +165,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=SIZES,
         metavar="N",
         help=f"entries (default: {spaced(SIZES)})",
-    )
-    parser.add_argument(
-        "--turns",
-        type=at_least(1),
-        default=30,
-        metavar="N",
-        help=f"turns of {IN_TURN} images each (default: %(default)s, enough for p99)",
     )
     add_json(parser)
     args = parser.parse_args(argv)

@@ -22,7 +22,7 @@ from inspector.errors import InspectorError
 from inspector.model.graph import ViewHead, fused_graph, views_graph
 from inspector.model.methods.base import Detector
 from inspector.model.scoring import compiled
-from tools.bench.arguments import at_least, folder, spaced
+from tools.bench.arguments import add_good, at_least, spaced
 from tools.bench.bank import IN_TURN, Patches
 from tools.bench.machine import Machine, Quantiles, add_json, finish
 
@@ -104,14 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="tools/bench/views", description="Measure the time of a part by the number of its views."
     )
-    parser.add_argument("good", type=folder, metavar="GOOD", help="folder of good images")
-    parser.add_argument(
-        "--size",
-        type=at_least(32),
-        default=256,
-        metavar="N",
-        help="side of the square that has each view's area (default: %(default)s)",
-    )
+    add_good(parser, area="each view's", turn=f"{IN_TURN} parts")
     parser.add_argument(
         "--bank",
         type=at_least(max(COUNTS)),
@@ -126,13 +119,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=COUNTS,
         metavar="V",
         help=f"how many, 2 or more (default: {spaced(COUNTS)})",
-    )
-    parser.add_argument(
-        "--turns",
-        type=at_least(1),
-        default=30,
-        metavar="N",
-        help=f"turns of {IN_TURN} parts each (default: %(default)s, enough for p99)",
     )
     add_json(parser)
     args = parser.parse_args(argv)

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,17 +11,10 @@ import pytest
 from tools.launch import INTERRUPTED, STOPS, interruptible, main_of
 
 ROOT = Path(__file__).parents[3]
+pytestmark = pytest.mark.usefixtures("signals_as_they_were")
 BENCHES = sorted(
     path.name for path in (ROOT / "tools" / "bench").iterdir() if path.is_file() and not path.suffix
 )
-
-
-@pytest.fixture(autouse=True)
-def as_it_was() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in STOPS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", STOPS)

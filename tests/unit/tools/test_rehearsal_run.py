@@ -2,20 +2,13 @@
 
 import os
 import signal
-from collections.abc import Iterator
 
 import pytest
 
 from tools.launch import STOPS, heeded
 from tools.rehearsal.run import _signals
 
-
-@pytest.fixture(autouse=True)
-def as_it_was() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in STOPS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("signals_as_they_were")
 
 
 @pytest.mark.parametrize("number", STOPS)
