@@ -43,6 +43,8 @@ def diagnosed(text: str, error: yaml.MarkedYAMLError) -> Slip:
         return Slip(
             at + 1, column + 1, "expected spaces, came a tab: YAML indents and separates with spaces only"
         )
+    if slip := _deeper_than_the_rest(lines, at) or _emptied(lines, at):
+        return slip
     for number in _suspects(lines, at, error):
         if found := _slip(lines[number]):
             return Slip(number + 1, len(_indent(lines[number])) + 1, found)
@@ -87,6 +89,11 @@ def _above(lines: list[str], at: int) -> int | None:
     return next((i for i in range(min(at, len(lines)) - 1, -1, -1) if _bare(lines[i])), None)
 
 
+def _below(lines: list[str], at: int) -> int | None:
+    """Return the first line behind `at` that says anything."""
+    return next((i for i in range(at + 1, len(lines)) if _bare(lines[i])), None)
+
+
 def _slip(line: str) -> str:
     """Return what is wrong with this line by itself, "" where nothing is seen."""
     if line.startswith(_MERGE):
@@ -128,6 +135,31 @@ def _value_slip(key: str, value: str) -> str:
     return ""
 
 
+def _emptied(lines: list[str], at: int) -> Slip | None:
+    """Return the [] that says a list is empty though its entries follow, None where there is none."""
+    above = _above(lines, at)
+    if above is None or at >= len(lines) or not re.match(r"-\s", _bare(lines[at])):
+        return None
+    match = re.fullmatch(rf"({_KEY}): *\[ *\]", _bare(lines[above]))
+    if not match:
+        return None
+    text = f"expected `{match[1]}:` above its entries, came `{_bare(lines[above])}`: remove the []"
+    return Slip(above + 1, len(_indent(lines[above])) + 1, text)
+
+
+def _deeper_than_the_rest(lines: list[str], at: int) -> Slip | None:
+    """Return the first line of a section where it is deeper than the two below it; None where that is not so."""
+    above, below = _above(lines, at), _below(lines, at)
+    if above is None or below is None:
+        return None
+    here, there, head = len(_indent(lines[at])), len(_indent(lines[above])), _above(lines, above)
+    first = head is not None and _bare(lines[head]).endswith(":") and len(_indent(lines[head])) < here
+    if not (first and here < there and len(_indent(lines[below])) == here):
+        return None
+    text = f"expected the indentation of the lines below it, {here} spaces, came {there}"
+    return Slip(above + 1, there + 1, text)
+
+
 def _misplaced(lines: list[str], at: int) -> str:
     """Return what is wrong with the indentation of the line `at`, "" where nothing is seen."""
     above = _above(lines, at)
@@ -138,11 +170,20 @@ def _misplaced(lines: list[str], at: int) -> str:
         if _bare(lines[above]).endswith(":"):
             return ""  # the first line of a section may be as deep as it likes
         return f"expected the indentation of the line above, {there} spaces, came {here}"
-    open_levels = sorted({len(_indent(line)) for line in lines[:at] if _bare(line)})
+    open_levels = _open_levels(lines[:at])
     if here not in open_levels:
         levels = " or ".join(map(str, open_levels))
         return f"expected the indentation of a line above it, {levels} spaces, came {here}"
     return ""
+
+
+def _open_levels(lines: list[str]) -> list[int]:
+    """Return the indentations that a line behind these may have: of the last one, and of the sections that it is in."""
+    levels: list[int] = []
+    for line in reversed(lines):
+        if _bare(line) and (not levels or len(_indent(line)) < levels[-1]):
+            levels.append(len(_indent(line)))
+    return levels[::-1]
 
 
 def _indent(line: str) -> str:
