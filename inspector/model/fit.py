@@ -32,7 +32,7 @@ from inspector.model.int8_gate import settled_precision
 from inspector.model.learning import Point, learning_curve
 from inspector.model.likeness import to_sheet
 from inspector.model.methods.choice import method_for
-from inspector.model.options import FLOAT32, IMPORTED, INT8, FitOptions
+from inspector.model.options import FLOAT32, IMPORTED, INT8, LEAST_SIZE, FitOptions
 from inspector.model.pack import CALIBRATION, GRAPH, THUMBNAILS, Pack, check_target, save_pack
 from inspector.model.patches import PatchModel, fit_patches, spec_for
 from inspector.model.progress import (
@@ -303,8 +303,10 @@ def _check(options: FitOptions) -> None:
             f"expected --precision {FLOAT32} beside --method {IMPORTED}, whose network stays as it is, got {INT8}; leave it out"
         )
     for size in options.sizes:
-        if not 64 <= size <= 2048:
-            raise ModelError(f"expected a size of 64 to 2048 pixels, got {size}; 256 is the default")
+        if not LEAST_SIZE <= size <= 2048:
+            raise ModelError(
+                f"expected a size of {LEAST_SIZE} to 2048 pixels, got {size}; 256 is the default"
+            )
 
 
 def _model(

@@ -149,7 +149,7 @@ def _enlarged(views: Sequence[ViewOptions], size: int) -> Iterator[str]:
     smaller = range(size // STEP * STEP, LEAST_SIZE - 1, -STEP)
     enough = next((side for side in smaller if max(_factors(views, side).values()) <= _ENLARGED), None)
     yield (
-        f"each view is scaled to the area of --size {size}, which enlarges {named}: this takes time and shows nothing more; "
+        f"each view is scaled to the area of --size {size}, which enlarges {named}: this takes time and adds no detail; "
         + (f"--size {enough} would do" if enough else "draw larger regions, or leave the smallest view out")
     )
 

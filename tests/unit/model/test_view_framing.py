@@ -78,7 +78,7 @@ def test_a_view_that_is_enlarged_is_named_with_the_size_that_would_do() -> None:
     [said] = plan_frames(FitOptions(views=small), SEEN, []).warnings()
     assert said == (
         "each view is scaled to the area of --size 256, which enlarges left 1.7 times, right 1.7 times: "
-        "this takes time and shows nothing more; --size 160 would do"
+        "this takes time and adds no detail; --size 160 would do"
     )
     assert not list(plan_frames(FitOptions(views=small, sizes=(160,)), SEEN, []).warnings())
     assert not list(plan_frames(FitOptions(views=small, frame=FrameOptions(scale=2.0)), SEEN, []).warnings())
