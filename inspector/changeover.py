@@ -78,6 +78,11 @@ class Changeover:
             return RecipeError.code
         return LostRequestError.code if self._lost else ""
 
+    @property
+    def wanted(self) -> int:
+        """The number of the recipe that is to decide, active or not yet. Any thread: the answer may be a moment old."""
+        return self._wanted.number
+
     # -- what happens -----------------------------------------------------------------------------
 
     def ask(self, number: int) -> None:

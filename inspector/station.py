@@ -19,6 +19,7 @@ from typing import Self
 
 from inspector import __version__
 from inspector.camera.supervisor import CameraProcess
+from inspector.camera_check import CameraCheck
 from inspector.changeover import Changeover
 from inspector.clock import NS_PER_MS, NS_PER_S, SystemClock
 from inspector.config.loading import LoadedConfig
@@ -145,16 +146,17 @@ class Station:
         )
         self._plc.hear(self._doorbell_fd)
         self._requests = Requests(socket_path(loaded), self.desk)
-        self._camera = self._camera_of(loaded, recipes[first])
+        check = CameraCheck(self.desk, lambda: recipes[changeover.wanted].pack.geometry)
+        self._camera = self._camera_of(loaded, recipes[first], check)
         changeover.change_camera = self._camera.change
         self.desk.trigger_camera = self._camera.trigger
 
-    def _camera_of(self, loaded: LoadedConfig, first: PackedRecipe) -> CameraProcess:
+    def _camera_of(self, loaded: LoadedConfig, first: PackedRecipe, hooks: CameraCheck) -> CameraProcess:
         """Return the camera with the features of the recipe to begin with, ringing our doorbell; it does not run yet."""
         config = loaded.config
         return CameraProcess(
             config.camera.model_copy(update={"features": dict(first.features)}),
-            self.desk,
+            hooks,
             self._doorbell_fd,
             folder=loaded.folder,
             clock=self._clock,

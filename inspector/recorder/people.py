@@ -36,6 +36,7 @@ _SENTENCES: Final = {
         "out_of_step",
     ): "out of step with the PLC, parts are rejected until the line was empty once: {why}",
     ("WARNING", "plc_restarted"): "the PLC restarted, its part count is {count}",
+    ("WARNING", "camera_misfit"): "{code}: {why}",
     ("WARNING", "challenge_due"): "a challenge is due: {why}",
     ("WARNING", "challenge"): "the challenge is void: {why}",
     ("ERROR", "challenge"): "the challenge failed: {why}",
