@@ -78,7 +78,7 @@ class _Run:
     to_come: deque[Expected]
     waiting: list[int] = field(default_factory=list)  # parts without a verdict
     parts: list[ChallengePart] = field(default_factory=list)
-    why: str = ""  # it failed
+    why: str = ""  # it failed: each part that came out wrong, and how
     ended: str = ""  # why no more parts belong to it
 
 
@@ -185,7 +185,7 @@ class Challenge:
             run.waiting.remove(verdict.part_id)
             wrong = _wrong(verdict, acknowledged=acknowledged)
             run.parts.append(ChallengePart(verdict, not wrong))
-            run.why = run.why or wrong
+            run.why = "; ".join(filter(None, (run.why, wrong)))
             self._close_if_over(run)
             return wrong
         return ""

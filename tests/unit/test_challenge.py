@@ -146,6 +146,14 @@ def test_a_part_that_comes_out_wrong_fails_it_and_the_rest_is_still_guarded(
     assert [one.right for one in report.parts] == [part_id != part for part_id in parts]
 
 
+def test_all_parts_that_came_out_wrong_are_named() -> None:
+    bench = Bench()
+    bench.begin()
+    for part_id in bench.read(mode=True, new=3):
+        bench.decide(part_id, Reason.CHALLENGE if part_id != 2 else None)
+    assert bench.report().why == "part 1, a bad one, looked good; part 3, a bad one, looked good"
+
+
 @pytest.mark.parametrize(("part", "fails"), [(1, False), (2, True), (3, False)])
 def test_a_good_part_must_be_known_to_the_plc(part: int, fails: bool) -> None:
     bench = Bench()
