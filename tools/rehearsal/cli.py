@@ -206,7 +206,7 @@ def _run(
     seconds = time.monotonic() - t_start
     log = result.read_lines(sorted((folder / "logs").glob("*.jsonl")))
     parts = result.join(result.read_lines([folder / "parts.jsonl"]), log)
-    figures = result.assemble(line, parts, starts=daemon.starts, seconds=seconds)
+    figures = result.assemble(line, parts, log, starts=daemon.starts, seconds=seconds)
     if setting.faults:
         figures["faults"] = costs(figures["faults_made"], [part.seen for part in parts])
     return status, figures, parts

@@ -13,6 +13,7 @@ from inspector.model.proportions import clopper_pearson
 from inspector.model.wording import counted
 from inspector.part import Reason
 from tools.linesim.report import percentile_ms
+from tools.rehearsal.causes import causes, said_of_challenges, said_of_good, said_of_refused, said_of_stops
 
 LIVE_KEYS = ("event",)
 OUTAGES = {"link_down": "link", "plc_down": "PLC"}
@@ -92,14 +93,20 @@ def join(parts: Sequence[dict[str, Any]], log: Sequence[dict[str, Any]]) -> list
 
 
 def assemble(
-    line: dict[str, Any], outcomes: Sequence[PartOutcome], *, starts: int, seconds: float
+    line: dict[str, Any],
+    outcomes: Sequence[PartOutcome],
+    log: Sequence[dict[str, Any]] = (),
+    *,
+    starts: int,
+    seconds: float,
 ) -> dict[str, Any]:
-    """Return the published result: linesim's, with the engine's share of the time."""
+    """Return the published result: linesim's, with the engine's share of the time and what the daemon's `log` says."""
     result = {key: value for key, value in line.items() if key not in LIVE_KEYS}
     result["engine_ms"] = _spread(outcome.engine_ms for outcome in outcomes)
     result["overhead_ms"] = _spread(outcome.overhead_ms for outcome in outcomes)
     result["without_verdict"] = dict(Counter(filter(None, map(_why_without_verdict, outcomes))))
     result["rejects_by_view"] = dict(Counter(filter(None, map(_rejecting_view, outcomes))))
+    result |= causes(line, outcomes, log)
     result["recorded"] = sum(outcome.verdict is not None for outcome in outcomes)
     result["station_starts"] = starts
     result["seconds"] = round(seconds, 1)
@@ -188,7 +195,9 @@ def words(result: dict[str, Any], budget_ms: float) -> list[str]:
         *_by_view(result["rejects_by_view"]),
         *(f"{rejected[name]} {text}" for name, text in BY_THE_PLC.items() if rejected[name]),
         f"{counted(result['released_bad'], 'bad part')} escaped.",
-        f"{counted(result['rejected_good'], 'good part')} rejected, {result['rejected_good_by_score']} by their score.",
+        said_of_good(result),
+        *said_of_refused(result),
+        *said_of_challenges(result),
     ]
     slot, engine, overhead = result["trigger_to_slot_ms"], result["engine_ms"], result["overhead_ms"]
     if slot["p50"] is not None:
@@ -205,8 +214,7 @@ def words(result: dict[str, Any], budget_ms: float) -> list[str]:
         lines.append(
             f"{result['uncounted']} more parts passed while the PLC was down: its gate rejected them."
         )
-    if result["line_stops"]:
-        lines.append(f"The station stopped the line {counted(result['line_stops'], 'time')}.")
+    lines += said_of_stops(result)
     if result["challenge_due"]:
         lines.append(
             "At the end a challenge was due (`challenge bad good bad` in a list of faults runs one)."

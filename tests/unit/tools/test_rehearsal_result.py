@@ -83,6 +83,10 @@ def test_the_result_is_linesims_with_the_engines_share() -> None:
         "overhead_ms": {"p50": 3.0, "p99": 3.0},
         "without_verdict": {},
         "rejects_by_view": {},
+        "challenge_parts": 0,
+        "line_stop_causes": {},
+        "good_rejected_for": {},
+        "refused": {},
         "recorded": 99,
         "station_starts": 1,
         "seconds": 2.0,
@@ -160,6 +164,10 @@ def figures(**fields: Any) -> dict[str, Any]:
         "rejects_by_view": {},
         "uncounted": 0,
         "line_stops": 0,
+        "line_stop_causes": {},
+        "challenge_parts": 0,
+        "good_rejected_for": {},
+        "refused": {},
         "challenge_due": False,
         "station_starts": 1,
     }
@@ -228,8 +236,12 @@ def test_rejects_by_score_are_counted_by_the_view_that_decided() -> None:
 
 
 def test_line_stops_and_a_challenge_that_is_due_are_said() -> None:
-    lines = words(figures(line_stops=3, challenge_due=True), 100.0)
-    assert "The station stopped the line 3 times." in lines
+    causes = {"FAILED_CHALLENGE (LIN-007)": 2, "BIN_FULL (LIN-003)": 1}
+    lines = words(figures(line_stops=3, line_stop_causes=causes, challenge_due=True), 100.0)
+    stopped = (
+        "The station stopped the line 3 times: 2 by FAILED_CHALLENGE (LIN-007), 1 by BIN_FULL (LIN-003)."
+    )
+    assert stopped in lines
     assert [line for line in lines if "a challenge was due" in line]
     assert not [line for line in words(figures(), 100.0) if "challenge" in line or "stopped" in line]
 
