@@ -153,7 +153,7 @@ def test_a_bank_that_grows_large_is_chosen_among_twice_as_many_patches(
     [
         ([], "expected --pack OLD and --out NEW beside --add"),
         (["--pack", "old"], "expected --pack OLD and --out NEW beside --add"),
-        (["--pack", "old", "--out", "new", "--size", "160"], "leave out the rest"),
+        (["--pack", "old", "--out", "new", "--size", "160"], "got --size; leave it out"),
         (["--pack", "missing", "--out", "new"], "expected a model pack"),
     ],
 )
