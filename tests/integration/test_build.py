@@ -119,7 +119,7 @@ def test_half_precision_is_not_taken_where_scores_differ(
     found = settled(loaded)
     assert found.taken == "float32"
     assert found.worst is not None
-    assert "may be" in found.why
+    assert "is allowed" in found.why
 
 
 def test_a_station_with_a_gpu_settles_once_and_one_without_never(
