@@ -179,7 +179,7 @@ def _prefer(fifo_priority: int) -> None:
 
 
 def _lock_memory() -> None:
-    """Keep this process, and the ring that it fills, out of swap."""
+    """Keep this process, and the ring that it fills, out of swap: the station's own way is in a room that this one does not know."""
     if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE):
         error = os.strerror(ctypes.get_errno())
         _log.warning("camera_memory_not_locked", extra={"fields": {"error": error}})

@@ -21,7 +21,7 @@ from inspector.model.folds import Folds
 from inspector.model.framing import Framing
 from inspector.model.graph import ViewHead, require_batches, views_graph
 from inspector.model.int8_gate import Settled
-from inspector.model.methods.base import method_named
+from inspector.model.methods.choice import method_for
 from inspector.model.options import FLOAT32, FitOptions
 from inspector.model.patches import PatchModel, fit_patches, spec_for
 from inspector.model.progress import Progress, part_of
@@ -184,7 +184,7 @@ def fit_views(
     for number, (name, spec) in enumerate(zip(names, specs, strict=True)):
         view = fit_patches(
             spec,
-            method_named(options.method, bank=options.bank, seed=options.seed),
+            method_for(options, spec),
             paths,
             folds,
             seed=options.seed,
